@@ -1,0 +1,49 @@
+"""Gradient descent, with momentum, and by sign."""
+
+import optax
+
+from adaptive_jax import transforms
+from adaptive_jax.typing import Scalar, ScalarOrSchedule
+
+
+def sgd(
+    learning_rate: ScalarOrSchedule = 0.01,
+    momentum: ScalarOrSchedule = 0.0,
+    nesterov: bool = False,
+    dampening: Scalar = 0.0,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Stochastic gradient descent: :math:`p_t = p_{t-1} - lr\, m_t`.
+
+    `momentum`, `nesterov` and `dampening` are those of `adaptive_jax.momentum` in its classical
+    form; without momentum :math:`m_t = g_t` and there is no state. The default learning rate is
+    Keras's.
+
+    Reference: Robbins & Monro 1951, doi 10.1214/aoms/1177729586; Polyak 1964.
+
+    >>> import jax.numpy as jnp
+    >>> tx = sgd(0.1, momentum=0.9)
+    >>> print(tx.update(jnp.array(1.0), tx.init(jnp.zeros(())))[0])
+    -0.1
+    """
+    rate = transforms.scale_by_learning_rate(learning_rate)
+    if isinstance(momentum, (int, float)) and momentum == 0:
+        return transforms.chain(rate)
+    return transforms.chain(transforms.momentum(momentum, nesterov, dampening), rate)
+
+
+def sign_sgd(learning_rate: ScalarOrSchedule = 1e-3) -> optax.GradientTransformationExtraArgs:
+    r"""Sign descent: :math:`p_t = p_{t-1} - lr\,\mathrm{sign}(g_t)`.
+
+    Every coordinate moves by the learning rate, which therefore is in the units of the
+    parameters. The default is Adam's, whose steps have the same size.
+
+    Reference: Bernstein et al. 2018, arXiv 1802.04434.
+
+    >>> import jax.numpy as jnp
+    >>> tx = sign_sgd(0.1)
+    >>> print(tx.update(jnp.array([5.0, -1e-9]), tx.init(jnp.zeros(2)))[0])
+    [-0.1  0.1]
+    """
+    return transforms.chain(
+        transforms.scale_by_sign(), transforms.scale_by_learning_rate(learning_rate)
+    )

@@ -1,0 +1,1 @@
+"""Schedules: the number of updates already made to a scalar."""

@@ -1,0 +1,67 @@
+"""Adagrad: the gradient over the root of the sum of all squared gradients."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import number
+
+
+class ScaleByAdagradState(NamedTuple):
+    sum_of_squares: Updates
+
+
+def scale_by_adagrad(
+    initial_accumulator: Scalar = 0.0, eps: Scalar = 1e-10, eps_root: Scalar = 0.0
+) -> Preconditioner:
+    r"""Divides the gradient by the root of the sum of its squares so far.
+
+    .. math::
+        s_t = s_{t-1} + |g_t|^2, \qquad u_t = g_t / (\sqrt{s_t + eps\_root} + eps)
+
+    Args:
+      initial_accumulator: :math:`s_0`; 0 in the paper and PyTorch, 0.1 in Keras.
+      eps: added to the root, as in the paper; the default is PyTorch's.
+      eps_root: added under the root, as Keras does (1e-7 there, with `eps=0`).
+
+    State: `sum_of_squares`, real, in the parameters' shapes, float32 or wider. It saturates at
+    the largest number instead of overflowing.
+
+    Raises:
+      ValueError: a hyperparameter is negative, or trees do not match.
+
+    Reference: Duchi, Hazan & Singer 2011, jmlr.org/papers/v12/duchi11a.html.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_adagrad()
+    >>> state = tx.init(jnp.zeros(2))
+    >>> for _ in range(4):
+    ...     updates, state = tx.update(jnp.array([3.0, -0.1]), state)
+    >>> print(updates)
+    [ 0.5 -0.5]
+    """
+    initial_accumulator = number("initial_accumulator", initial_accumulator, "[0, inf)")
+    eps, eps_root = number("eps", eps, "[0, inf)"), number("eps_root", eps_root, "[0, inf)")
+
+    def init(params):
+        return ScaleByAdagradState(numerics.real_full_like(params, initial_accumulator))
+
+    def accumulate(grads, state, params, **extra):
+        grads = numerics.squarable(grads, state.sum_of_squares)
+        return ScaleByAdagradState(jax.tree.map(_add_square, state.sum_of_squares, grads))
+
+    def factor(grads, state):
+        scale = jax.tree.map(
+            lambda s: numerics.inverse_root(s, eps, eps_root), state.sum_of_squares
+        )
+        return numerics.squarable(grads, state.sum_of_squares), scale
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _add_square(total, grad):
+    return jnp.minimum(total + numerics.abs_square(grad), jnp.finfo(total.dtype).max)

@@ -1,0 +1,168 @@
+"""Adam and AMSGrad: a first moment over the root of a second moment."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import number
+
+
+class ScaleByAdamState(NamedTuple):
+    count: jax.Array
+    mu: Updates
+    nu: Updates
+
+
+class ScaleByAMSGradState(NamedTuple):
+    count: jax.Array
+    mu: Updates
+    nu: Updates
+    nu_max: Updates
+
+
+def scale_by_adam(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 0.0,
+    eps_hat: Scalar = 0.0,
+    nesterov: bool = False,
+) -> Preconditioner:
+    r"""Divides the mean of the gradients by the root of the mean of their squares.
+
+    .. math::
+        m_t &= b_1 m_{t-1} + (1 - b_1) g_t, \qquad v_t = b_2 v_{t-1} + (1 - b_2) |g_t|^2 \\
+        u_t &= \frac{m_t}{1 - b_1^t} \Big/ \left(\sqrt{\frac{v_t}{1 - b_2^t} + eps\_root}
+               + eps + \frac{eps\_hat}{\sqrt{1 - b_2^t}}\right)
+
+    Args:
+      b1, b2: decay rates in [0, 1); defaults of the paper (and of PyTorch and Keras).
+      eps: added to the corrected root, as in the paper's Algorithm 1 and PyTorch.
+      eps_root: added under the root; makes derivatives through the update well behaved.
+      eps_hat: added to the uncorrected root: the paper's "epsilon hat" (end of its section 2),
+        as in Keras, TensorFlow and AdaBound. Set `eps=0` with it.
+      nesterov: put the look-ahead :math:`b_1 m_t / (1 - b_1^{t+1}) + (1 - b_1) g_t / (1 - b_1^t)`
+        in place of the corrected first moment (Dozat 2016, with a constant momentum).
+
+    State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Kingma & Ba 2014, arXiv 1412.6980; Dozat 2016 for `nesterov`.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_adam()
+    >>> params = jnp.zeros(3)
+    >>> updates, state = tx.update(jnp.array([1e3, -1e-3, 0.0]), tx.init(params), params)
+    >>> print(updates.round(4))
+    [ 1. -1.  0.]
+    """
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    eps, eps_root, eps_hat = _check_eps(eps, eps_root, eps_hat)
+
+    def init(params):
+        return ScaleByAdamState(
+            numerics.count_zero(), numerics.zeros_like(params), numerics.real_full_like(params)
+        )
+
+    def accumulate(grads, state, params, **extra):
+        mu, nu = _moments(grads, state, b1, b2)
+        return ScaleByAdamState(optax.safe_increment(state.count), mu, nu)
+
+    def factor(grads, state):
+        direction = _direction(grads, state, b1, nesterov)
+        return direction, _scale(state.nu, state.count, b1, b2, eps, eps_root, eps_hat)
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def scale_by_amsgrad(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 0.0,
+    eps_hat: Scalar = 0.0,
+) -> Preconditioner:
+    r"""Adam with the largest second moment so far, so that the scale never grows back.
+
+    .. math::
+        \bar v_t = \max(\bar v_{t-1}, v_t), \qquad
+        u_t = \frac{m_t}{1 - b_1^t} \Big/ \left(\sqrt{\frac{\bar v_t}{1 - b_2^t} + eps\_root}
+               + eps + \frac{eps\_hat}{\sqrt{1 - b_2^t}}\right)
+
+    The maximum is over the uncorrected moments, as in PyTorch and Keras. The arguments, their
+    defaults and errors are those of `scale_by_adam`. State: as there, and `nu_max` like `nu`.
+
+    Reference: Reddi, Kale & Kumar 2018, arXiv 1904.09237 (the paper has no bias correction; all
+    libraries add Adam's).
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_amsgrad()
+    >>> state = tx.init(jnp.zeros(()))
+    >>> for grad in (10.0, 0.0, 0.0):
+    ...     update, state = tx.update(jnp.array(grad), state)
+    >>> bool(state.nu_max > state.nu)
+    True
+    """
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    eps, eps_root, eps_hat = _check_eps(eps, eps_root, eps_hat)
+
+    def init(params):
+        nu = numerics.real_full_like(params)
+        nu_max = numerics.real_full_like(params)  # not nu itself: both may be donated
+        return ScaleByAMSGradState(numerics.count_zero(), numerics.zeros_like(params), nu, nu_max)
+
+    def accumulate(grads, state, params, **extra):
+        mu, nu = _moments(grads, state, b1, b2)
+        nu_max = jax.tree.map(jnp.maximum, state.nu_max, nu)
+        return ScaleByAMSGradState(optax.safe_increment(state.count), mu, nu, nu_max)
+
+    def factor(grads, state):
+        direction = _direction(grads, state, b1, nesterov=False)
+        return direction, _scale(state.nu_max, state.count, b1, b2, eps, eps_root, eps_hat)
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _check_eps(eps, eps_root, eps_hat):
+    names = {"eps": eps, "eps_root": eps_root, "eps_hat": eps_hat}
+    return [number(name, value, "[0, inf)") for name, value in names.items()]
+
+
+def _moments(grads, state, b1, b2):
+    grads = numerics.squarable(grads, state.nu)
+    mu = jax.tree.map(lambda g, m: numerics.ema(m, g, b1), grads, state.mu)
+    nu = jax.tree.map(lambda g, v: numerics.ema(v, numerics.abs_square(g), b2), grads, state.nu)
+    return mu, nu
+
+
+def _direction(grads, state, b1, nesterov):
+    """The uncorrected first moment, or its look-ahead; `_scale` divides both by 1 − b1^t."""
+    if not nesterov:
+        return state.mu
+    ahead = numerics.bias_correction(b1, state.count) / numerics.bias_correction(
+        b1, optax.safe_increment(state.count)
+    )
+    return jax.tree.map(
+        lambda m, g: numerics.ema(m * ahead.astype(m.dtype), g, b1),
+        state.mu,
+        numerics.squarable(grads, state.nu),
+    )
+
+
+def _scale(nu, count, b1, b2, eps, eps_root, eps_hat):
+    correction1 = numerics.bias_correction(b1, count)
+    correction2 = numerics.bias_correction(b2, count)
+    added = eps + eps_hat / jnp.sqrt(correction2)
+
+    def leaf(v):
+        c1, c2 = correction1.astype(v.dtype), correction2.astype(v.dtype)
+        return numerics.inverse_root(v / c2, added, eps_root) / c1
+
+    return jax.tree.map(leaf, nu)

@@ -1,0 +1,171 @@
+"""AdaBound's bounds: a scale squeezed between two schedules, from adaptive to SGD."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms.preconditioner import ScaleModifier
+from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule
+from adaptive_jax.validation import number, number_or_schedule
+
+
+class BoundLrState(NamedTuple):
+    count: jax.Array
+
+
+def bound_lr(
+    final_lr: Scalar | None = None,
+    gamma: Scalar | None = None,
+    *,
+    base_lr: Scalar,
+    lower: ScalarOrSchedule | None = None,
+    upper: ScalarOrSchedule | None = None,
+) -> ScaleModifier:
+    r"""Clips every coordinate's learning rate between bounds that close on `final_lr`.
+
+    .. math::
+        s_t \leftarrow \mathrm{clip}(s_t,\ lower(t) / base\_lr,\ upper(t) / base\_lr)
+
+    by default with `adabound_bounds(final_lr, gamma)`. It stands before
+    `scale_by_learning_rate`, so bounds follow the learning rate, as in the authors' code: with a
+    rate lr, coordinates move by lr/base_lr times a rate between the bounds.
+
+    Args:
+      final_lr: where both bounds end; SGD's learning rate at the end. Default 0.1 (paper).
+      gamma: how fast they close; default 1e-3 (paper).
+      base_lr: the learning rate that the bounds are meant for: the first, undecayed value of
+        the one in `scale_by_learning_rate`. Learning rates are in units of parameter per
+        gradient.
+      lower, upper: bounds of your own in place of AdaBound's, both of them, each a number or a
+        schedule of the number of updates already made; `upper` may be infinite.
+
+    State: `count`, int32.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, `base_lr` is a schedule, only one of `lower`
+        and `upper` is given, or they are given along with `final_lr` or `gamma`; in use, the
+        stage before it is no Preconditioner.
+
+    Reference: Luo et al. 2019, arXiv 1902.09843.
+
+    >>> import jax.numpy as jnp
+    >>> from adaptive_jax import chain, scale_by_adam, scale_by_learning_rate
+    >>> tx = chain(scale_by_adam(), bound_lr(final_lr=0.1, base_lr=1e-3),
+    ...            scale_by_learning_rate(1e-3))
+    >>> state = tx.init(jnp.zeros(()))
+    >>> update, state = tx.update(jnp.array(2.0), state)
+    """
+    base_lr = number("base_lr", base_lr, "(0, inf)")
+    if (lower is None) != (upper is None):
+        raise ValueError("bound_lr needs both lower and upper, or neither (AdaBound's bounds)")
+    if lower is None:
+        lower, upper = adabound_bounds(
+            0.1 if final_lr is None else final_lr, 1e-3 if gamma is None else gamma
+        )
+    elif not (final_lr is None and gamma is None):
+        raise ValueError("bound_lr takes final_lr and gamma, or lower and upper, not both")
+    else:
+        lower = number_or_schedule("lower", lower, "[0, inf]")
+        upper = number_or_schedule("upper", upper, "(0, inf]")
+        if isinstance(lower, float) and isinstance(upper, float) and lower > upper:
+            raise ValueError(f"lower must not exceed upper, got {lower} and {upper}")
+
+    def init(params):
+        return BoundLrState(numerics.count_zero())
+
+    def accumulate(scale, state):
+        return BoundLrState(optax.safe_increment(state.count))
+
+    def modify(scale, state):
+        updates_before = state.count - 1
+        low = numerics.at_step(lower, updates_before) / base_lr
+        high = numerics.at_step(upper, updates_before) / base_lr
+        return jax.tree.map(
+            lambda s: jnp.clip(s, jnp.asarray(low, s.dtype), jnp.asarray(high, s.dtype)), scale
+        )
+
+    return ScaleModifier(modify, init, accumulate)
+
+
+def adabound_bounds(final_lr: Scalar = 0.1, gamma: Scalar = 1e-3) -> tuple[Schedule, Schedule]:
+    r"""The bounds of the AdaBound paper, as two schedules.
+
+    .. math::
+        lower(t) = final\_lr\,\Big(1 - \frac{1}{\gamma t + 1}\Big), \qquad
+        upper(t) = final\_lr\,\Big(1 + \frac{1}{\gamma t}\Big)
+
+    with t = 1 at the first update. They satisfy the condition of `convergent_bounds` with
+    M = (1 + 2/γ) / final_lr.
+
+    Args:
+      final_lr: positive; default 0.1 (paper).
+      gamma: positive; default 1e-3 (paper).
+
+    Raises:
+      ValueError: a value is not positive.
+
+    Reference: Luo et al. 2019, arXiv 1902.09843, section 4.
+
+    >>> lower, upper = adabound_bounds(0.1, gamma=1e-3)
+    >>> print(f"{lower(999):.4f} {upper(999):.4f}")
+    0.0500 0.2000
+    """
+    final_lr, gamma = number("final_lr", final_lr, "(0, inf)"), number("gamma", gamma, "(0, inf)")
+
+    def lower(count):  # x / (x + 1) rather than 1 − 1/(x + 1), which cancels for small x
+        x = gamma * (jnp.asarray(count, jnp.result_type(float)) + 1)
+        return final_lr * (x / (x + 1))
+
+    def upper(count):
+        x = gamma * (jnp.asarray(count, jnp.result_type(float)) + 1)
+        return final_lr * (1 + 1 / x)
+
+    return lower, upper
+
+
+def convergent_bounds(final_lr: Scalar, m: Scalar) -> tuple[Schedule, Schedule]:
+    r"""The bounds symmetric in 1/lr that a convergence guarantee with constant M permits.
+
+    .. math::
+        \frac{t}{lower(t)} - \frac{t - 1}{upper(t - 1)} \le M \quad\text{for all } t
+
+    is Savarese's condition for a regret of order √T (with a learning rate that falls as 1/√t),
+    in place of the AdaBound paper's, to which he gives a counterexample. With
+    c = (M·final_lr − 1) / 2,
+
+    .. math::
+        lower(t) = final\_lr\,\frac{t}{t + c}, \qquad
+        upper(t) = final\_lr\,\frac{t}{t - c}\ (t > c),\ \infty\ (t \le c)
+
+    meet it with equality from t = c + 1 on. So c is the number of updates without an upper bound.
+
+    Args:
+      final_lr: positive; where both bounds end.
+      m: the constant M, at least 1/final_lr; in units of 1/learning rate. Smaller is nearer SGD.
+
+    Raises:
+      ValueError: a value is out of range.
+
+    Reference: Savarese 2019, arXiv 1908.04457.
+
+    >>> lower, upper = convergent_bounds(final_lr=0.1, m=210.0)  # c = 10 updates
+    >>> print(f"{lower(9):.3f} {upper(9):.3f} {upper(19):.3f}")
+    0.050 inf 0.200
+    """
+    final_lr = number("final_lr", final_lr, "(0, inf)")
+    if isinstance(final_lr, float):
+        m = number("m", m, f"[{1 / final_lr}, inf)")
+    c = (m * final_lr - 1) / 2
+
+    def lower(count):
+        t = jnp.asarray(count, jnp.result_type(float)) + 1
+        return final_lr * (t / (t + c))
+
+    def upper(count):
+        t = jnp.asarray(count, jnp.result_type(float)) + 1
+        return jnp.where(t > c, final_lr * (t / jnp.where(t > c, t - c, 1)), jnp.inf)
+
+    return lower, upper

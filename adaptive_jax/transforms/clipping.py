@@ -1,0 +1,119 @@
+"""Clipping gradients: by value, by each array's norm, by the norm of them all.
+
+Norms are taken of gradients divided by their largest magnitude, so that neither float16 nor
+1e38 overflows: `optax.clip_by_global_norm` returns zeros or NaN there.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.typing import Scalar
+from adaptive_jax.validation import number
+
+
+def clip_by_value(max_value: Scalar) -> optax.GradientTransformationExtraArgs:
+    r"""Clips every coordinate: :math:`u = \min(\max(g, -max\_value), max\_value)`.
+
+    Complex numbers are clipped by component. Infinity becomes `max_value`; NaN stays NaN.
+
+    Args:
+      max_value: positive, in the units of the gradient.
+
+    Raises:
+      ValueError: `max_value` is not positive.
+
+    >>> import jax.numpy as jnp
+    >>> tx = clip_by_value(1.0)
+    >>> print(tx.update(jnp.array([3.0, -0.5]), tx.init(jnp.zeros(2)))[0])
+    [ 1.  -0.5]
+    """
+    max_value = number("max_value", max_value, "(0, inf)")
+
+    def leaf(g):
+        if jnp.iscomplexobj(g):
+            return jax.lax.complex(leaf(g.real), leaf(g.imag))
+        limit = jnp.asarray(max_value, g.dtype)
+        return jnp.clip(g, -limit, limit)
+
+    return _stateless(lambda grads: jax.tree.map(leaf, grads))
+
+
+def clip_by_norm(max_norm: Scalar) -> optax.GradientTransformationExtraArgs:
+    r"""Shortens each array to a norm of at most `max_norm`: :math:`u = g\min(1, max\_norm/\|g\|)`.
+
+    Keras calls it `clipnorm`. A gradient with NaN or infinity comes out as NaN.
+
+    Args:
+      max_norm: positive, in the units of the gradient.
+
+    Raises:
+      ValueError: `max_norm` is not positive.
+
+    >>> import jax.numpy as jnp
+    >>> tx = clip_by_norm(1.0)
+    >>> print(tx.update(jnp.array([3.0, 4.0]), tx.init(jnp.zeros(2)))[0])
+    [0.6 0.8]
+    """
+    max_norm = number("max_norm", max_norm, "(0, inf)")
+    return _stateless(lambda grads: jax.tree.map(lambda g: _shorten(g, max_norm), grads))
+
+
+def clip_by_global_norm(max_norm: Scalar) -> optax.GradientTransformationExtraArgs:
+    r"""Shortens all arrays together to a norm of at most `max_norm`.
+
+    .. math::
+        u_i = g_i \min\big(1,\ max\_norm / \textstyle\sqrt{\sum_j \|g_j\|^2}\big)
+
+    A tree with NaN or infinity anywhere comes out as NaN everywhere.
+
+    Args:
+      max_norm: positive, in the units of the gradient.
+
+    Raises:
+      ValueError: `max_norm` is not positive.
+
+    Reference: Pascanu, Mikolov & Bengio 2013, arXiv 1211.5063.
+
+    >>> import jax.numpy as jnp
+    >>> tx = clip_by_global_norm(1.0)
+    >>> grads = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
+    >>> updates, _ = tx.update(grads, tx.init(grads))
+    >>> print(updates["a"], updates["b"])
+    [0.6] [0.8]
+    """
+    max_norm = number("max_norm", max_norm, "(0, inf)")
+    return _stateless(lambda grads: _shorten(grads, max_norm))
+
+
+def _stateless(fn) -> optax.GradientTransformationExtraArgs:
+    def update(grads, state, params=None, **extra):
+        return numerics.cast_updates(fn(numerics.as_computed(grads)), grads, params), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+
+
+def _shorten(grads, max_norm):
+    """The tree times min(1, max_norm / its norm), with no square that over- or underflows."""
+    leaves = [g for g in jax.tree.leaves(grads) if g.size]
+    if not leaves:
+        return grads
+    dtype = jnp.result_type(*(numerics.real_dtype(g) for g in leaves))
+    largest = jnp.stack([jnp.max(_magnitude(g)).astype(dtype) for g in leaves])
+    unit = jnp.maximum(jnp.max(largest), jnp.finfo(dtype).tiny)
+    squares = [numerics.abs_square(g / unit.astype(g.dtype)) for g in leaves]
+    norm_in_units = jnp.sqrt(sum(jnp.sum(s).astype(dtype) for s in squares))
+    max_norm = jnp.asarray(max_norm, dtype)
+    short = norm_in_units <= max_norm / unit
+
+    def leaf(g):
+        shortened = g / unit.astype(g.dtype) * (max_norm / norm_in_units).astype(g.dtype)
+        return jnp.where(short, g, shortened)
+
+    return jax.tree.map(leaf, grads)
+
+
+def _magnitude(g):
+    """|g|, for complex numbers the larger component: enough to scale by, and never infinite."""
+    return jnp.maximum(jnp.abs(g.real), jnp.abs(g.imag)) if jnp.iscomplexobj(g) else jnp.abs(g)

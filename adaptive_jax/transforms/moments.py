@@ -1,0 +1,91 @@
+"""Momentum: a sum or a mean of the gradients so far."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.typing import Scalar, ScalarOrSchedule, Updates
+from adaptive_jax.validation import map_leaves, number, number_or_schedule
+
+
+class MomentumState(NamedTuple):
+    count: jax.Array
+    trace: Updates
+
+
+def momentum(
+    decay: ScalarOrSchedule = 0.9,
+    nesterov: bool = False,
+    dampening: Scalar = 0.0,
+    ema: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Replaces the gradient by a decaying sum of gradients, or by their moving mean.
+
+    .. math::
+        \text{classical:}\quad m_t &= decay\, m_{t-1} + (1 - dampening)\, g_t, \quad m_1 = g_1 \\
+        \text{EMA:}\quad m_t &= decay\, m_{t-1} + (1 - decay)\, g_t, \quad m_0 = 0 \\
+        u_t &= m_t \quad\text{or, with Nesterov,}\quad
+               decay\, m_t + g_t \;\text{(EMA: } (1 - decay)\, g_t)
+
+    Args:
+      decay: in [0, 1], or a schedule of the number of updates already made. Default 0.9.
+      nesterov: look one step ahead (Sutskever et al. 2013, in PyTorch's and Keras's form).
+      dampening: in [0, 1], classical form only. The first buffer is the undamped gradient, as
+        in PyTorch.
+      ema: the moving mean, whose size does not grow with `decay`. Not bias corrected.
+
+    State: `count` int32, `trace` in the parameters' shapes, float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, both `ema` and `dampening` are given, or
+        trees do not match.
+
+    Reference: Polyak 1964, doi 10.1016/0041-5553(64)90137-5; Sutskever et al. 2013,
+    proceedings.mlr.press/v28/sutskever13.html.
+
+    >>> import jax.numpy as jnp
+    >>> tx = momentum(0.5)
+    >>> state = tx.init(jnp.zeros(()))
+    >>> for _ in range(3):
+    ...     update, state = tx.update(jnp.array(1.0), state)
+    >>> print(update)
+    1.75
+    """
+    decay = number_or_schedule("decay", decay, "[0, 1]")
+    dampening = number("dampening", dampening, "[0, 1]")
+    if ema and isinstance(dampening, float) and dampening != 0:
+        raise ValueError(
+            f"dampening must be 0 with ema=True, which weighs gradients by 1 - decay; "
+            f"got {dampening}"
+        )
+
+    def init(params):
+        return MomentumState(numerics.count_zero(), numerics.zeros_like(params))
+
+    def update(grads, state, params=None, **extra):
+        rate = numerics.at_step(decay, state.count)
+        if ema:
+            weight, first_weight = 1 - rate, 1 - rate
+        else:
+            weight, first_weight = 1 - dampening, 1.0
+        weight_now = jnp.where(state.count == 0, first_weight, weight)
+
+        def accumulate(g, m):
+            g = jnp.asarray(g, m.dtype)
+            new = jnp.asarray(rate, m.dtype) * m + jnp.asarray(weight_now, m.dtype) * g
+            return numerics.saturate(new, source=g)
+
+        def look_ahead(g, m):
+            g = jnp.asarray(g, m.dtype)
+            weight = jnp.asarray(1 - rate if ema else 1.0, m.dtype)
+            return numerics.saturate(jnp.asarray(rate, m.dtype) * m + weight * g, source=g)
+
+        trace = map_leaves(accumulate, gradients=grads, state=state.trace)
+        updates = jax.tree.map(look_ahead, grads, trace) if nesterov else trace
+        updates = numerics.cast_updates(updates, grads, params)
+        return updates, MomentumState(optax.safe_increment(state.count), trace)
+
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -1,0 +1,38 @@
+"""Sign descent: every coordinate moves by the same amount."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms.preconditioner import Preconditioner
+
+
+def scale_by_sign() -> Preconditioner:
+    r"""Replaces the gradient by its sign, :math:`u_t = g_t / |g_t|`, and 0 by 0.
+
+    This is RMSprop with :math:`v_t = g_t^2`. Complex gradients keep their phase. As a
+    Preconditioner its direction is the sign and its scale 1, which keeps the result exact.
+    It has no state and no hyperparameters.
+
+    Raises:
+      ValueError: gradients are not floating-point or complex.
+
+    Reference: Bernstein et al. 2018, arXiv 1802.04434.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_sign()
+    >>> print(tx.update(jnp.array([3e-38, -1e38, 0.0]), tx.init(jnp.zeros(3)))[0])
+    [ 1. -1.  0.]
+    """
+
+    def accumulate(grads, state, params, **extra):
+        return state
+
+    def factor(grads, state):
+        grads = numerics.as_computed(grads)
+        return jax.tree.map(jnp.sign, grads), jax.tree.map(
+            lambda g: jnp.ones_like(g, numerics.real_dtype(g)), grads
+        )
+
+    return Preconditioner(lambda params: optax.EmptyState(), accumulate, factor)
