@@ -10,8 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
-from adaptive_jax.validation import check_inexact, map_leaves
+from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
 
 def compute_dtype(x) -> jnp.dtype:
@@ -29,29 +28,19 @@ def real_dtype(x) -> jnp.dtype:
     return jnp.finfo(compute_dtype(x)).dtype
 
 
-def zeros_like(params: PyTree) -> PyTree:
-    """State for a first moment: zeros of each parameter's shape in its `compute_dtype`."""
-    check_inexact(params)
-    return jax.tree.map(lambda p: jnp.zeros_like(p, compute_dtype(p)), params)
-
-
-def real_full_like(params: PyTree, value: Scalar = 0.0) -> PyTree:
-    """State for a second moment: `value` in each parameter's shape and `real_dtype`."""
-    check_inexact(params)
-    return jax.tree.map(lambda p: jnp.full_like(p, value, real_dtype(p)), params)
-
-
 def count_zero() -> jax.Array:
     """A counter of updates: int32, which `optax.safe_increment` never lets overflow."""
     return jnp.zeros([], jnp.int32)
 
 
+def widen(x: jax.Array) -> jax.Array:
+    """A hyperparameter in float32 at least: a decay rate of 0.999 in bfloat16 is 1."""
+    return x.astype(compute_dtype(x) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
+
+
 def at_step(value: ScalarOrSchedule, count: jax.Array) -> Scalar:
     """The value of a hyperparameter after `count` updates; numbers are their own value."""
-    if not callable(value):
-        return value
-    value = jnp.asarray(value(count))
-    return value.astype(jnp.promote_types(value.dtype, jnp.float32))
+    return widen(jnp.asarray(value(count))) if callable(value) else value
 
 
 def saturate(x: jax.Array, limit: Scalar | None = None, source: jax.Array | None = None):
@@ -76,41 +65,15 @@ def cast(x: jax.Array, dtype) -> jax.Array:
     return x.astype(dtype)
 
 
-def cast_updates(updates: PyTree, grads: PyTree, params: PyTree | None) -> PyTree:
-    """Updates in the parameters' dtypes, or in the gradients' where there are no parameters."""
-    if params is None:
-        return map_leaves(
-            lambda u, g: cast(u, jnp.result_type(g)), updates=updates, gradients=grads
-        )
-    return map_leaves(lambda u, p: cast(u, jnp.result_type(p)), updates=updates, parameters=params)
-
-
-def as_computed(grads: PyTree) -> PyTree:
-    """Gradients in the dtype that arithmetic is done in, for transforms without a state."""
-    check_inexact(grads)
-    return jax.tree.map(lambda g: jnp.asarray(g, compute_dtype(g)), grads)
-
-
-def squarable(grads: PyTree, state: PyTree) -> PyTree:
-    """Gradients in the precision of `state`, small enough that their squares are finite.
+def squarable(grad: jax.Array, real_dtype) -> jax.Array:
+    """The gradient in the precision of `real_dtype`, so small that its square is finite.
 
     Magnitudes are clipped to 2^60 in float32 and 2^508 in float64. An adaptive method divides by
     the root of the squares, so its step is the same for 2^60 as for the largest number.
-
-    Args:
-      grads: a tree of real or complex arrays of any floating dtype.
-      state: a tree of the same structure and shapes in the dtypes to compute in.
-
-    Raises:
-      ValueError: the trees or shapes differ; the message names the path.
     """
-    return map_leaves(_squarable_leaf, gradients=grads, state=state)
-
-
-def _squarable_leaf(g, like):
-    info = jnp.finfo(like.dtype)
-    dtype = jnp.promote_types(info.dtype, jnp.complex64) if jnp.iscomplexobj(g) else info.dtype
-    return saturate(jnp.asarray(g, dtype), 2.0 ** (info.maxexp // 2 - 4))
+    info = jnp.finfo(real_dtype)
+    dtype = f"complex{2 * info.bits}" if jnp.iscomplexobj(grad) else info.dtype
+    return saturate(jnp.asarray(grad, dtype), 2.0 ** (info.maxexp // 2 - 4))
 
 
 def abs_square(x: jax.Array) -> jax.Array:

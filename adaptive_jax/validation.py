@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adaptive_jax import numerics
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 
 
@@ -42,7 +43,7 @@ def number(name: str, value: Scalar, interval: str) -> Scalar:
                 "to try several values at once, vmap the function that builds the optimizer"
             )
         if isinstance(value, jax.core.Tracer):
-            return value.astype(jnp.promote_types(value.dtype, jnp.float32))
+            return numerics.widen(value)
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number in {interval}, got {value!r}")

@@ -4,6 +4,7 @@ import optax
 
 from adaptive_jax import transforms
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
+from adaptive_jax.validation import number
 
 
 def adabound(
@@ -44,7 +45,7 @@ def adabound(
     [-0.001 -0.001]
     """
     return transforms.chain(
-        transforms.scale_by_adam(b1, b2, eps=0.0, eps_hat=eps),
+        transforms.scale_by_adam(b1, b2, eps=0.0, eps_hat=number("eps", eps, "[0, inf)")),
         transforms.bound_lr(final_lr, gamma, base_lr=_base_lr(learning_rate, base_lr)),
         transforms.scale_by_learning_rate(learning_rate),
     )
@@ -76,7 +77,7 @@ def adaboundw(
     -0.2
     """
     return transforms.chain(
-        transforms.scale_by_adam(b1, b2, eps=0.0, eps_hat=eps),
+        transforms.scale_by_adam(b1, b2, eps=0.0, eps_hat=number("eps", eps, "[0, inf)")),
         transforms.bound_lr(final_lr, gamma, base_lr=_base_lr(learning_rate, base_lr)),
         transforms.scale_by_learning_rate(learning_rate, flip_sign=False),
         transforms.add_decayed_weights(weight_decay, mask),
@@ -106,7 +107,7 @@ def amsbound(
     [-0.001 -0.001]
     """
     return transforms.chain(
-        transforms.scale_by_amsgrad(b1, b2, eps=0.0, eps_hat=eps),
+        transforms.scale_by_amsgrad(b1, b2, eps=0.0, eps_hat=number("eps", eps, "[0, inf)")),
         transforms.bound_lr(final_lr, gamma, base_lr=_base_lr(learning_rate, base_lr)),
         transforms.scale_by_learning_rate(learning_rate),
     )

@@ -4,6 +4,7 @@ import optax
 
 from adaptive_jax import transforms
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
+from adaptive_jax.validation import number_or_schedule
 
 
 def adagrad(
@@ -71,6 +72,7 @@ def rmsprop(
     [-0.2  0.2]
     """
     stages = [transforms.scale_by_rms(decay, eps, eps_root, centered)]
-    if not (isinstance(momentum, (int, float)) and momentum == 0):
+    momentum = number_or_schedule("momentum", momentum, "[0, 1]")
+    if not (isinstance(momentum, float) and momentum == 0):
         stages.append(transforms.momentum(momentum, nesterov))
     return transforms.chain(*stages, transforms.scale_by_learning_rate(learning_rate))

@@ -4,6 +4,7 @@ import optax
 
 from adaptive_jax import transforms
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
+from adaptive_jax.validation import number_or_schedule
 
 
 def sgd(
@@ -26,7 +27,8 @@ def sgd(
     -0.1
     """
     rate = transforms.scale_by_learning_rate(learning_rate)
-    if isinstance(momentum, (int, float)) and momentum == 0:
+    momentum = number_or_schedule("momentum", momentum, "[0, 1]")
+    if isinstance(momentum, float) and momentum == 0:
         return transforms.chain(rate)
     return transforms.chain(transforms.momentum(momentum, nesterov, dampening), rate)
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
 from adaptive_jax.transforms.preconditioner import Preconditioner
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
@@ -45,12 +46,10 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
     rho, eps = number("rho", rho, "[0, 1)"), number("eps", eps, "(0, inf)")
 
     def init(params):
-        return ScaleByAdadeltaState(
-            numerics.real_full_like(params), numerics.real_full_like(params)
-        )
+        return ScaleByAdadeltaState(trees.real_full_like(params), trees.real_full_like(params))
 
     def accumulate(grads, state, params, **extra):
-        grads = numerics.squarable(grads, state.mean_square_grad)
+        grads = trees.squarable(grads, state.mean_square_grad)
         nu = jax.tree.map(
             lambda v, g: numerics.ema(v, numerics.abs_square(g), rho),
             state.mean_square_grad,
@@ -60,7 +59,7 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
         return ScaleByAdadeltaState(nu, delta)
 
     def factor(grads, state):
-        grads = numerics.squarable(grads, state.mean_square_grad)
+        grads = trees.squarable(grads, state.mean_square_grad)
         scale = jax.tree.map(
             _scale(rho, eps), state.mean_square_step, state.mean_square_grad, grads
         )
@@ -72,7 +71,7 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
 def _mean_square_step(rho, eps):
     def leaf(d, v, g):
         e = jnp.asarray(eps, d.dtype)
-        return numerics.ema(d, numerics.abs_square(g) * ((d + e) / (v + e)), rho)
+        return numerics.ema(d, numerics.abs_square(g) / (v + e) * (d + e), rho)
 
     return leaf
 
@@ -88,6 +87,6 @@ def _scale(rho, eps):
     def leaf(d, v, g):
         r, e = jnp.asarray(rho, d.dtype), jnp.asarray(eps, d.dtype)
         below = r * (v + e) + jnp.asarray(1 - rho, d.dtype) * numerics.abs_square(g)
-        return numerics.root((d + r * e) / jnp.maximum(below, jnp.finfo(d.dtype).tiny))
+        return numerics.root(d + r * e) / numerics.root(below)
 
     return leaf

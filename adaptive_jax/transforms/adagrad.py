@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
 from adaptive_jax.transforms.preconditioner import Preconditioner
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
@@ -48,17 +49,17 @@ def scale_by_adagrad(
     eps, eps_root = number("eps", eps, "[0, inf)"), number("eps_root", eps_root, "[0, inf)")
 
     def init(params):
-        return ScaleByAdagradState(numerics.real_full_like(params, initial_accumulator))
+        return ScaleByAdagradState(trees.real_full_like(params, initial_accumulator))
 
     def accumulate(grads, state, params, **extra):
-        grads = numerics.squarable(grads, state.sum_of_squares)
+        grads = trees.squarable(grads, state.sum_of_squares)
         return ScaleByAdagradState(jax.tree.map(_add_square, state.sum_of_squares, grads))
 
     def factor(grads, state):
         scale = jax.tree.map(
             lambda s: numerics.inverse_root(s, eps, eps_root), state.sum_of_squares
         )
-        return numerics.squarable(grads, state.sum_of_squares), scale
+        return trees.squarable(grads, state.sum_of_squares), scale
 
     return Preconditioner(init, accumulate, factor)
 

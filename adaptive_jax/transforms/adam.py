@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
 from adaptive_jax.transforms.preconditioner import Preconditioner
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
@@ -68,7 +69,7 @@ def scale_by_adam(
 
     def init(params):
         return ScaleByAdamState(
-            numerics.count_zero(), numerics.zeros_like(params), numerics.real_full_like(params)
+            numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
         )
 
     def accumulate(grads, state, params, **extra):
@@ -114,9 +115,9 @@ def scale_by_amsgrad(
     eps, eps_root, eps_hat = _check_eps(eps, eps_root, eps_hat)
 
     def init(params):
-        nu = numerics.real_full_like(params)
-        nu_max = numerics.real_full_like(params)  # not nu itself: both may be donated
-        return ScaleByAMSGradState(numerics.count_zero(), numerics.zeros_like(params), nu, nu_max)
+        nu = trees.real_full_like(params)
+        nu_max = trees.real_full_like(params)  # not nu itself: both may be donated
+        return ScaleByAMSGradState(numerics.count_zero(), trees.zeros_like(params), nu, nu_max)
 
     def accumulate(grads, state, params, **extra):
         mu, nu = _moments(grads, state, b1, b2)
@@ -136,7 +137,7 @@ def _check_eps(eps, eps_root, eps_hat):
 
 
 def _moments(grads, state, b1, b2):
-    grads = numerics.squarable(grads, state.nu)
+    grads = trees.squarable(grads, state.nu)
     mu = jax.tree.map(lambda g, m: numerics.ema(m, g, b1), grads, state.mu)
     nu = jax.tree.map(lambda g, v: numerics.ema(v, numerics.abs_square(g), b2), grads, state.nu)
     return mu, nu
@@ -152,7 +153,7 @@ def _direction(grads, state, b1, nesterov):
     return jax.tree.map(
         lambda m, g: numerics.ema(m * ahead.astype(m.dtype), g, b1),
         state.mu,
-        numerics.squarable(grads, state.nu),
+        trees.squarable(grads, state.nu),
     )
 
 

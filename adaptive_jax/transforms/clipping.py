@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
 from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
@@ -89,7 +90,7 @@ def clip_by_global_norm(max_norm: Scalar) -> optax.GradientTransformationExtraAr
 
 def _stateless(fn) -> optax.GradientTransformationExtraArgs:
     def update(grads, state, params=None, **extra):
-        return numerics.cast_updates(fn(numerics.as_computed(grads)), grads, params), state
+        return trees.cast_updates(fn(trees.as_computed(grads)), grads, params), state
 
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 
@@ -101,9 +102,10 @@ def _shorten(grads, max_norm):
         return grads
     dtype = jnp.result_type(*(numerics.real_dtype(g) for g in leaves))
     largest = jnp.stack([jnp.max(_magnitude(g)).astype(dtype) for g in leaves])
-    unit = jnp.maximum(jnp.max(largest), jnp.finfo(dtype).tiny)
+    # The result does not depend on the unit, so neither need its derivative.
+    unit = jax.lax.stop_gradient(jnp.maximum(jnp.max(largest), jnp.finfo(dtype).tiny))
     squares = [numerics.abs_square(g / unit.astype(g.dtype)) for g in leaves]
-    norm_in_units = jnp.sqrt(sum(jnp.sum(s).astype(dtype) for s in squares))
+    norm_in_units = numerics.root(sum(jnp.sum(s).astype(dtype) for s in squares))
     max_norm = jnp.asarray(max_norm, dtype)
     short = norm_in_units <= max_norm / unit
 

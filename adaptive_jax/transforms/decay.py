@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
 from adaptive_jax.typing import PyTree, ScalarOrSchedule
 from adaptive_jax.validation import map_leaves, number_or_schedule, require_params
 
@@ -64,7 +65,7 @@ def add_decayed_weights(
             return numerics.saturate(g + jnp.asarray(rate, p.dtype) * p, source=g)
 
         updates = map_leaves(leaf, gradients=grads, parameters=params)
-        return numerics.cast_updates(updates, grads, params), state
+        return trees.cast_updates(updates, grads, params), state
 
     tx = optax.GradientTransformationExtraArgs(init, update)
     return tx if mask is None else optax.masked(tx, mask)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
 from adaptive_jax.typing import ScalarOrSchedule
 from adaptive_jax.validation import number_or_schedule
 
@@ -55,8 +56,8 @@ def scale_by_learning_rate(
             rate = sign * learning_rate
         updates = jax.tree.map(
             lambda g: numerics.saturate(g * jnp.asarray(rate, g.dtype), source=g),
-            numerics.as_computed(grads),
+            trees.as_computed(grads),
         )
-        return numerics.cast_updates(updates, grads, params), state
+        return trees.cast_updates(updates, grads, params), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Updates
 from adaptive_jax.validation import map_leaves, number, number_or_schedule
 
@@ -63,7 +64,7 @@ def momentum(
         )
 
     def init(params):
-        return MomentumState(numerics.count_zero(), numerics.zeros_like(params))
+        return MomentumState(numerics.count_zero(), trees.zeros_like(params))
 
     def update(grads, state, params=None, **extra):
         rate = numerics.at_step(decay, state.count)
@@ -85,7 +86,7 @@ def momentum(
 
         trace = map_leaves(accumulate, gradients=grads, state=state.trace)
         updates = jax.tree.map(look_ahead, grads, trace) if nesterov else trace
-        updates = numerics.cast_updates(updates, grads, params)
+        updates = trees.cast_updates(updates, grads, params)
         return updates, MomentumState(optax.safe_increment(state.count), trace)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
 from adaptive_jax.transforms.preconditioner import Preconditioner
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
@@ -62,13 +63,13 @@ def scale_by_rms(
     initial_accumulator = number("initial_accumulator", initial_accumulator, "[0, inf)")
 
     def init(params):
-        nu = numerics.real_full_like(params, initial_accumulator)
+        nu = trees.real_full_like(params, initial_accumulator)
         if centered:
-            return ScaleByCenteredRmsState(numerics.zeros_like(params), nu)
+            return ScaleByCenteredRmsState(trees.zeros_like(params), nu)
         return ScaleByRmsState(nu)
 
     def accumulate(grads, state, params, **extra):
-        grads = numerics.squarable(grads, state.nu)
+        grads = trees.squarable(grads, state.nu)
         nu = jax.tree.map(
             lambda v, g: numerics.ema(v, numerics.abs_square(g), decay), state.nu, grads
         )
@@ -80,7 +81,7 @@ def scale_by_rms(
     def factor(grads, state):
         spread = jax.tree.map(_variance, state.nu, state.mu) if centered else state.nu
         scale = jax.tree.map(lambda v: numerics.inverse_root(v, eps, eps_root), spread)
-        return numerics.squarable(grads, state.nu), scale
+        return trees.squarable(grads, state.nu), scale
 
     return Preconditioner(init, accumulate, factor)
 

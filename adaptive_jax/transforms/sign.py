@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
 from adaptive_jax.transforms.preconditioner import Preconditioner
 
 
@@ -30,7 +31,7 @@ def scale_by_sign() -> Preconditioner:
         return state
 
     def factor(grads, state):
-        grads = numerics.as_computed(grads)
+        grads = trees.as_computed(grads)
         return jax.tree.map(jnp.sign, grads), jax.tree.map(
             lambda g: jnp.ones_like(g, numerics.real_dtype(g)), grads
         )

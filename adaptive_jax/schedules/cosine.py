@@ -1,0 +1,196 @@
+"""Schedules along a cosine: one fall, falls with restarts, one rise and fall."""
+
+import math
+
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax.schedules.pieces import as_float, cosine, geometric, half_cosine, linear
+from adaptive_jax.typing import Scalar, Schedule
+from adaptive_jax.validation import number, steps
+
+_LAST_COUNT = 2**31 - 1  # where an optimizer's int32 counter stops
+
+
+def cosine_decay(
+    init_value: Scalar,
+    decay_steps: int,
+    alpha: Scalar = 0.0,
+    peak_value: Scalar | None = None,
+    warmup_steps: int = 0,
+) -> Schedule:
+    r"""Falls along a cosine to the fraction `alpha`, after a linear warm-up if one is wanted.
+
+    .. math::
+        lr(t) = peak\_value\,\Big(\alpha + (1 - \alpha)\,
+            \frac{1 + \cos(\pi\,(t - warmup\_steps)/decay\_steps)}{2}\Big)
+
+    from t = `warmup_steps` on and constant `decay_steps` later. Before, the rate goes linearly
+    from `init_value` to `peak_value`. Unlike in `optax.warmup_cosine_decay_schedule`,
+    `decay_steps` does not count the warm-up.
+
+    Args:
+      init_value: the learning rate at t = 0; not negative.
+      decay_steps: updates from the warm-up's end to the cosine's.
+      alpha: the last value as a fraction of the peak, in [0, 1]; default 0.
+      peak_value: the learning rate after the warm-up; not negative. Default: no warm-up, and
+        the peak is `init_value`.
+      warmup_steps: updates of warm-up; needs `peak_value`, which needs it.
+
+    Raises:
+      ValueError: an argument is out of range, or only one of `peak_value` and `warmup_steps`
+        is given.
+
+    Reference: Loshchilov & Hutter 2017, arXiv 1608.03983; Keras's `CosineDecay`.
+
+    >>> lr = cosine_decay(0.0, decay_steps=100, peak_value=0.1, warmup_steps=10)
+    >>> print(f"{lr(5):.2f} {lr(10):.2f} {lr(60):.2f} {lr(110):.2f}")
+    0.05 0.10 0.05 0.00
+    """
+    init_value = number("init_value", init_value, "[0, inf)")
+    decay_steps = steps("decay_steps", decay_steps)
+    alpha = number("alpha", alpha, "[0, 1]")
+    warmup_steps = steps("warmup_steps", warmup_steps, minimum=0)
+    if (peak_value is None) != (warmup_steps == 0):
+        raise ValueError(
+            "cosine_decay needs both peak_value and warmup_steps for a warm-up, or neither, "
+            f"got {peak_value} and {warmup_steps}"
+        )
+    if peak_value is None:
+        return cosine(init_value, decay_steps, alpha)
+    peak_value = number("peak_value", peak_value, "[0, inf)")
+    return optax.join_schedules(
+        [linear(init_value, peak_value, warmup_steps), cosine(peak_value, decay_steps, alpha)],
+        [warmup_steps],
+    )
+
+
+def cosine_restarts(
+    init_value: Scalar,
+    first_decay_steps: int,
+    t_mul: float = 2.0,
+    m_mul: Scalar = 1.0,
+    alpha: Scalar = 0.0,
+) -> Schedule:
+    r"""Falls along a cosine again and again, each time for longer or from lower.
+
+    .. math::
+        lr(t) = init\_value\,\Big(\alpha + (1 - \alpha)\, m\_mul^{\,i}\,
+            \frac{1 + \cos(\pi\,(t - t_i) / T_i)}{2}\Big), \qquad
+        T_i = first\_decay\_steps \cdot t\_mul^{\,i}, \quad t_{i+1} = t_i + T_i
+
+    with the cycle i that t lies in. A restart falls on the first whole t not before :math:`t_i`.
+
+    Args:
+      init_value: the learning rate at t = 0; not negative.
+      first_decay_steps: updates of the first cycle.
+      t_mul: by how much a cycle is longer than the one before; a Python number (it sets where
+        the restarts are), 1 or in [1.001, 1000]. Default 2 (Keras).
+      m_mul: height of a cycle over the one before, in (0, 1]; default 1.
+      alpha: the lowest value as a fraction of `init_value`, in [0, 1]; default 0.
+
+    Raises:
+      ValueError: an argument is out of range.
+
+    Reference: Loshchilov & Hutter 2017, arXiv 1608.03983; Keras's `CosineDecayRestarts`.
+
+    >>> lr = cosine_restarts(0.1, first_decay_steps=10, m_mul=0.5)
+    >>> print(f"{lr(5):.3f} {lr(10):.3f} {lr(20):.3f} {lr(30):.3f}")
+    0.050 0.050 0.025 0.025
+    """
+    init_value = number("init_value", init_value, "[0, inf)")
+    first_decay_steps = steps("first_decay_steps", first_decay_steps)
+    t_mul = number("t_mul", t_mul, "[1, 1000]")
+    m_mul = number("m_mul", m_mul, "(0, 1]")
+    alpha = number("alpha", alpha, "[0, 1]")
+    if 1 < t_mul < 1.001:
+        raise ValueError(f"t_mul must be 1 or in [1.001, 1000], got {t_mul}")
+    locate = (
+        _cycles_of_equal_length(first_decay_steps)
+        if t_mul == 1
+        else _cycles_of_growing_length(first_decay_steps, t_mul)
+    )
+
+    def schedule(count):
+        cycle, completed = locate(jnp.asarray(count))
+        height = geometric(m_mul, as_float(cycle))
+        return init_value * (alpha + (1 - alpha) * height * half_cosine(completed))
+
+    return schedule
+
+
+def one_cycle(
+    transition_steps: int,
+    peak_value: Scalar,
+    pct_start: float = 0.3,
+    div_factor: Scalar = 25.0,
+    final_div_factor: Scalar = 1e4,
+) -> Schedule:
+    r"""Rises along a cosine for the first part of training, then falls to next to nothing.
+
+    .. math::
+        \frac{peak\_value}{div\_factor} \;\to\; peak\_value \;\to\;
+        \frac{peak\_value}{div\_factor \cdot final\_div\_factor}
+
+    at t = 0, at :math:`t = \lfloor pct\_start \cdot transition\_steps \rfloor`, and from
+    t = `transition_steps` on. PyTorch's `OneCycleLR` has its peak and its end one update
+    earlier, at pct_start·total_steps − 1 and total_steps − 1.
+
+    Args:
+      transition_steps: updates of the whole cycle.
+      peak_value: the largest learning rate; not negative.
+      pct_start: the fraction of the steps before the peak, in (0, 1); a Python number (it sets
+        where the peak is). Default 0.3 (as in Optax and PyTorch).
+      div_factor: peak over first value, at least 1; default 25 (as in Optax and PyTorch).
+      final_div_factor: first over last value, at least 1; default 1e4 (likewise).
+
+    Raises:
+      ValueError: an argument is out of range.
+
+    Reference: Smith & Topin 2018, arXiv 1708.07120.
+
+    >>> lr = one_cycle(100, peak_value=1.0)
+    >>> print(f"{lr(0):.2f} {lr(30):.2f} {lr(65):.2f} {lr(100):.6f}")
+    0.04 1.00 0.50 0.000004
+    """
+    # Not optax.cosine_onecycle_schedule: int(0.29 * 100) puts its peak at 28 rather than 29, and
+    # it mixes bool and float32, which strict dtype promotion rejects.
+    transition_steps = steps("transition_steps", transition_steps)
+    peak_value = number("peak_value", peak_value, "[0, inf)")
+    pct_start = number("pct_start", pct_start, "(0, 1)")
+    div_factor = number("div_factor", div_factor, "[1, inf)")
+    final_div_factor = number("final_div_factor", final_div_factor, "[1, inf)")
+    peak_step = math.floor(pct_start * transition_steps * (1 + 1e-12))
+    init_value = peak_value / div_factor
+
+    def rise(count):
+        height = half_cosine(as_float(count) / max(peak_step, 1))
+        return peak_value + (init_value - peak_value) * height
+
+    fall_steps = max(transition_steps - peak_step, 1)
+    fall = cosine(peak_value, fall_steps, alpha=1 / div_factor / final_div_factor)
+    return optax.join_schedules([rise, fall], [peak_step])
+
+
+def _cycles_of_equal_length(length: int):
+    return lambda count: (count // length, as_float(count % length) / length)
+
+
+def _cycles_of_growing_length(first_length: int, growth: float):
+    """Maps a count to its cycle and the completed part of that, by a table of all cycles."""
+    starts, lengths = [0.0], [float(first_length)]
+    while starts[-1] + lengths[-1] <= _LAST_COUNT:
+        starts.append(starts[-1] + lengths[-1])
+        lengths.append(first_length * growth ** len(lengths))
+    first_counts = [
+        math.ceil(start * (1 - 1e-12)) for start in starts
+    ]  # 21, not 21.000000000000004
+    offsets = [count - start for count, start in zip(first_counts, starts, strict=True)]
+
+    def locate(count):
+        firsts = jnp.asarray(first_counts, count.dtype)
+        cycle = jnp.searchsorted(firsts, count, side="right", method="compare_all") - 1
+        elapsed = as_float(count - firsts[cycle]) + as_float(offsets)[cycle]
+        return cycle, elapsed / as_float(lengths)[cycle]
+
+    return locate

@@ -1,0 +1,65 @@
+"""Schedules that rise and fall for ever between two values."""
+
+import jax.numpy as jnp
+
+from adaptive_jax.schedules.pieces import as_float, geometric
+from adaptive_jax.typing import Scalar, Schedule
+from adaptive_jax.validation import number, steps
+
+
+def cyclic(
+    init_value: Scalar,
+    peak_value: Scalar,
+    transition_steps: int,
+    mode: str = "triangular",
+    decay_rate: Scalar | None = None,
+) -> Schedule:
+    r"""Goes linearly up and down between two values, for ever.
+
+    .. math::
+        lr(t) = init\_value + (peak\_value - init\_value)\, s(t)\,
+            \min(r, 2n - r) / n, \qquad n = transition\_steps,\quad r = t \bmod 2n
+
+    with the scale s(t) = 1 for `"triangular"`, :math:`2^{-\lfloor t/2n \rfloor}` for
+    `"triangular2"` (each cycle half as high) and :math:`decay\_rate^{\,t}` for `"exp_range"`.
+
+    Args:
+      init_value: the learning rate at the start of every cycle; not negative.
+      peak_value: the one in the middle of the first cycle; not negative.
+      transition_steps: updates from one to the other, half a cycle; the paper recommends 2 to 10
+        epochs.
+      mode: `"triangular"` (default), `"triangular2"` or `"exp_range"`.
+      decay_rate: per update, in (0, 1]; for `"exp_range"` only, which needs it.
+
+    Raises:
+      ValueError: an argument is out of range, or `decay_rate` does not fit `mode`.
+
+    Reference: Smith 2017, arXiv 1506.01186.
+
+    >>> lr = cyclic(0.1, peak_value=0.5, transition_steps=10, mode="triangular2")
+    >>> print(f"{lr(0):.2f} {lr(5):.2f} {lr(10):.2f} {lr(20):.2f} {lr(30):.2f}")
+    0.10 0.30 0.50 0.10 0.30
+    """
+    init_value = number("init_value", init_value, "[0, inf)")
+    peak_value = number("peak_value", peak_value, "[0, inf)")
+    transition_steps = steps("transition_steps", transition_steps)
+    if mode not in ("triangular", "triangular2", "exp_range"):
+        raise ValueError(f"mode must be 'triangular', 'triangular2' or 'exp_range', got {mode!r}")
+    if (mode == "exp_range") != (decay_rate is not None):
+        raise ValueError(
+            f"decay_rate is for mode 'exp_range', which needs it; got {decay_rate} for {mode!r}"
+        )
+    if decay_rate is not None:
+        decay_rate = number("decay_rate", decay_rate, "(0, 1]")
+
+    def schedule(count):
+        count = jnp.asarray(count)
+        past = count % (2 * transition_steps)
+        height = as_float(jnp.minimum(past, 2 * transition_steps - past)) / transition_steps
+        if mode == "triangular2":
+            height *= geometric(0.5, as_float(count // (2 * transition_steps)))
+        elif mode == "exp_range":
+            height *= geometric(decay_rate, as_float(count))
+        return init_value + (peak_value - init_value) * height
+
+    return schedule

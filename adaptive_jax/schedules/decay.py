@@ -1,0 +1,179 @@
+"""Schedules that fall from the first update on: exponential, inverse-time, steps, polynomial."""
+
+import itertools
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+
+from adaptive_jax.schedules.pieces import as_float, geometric
+from adaptive_jax.typing import Scalar, Schedule
+from adaptive_jax.validation import number, steps
+
+
+# Not optax.exponential_decay: its staircase takes the floor of a float32 quotient. Under jit
+# that is a product with 1/transition_steps, so with 41 steps the first fall comes at count 42;
+# beyond 2^24 it comes early. It also rejects a traced decay_rate.
+def exponential_decay(
+    init_value: Scalar, transition_steps: int, decay_rate: Scalar, *, staircase: bool = False
+) -> Schedule:
+    r"""Multiplies by `decay_rate` every `transition_steps` updates, smoothly or all at once.
+
+    .. math::
+        lr(t) = init\_value \cdot decay\_rate^{\,t / transition\_steps}
+
+    Args:
+      init_value: the learning rate at t = 0; not negative.
+      transition_steps: updates per factor of `decay_rate`.
+      decay_rate: in (0, 1].
+      staircase: whether the exponent is rounded down to a whole number.
+
+    Raises:
+      ValueError: an argument is out of range.
+
+    Reference: Keras's `ExponentialDecay`.
+
+    >>> lr = exponential_decay(0.1, transition_steps=10, decay_rate=0.5, staircase=True)
+    >>> print(lr(9), lr(10))
+    0.1 0.05
+    """
+    init_value = number("init_value", init_value, "[0, inf)")
+    transition_steps = steps("transition_steps", transition_steps)
+    decay_rate = number("decay_rate", decay_rate, "(0, 1]")
+
+    def schedule(count):
+        return init_value * geometric(decay_rate, _periods(count, transition_steps, staircase))
+
+    return schedule
+
+
+def inverse_time_decay(
+    init_value: Scalar, transition_steps: int, decay_rate: Scalar, *, staircase: bool = False
+) -> Schedule:
+    r"""Divides by a number that grows by `decay_rate` every `transition_steps` updates.
+
+    .. math::
+        lr(t) = \frac{init\_value}{1 + decay\_rate \cdot t / transition\_steps}
+
+    Args:
+      init_value: the learning rate at t = 0; not negative.
+      transition_steps: updates over which the divisor grows by `decay_rate`.
+      decay_rate: not negative.
+      staircase: whether `t / transition_steps` is rounded down to a whole number.
+
+    Raises:
+      ValueError: an argument is out of range.
+
+    Reference: Keras's `InverseTimeDecay`.
+
+    >>> lr = inverse_time_decay(0.1, transition_steps=10, decay_rate=1.0)
+    >>> print(lr(0), lr(10), lr(30))
+    0.1 0.05 0.025
+    """
+    init_value = number("init_value", init_value, "[0, inf)")
+    transition_steps = steps("transition_steps", transition_steps)
+    decay_rate = number("decay_rate", decay_rate, "[0, inf)")
+
+    def schedule(count):
+        return init_value / (1 + decay_rate * _periods(count, transition_steps, staircase))
+
+    return schedule
+
+
+def piecewise_constant(boundaries: Sequence[int], values: Sequence[Scalar]) -> Schedule:
+    r"""One value up to and including each boundary, and one after the last.
+
+    .. math::
+        lr(t) = values_i \quad\text{for}\quad boundaries_{i-1} < t \le boundaries_i
+
+    Unlike `optax.piecewise_constant_schedule`, it takes the values themselves rather than
+    factors, and a boundary is the last count of its value.
+
+    Args:
+      boundaries: counts of updates, strictly increasing.
+      values: one more than boundaries; not negative.
+
+    Raises:
+      ValueError: an argument is out of range, or the lengths or the order do not fit.
+
+    Reference: Keras's `PiecewiseConstantDecay`.
+
+    >>> lr = piecewise_constant(boundaries=[100, 200], values=[0.1, 0.01, 0.001])
+    >>> print(lr(100), lr(101), lr(201))
+    0.1 0.01 0.001
+    """
+    boundaries = [steps(f"boundaries[{i}]", b, minimum=0) for i, b in enumerate(boundaries)]
+    values = [number(f"values[{i}]", v, "[0, inf)") for i, v in enumerate(values)]
+    if len(values) != len(boundaries) + 1:
+        raise ValueError(
+            f"values must be one more than boundaries, got {len(values)} values "
+            f"and {len(boundaries)} boundaries"
+        )
+    if any(a >= b for a, b in itertools.pairwise(boundaries)):
+        raise ValueError(f"boundaries must be strictly increasing, got {boundaries}")
+
+    def schedule(count):
+        count = jnp.asarray(count)
+        value = jnp.broadcast_to(as_float(values[0]), count.shape)
+        for boundary, after in zip(boundaries, values[1:], strict=True):
+            value = jnp.where(count > boundary, after, value)
+        return value
+
+    return schedule
+
+
+def polynomial_decay(
+    init_value: Scalar,
+    decay_steps: int,
+    end_value: Scalar = 1e-4,
+    power: Scalar = 1.0,
+    *,
+    cycle: bool = False,
+) -> Schedule:
+    r"""Falls to `end_value` along a polynomial, once or in ever longer cycles.
+
+    .. math::
+        lr(t) = end\_value + (init\_value - end\_value)\,(1 - t/T)^{power}
+
+    with :math:`T = decay\_steps` and t at most T; with `cycle`, T is instead the first multiple
+    of `decay_steps` that is at least t. So cycles end at each multiple, and the update after
+    it starts the next one, at a height that grows towards `init_value`.
+
+    Args:
+      init_value: the learning rate at t = 0; not negative.
+      decay_steps: updates until `end_value`.
+      end_value: not negative; default 1e-4 (Keras).
+      power: positive; 1 is linear (default), 0.5 is a square root.
+      cycle: whether to start again after `decay_steps`.
+
+    Raises:
+      ValueError: an argument is out of range.
+
+    Reference: Keras's `PolynomialDecay`.
+
+    >>> lr = polynomial_decay(1.0, decay_steps=10, end_value=0.0, cycle=True)
+    >>> print(f"{lr(0):.2f} {lr(5):.2f} {lr(10):.2f} {lr(11):.2f}")
+    1.00 0.50 0.00 0.45
+    """
+    init_value = number("init_value", init_value, "[0, inf)")
+    decay_steps = steps("decay_steps", decay_steps)
+    end_value = number("end_value", end_value, "[0, inf)")
+    power = number("power", power, "(0, inf)")
+
+    def schedule(count):
+        count = jnp.asarray(count)
+        if cycle:
+            left = jnp.where(count == 0, decay_steps, -count % decay_steps)
+            cycles = jnp.maximum((count - 1) // decay_steps + 1, 1)
+        else:
+            left, cycles = jnp.maximum(decay_steps - count, 0), 1
+        fraction = as_float(left) / (decay_steps * as_float(cycles))
+        return end_value + (init_value - end_value) * fraction**power
+
+    return schedule
+
+
+def _periods(count, transition_steps: int, staircase: bool):
+    """How often `transition_steps` have passed, in whole numbers for a staircase."""
+    if staircase:
+        return as_float(jnp.asarray(count) // transition_steps)
+    return as_float(count) / transition_steps

@@ -1,0 +1,108 @@
+"""Schedules that warm up first: inverse square root, warmup-stable-decay."""
+
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax.schedules.pieces import as_float, linear
+from adaptive_jax.typing import Scalar, Schedule
+from adaptive_jax.validation import number, steps
+
+
+def inverse_sqrt(init_value: Scalar, peak_value: Scalar, warmup_steps: int) -> Schedule:
+    r"""Falls with the square root of the count, after a linear warm-up.
+
+    .. math::
+        lr(t) = peak\_value\,\sqrt{warmup\_steps / t} \quad\text{for } t \ge warmup\_steps
+
+    Before, the rate goes linearly from `init_value` to `peak_value`. The transformer's schedule
+    ("Noam") is that from 0 to 1/√(d·warmup_steps) with model dimension d; as it counts updates
+    from 1, pass `lambda count: schedule(count + 1)`. T5's is `init_value` = `peak_value` =
+    1/√warmup_steps: constant at first.
+
+    Args:
+      init_value: the learning rate at t = 0; not negative.
+      peak_value: the learning rate at t = `warmup_steps`; not negative.
+      warmup_steps: at least 1.
+
+    Raises:
+      ValueError: an argument is out of range.
+
+    Reference: Vaswani et al. 2017, arXiv 1706.03762, section 5.3; for T5, Raffel et al. 2020,
+    arXiv 1910.10683, section 3.1.2.
+
+    >>> lr = inverse_sqrt(0.0, peak_value=0.1, warmup_steps=100)
+    >>> print(f"{lr(50):.3f} {lr(100):.3f} {lr(400):.3f}")
+    0.050 0.100 0.050
+    """
+    init_value = number("init_value", init_value, "[0, inf)")
+    peak_value = number("peak_value", peak_value, "[0, inf)")
+    warmup_steps = steps("warmup_steps", warmup_steps)
+
+    def fall(count):
+        count = as_float(jnp.maximum(count, 0)) + warmup_steps
+        return peak_value * jnp.sqrt(warmup_steps / count)
+
+    return optax.join_schedules(
+        [linear(init_value, peak_value, warmup_steps), fall], [warmup_steps]
+    )
+
+
+def warmup_stable_decay(
+    init_value: Scalar,
+    peak_value: Scalar,
+    warmup_steps: int,
+    stable_steps: int,
+    decay_steps: int,
+    end_value: Scalar = 0.0,
+    decay: str = "1-sqrt",
+) -> Schedule:
+    r"""Warms up linearly, stays at the peak, then falls to `end_value` (WSD).
+
+    .. math::
+        lr(t) = end\_value + (peak\_value - end\_value)\, f\Big(
+            \frac{t - warmup\_steps - stable\_steps}{decay\_steps}\Big), \qquad
+        f(x) = 1 - \sqrt{x} \;\text{ or }\; 1 - x
+
+    in the last part, constant from its end on.
+
+    Args:
+      init_value: the learning rate at t = 0; not negative.
+      peak_value: the learning rate between warm-up and decay; not negative.
+      warmup_steps, stable_steps: may be 0.
+      decay_steps: at least 1.
+      end_value: not negative; default 0.
+      decay: `"1-sqrt"` (default; Hägele et al. found it better) or `"linear"`.
+
+    Raises:
+      ValueError: an argument is out of range.
+
+    Reference: Hu et al. 2024, arXiv 2404.06395; for 1-sqrt, Hägele et al. 2024,
+    arXiv 2405.18392.
+
+    >>> lr = warmup_stable_decay(0.0, 0.1, warmup_steps=10, stable_steps=70, decay_steps=20)
+    >>> print(f"{lr(5):.3f} {lr(10):.3f} {lr(80):.3f} {lr(85):.3f} {lr(100):.3f}")
+    0.050 0.100 0.100 0.050 0.000
+    """
+    init_value = number("init_value", init_value, "[0, inf)")
+    peak_value = number("peak_value", peak_value, "[0, inf)")
+    warmup_steps = steps("warmup_steps", warmup_steps, minimum=0)
+    stable_steps = steps("stable_steps", stable_steps, minimum=0)
+    decay_steps = steps("decay_steps", decay_steps)
+    end_value = number("end_value", end_value, "[0, inf)")
+    if decay not in ("1-sqrt", "linear"):
+        raise ValueError(f"decay must be '1-sqrt' or 'linear', got {decay!r}")
+
+    def one_minus_sqrt(count):
+        count = jnp.clip(count, 0, decay_steps)
+        completed, left = as_float(count) / decay_steps, as_float(decay_steps - count) / decay_steps
+        height = left / (1 + jnp.sqrt(completed))  # = 1 − √completed, but 0 at the end to the digit
+        return end_value + (peak_value - end_value) * height
+
+    return optax.join_schedules(
+        [
+            linear(init_value, peak_value, warmup_steps),
+            lambda count: peak_value,
+            linear(peak_value, end_value, decay_steps) if decay == "linear" else one_minus_sqrt,
+        ],
+        [warmup_steps, warmup_steps + stable_steps],
+    )

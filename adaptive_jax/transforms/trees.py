@@ -1,0 +1,41 @@
+"""Gradients, state and updates as trees: their dtypes on the way in and on the way out."""
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_jax import numerics
+from adaptive_jax.typing import Params, PyTree, Scalar, Updates
+from adaptive_jax.validation import check_inexact, map_leaves
+
+
+def zeros_like(params: Params) -> PyTree:
+    """State for a first moment: zeros in each parameter's shape and `compute_dtype`."""
+    check_inexact(params)
+    return jax.tree.map(lambda p: jnp.zeros_like(p, numerics.compute_dtype(p)), params)
+
+
+def real_full_like(params: Params, value: Scalar = 0.0) -> PyTree:
+    """State for a second moment: `value` in each parameter's shape and `real_dtype`."""
+    check_inexact(params)
+    return jax.tree.map(lambda p: jnp.full_like(p, value, numerics.real_dtype(p)), params)
+
+
+def as_computed(grads: Updates) -> Updates:
+    """Gradients in the dtype that arithmetic is done in, for transforms without a state."""
+    check_inexact(grads)
+    return jax.tree.map(lambda g: jnp.asarray(g, numerics.compute_dtype(g)), grads)
+
+
+def squarable(grads: Updates, state: PyTree) -> Updates:
+    """Gradients in the precision of the real tree `state`, small enough to square.
+
+    Raises:
+      ValueError: the trees or shapes differ; the message names the path.
+    """
+    return map_leaves(lambda g, s: numerics.squarable(g, s.dtype), gradients=grads, state=state)
+
+
+def cast_updates(updates: Updates, grads: Updates, params: Params | None) -> Updates:
+    """Updates in the parameters' dtypes, or in the gradients' where there are no parameters."""
+    like = {"gradients": grads} if params is None else {"parameters": params}
+    return map_leaves(lambda u, x: numerics.cast(u, jnp.result_type(x)), updates=updates, **like)

@@ -1,0 +1,33 @@
+"""Copies the cases named here out of a folder with `trajectories.npz` and `trajectories.json`.
+
+python tests/reference/copy_trajectories.py SOURCE_FOLDER
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+SELECTION = {
+    "adabound": ["AdaBound", "AdaBoundW"],
+    "torch": ["SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW"],
+}
+
+
+def copy(source: Path, target: Path) -> int:
+    """Writes the selected cases to `target` and returns how many there are."""
+    index = json.loads((source / "trajectories.json").read_text())
+    index["cases"] = [
+        case for case in index["cases"] if case["name"] in SELECTION.get(case["source"], [])
+    ]
+    prefixes = ("params0/", "grads/", *(case["id"] + "/" for case in index["cases"]))
+    with np.load(source / "trajectories.npz") as arrays:
+        kept = {key: arrays[key] for key in arrays.files if key.startswith(prefixes)}
+    np.savez_compressed(target / "trajectories.npz", **kept)
+    (target / "trajectories.json").write_text(json.dumps(index, indent=1) + "\n")
+    return len(index["cases"])
+
+
+if __name__ == "__main__":
+    print(copy(Path(sys.argv[1]), Path(__file__).parent), "cases")

@@ -1,0 +1,436 @@
+"""The numerics contract: every property over every case of the table in cases.py."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import adaptive_jax as aj
+from adaptive_jax.optimizers import registry
+from tests.cases import CASES, RECIPES
+
+every_case = pytest.mark.parametrize("case", CASES, ids=repr)
+every_recipe = pytest.mark.parametrize("case", RECIPES, ids=repr)
+STEPS = 5
+DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32]
+
+
+def make_params(dtype=jnp.float32):
+    return {
+        "w": jnp.linspace(-1, 1, 6).reshape(2, 3).astype(dtype),
+        "b": jnp.array([0.5, 0.0, -2.0], dtype),
+        "s": jnp.array(0.25, dtype),
+    }
+
+
+def make_grads(steps=STEPS, dtype=jnp.float32, seed=0):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda p: jnp.asarray(rng.normal(size=(steps, *p.shape)), dtype), make_params()
+    )
+
+
+def run(tx, params, grads, steps=STEPS):
+    """Parameters and state after `steps` updates, in one jitted scan."""
+
+    def step(carry, g):
+        params, state = carry
+        updates, state = tx.update(g, state, params)
+        return (optax.apply_updates(params, updates), state), updates
+
+    with jax.numpy_dtype_promotion("standard"):  # optax.apply_updates mixes dtypes
+        carry, updates = jax.lax.scan(step, (params, tx.init(params)), grads, length=steps)
+    return *carry, updates
+
+
+def assert_close(actual, expected, rtol=1e-5, atol=1e-7):
+    def leaf(a, b):
+        if jnp.issubdtype(jnp.result_type(a), jnp.inexact):
+            wide = jnp.complex64 if jnp.iscomplexobj(a) else jnp.float32
+            a, b = jnp.asarray(a, wide), jnp.asarray(b, wide)
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+
+    jax.tree.map(leaf, actual, expected)
+
+
+def assert_finite(tree):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        assert np.isfinite(np.asarray(leaf, np.complex128)).all(), (path, leaf)
+
+
+def types(tree):
+    return jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x), jax.typeof(x).weak_type), tree)
+
+
+def test_every_registered_optimizer_is_in_the_table():
+    assert {case.make.__name__ for case in RECIPES} == set(registry.OPTIMIZERS)
+
+
+# Finite, and of stable types.
+
+
+@every_case
+@pytest.mark.parametrize(
+    "dtype", [jnp.float16, jnp.bfloat16, jnp.float32], ids=lambda d: d.__name__
+)
+def test_zero_gradient_gives_zero_step(case, dtype):
+    params = jax.tree.map(jnp.zeros_like, make_params(dtype)) if case.decays else make_params(dtype)
+    _, state, updates = run(case.build(), params, make_grads(dtype=dtype, steps=3), 3)
+    _, state, updates = run(case.build(), params, jax.tree.map(jnp.zeros_like, make_grads()))
+    assert_finite(state)
+    jax.tree.map(lambda u: np.testing.assert_array_equal(np.asarray(u, np.float32), 0), updates)
+
+
+LADDERS = {
+    jnp.float16: [6e-8, 6e-5, 1.0, 65504.0],
+    jnp.bfloat16: [9.2e-41, 1.2e-38, 1e-19, 1.0, 1e20, 3.38e38],
+    jnp.float32: [1.4e-45, 1e-38, 1e-22, 1e-19, 1.0, 1e10, 1e20, 1e38, 3.4028235e38],
+}
+
+
+@every_case
+@pytest.mark.parametrize("dtype", LADDERS, ids=lambda d: d.__name__)
+@pytest.mark.parametrize("pattern", ["constant", "alternating", "then_zero"])
+def test_finite_in_finite_out(case, dtype, pattern):
+    """Every magnitude at once, one per coordinate, for 40 steps."""
+    ladder = np.array(LADDERS[dtype])
+    signs = {
+        "constant": np.ones(40),
+        "alternating": (-1.0) ** np.arange(40),
+        "then_zero": np.arange(40) < 20,
+    }[pattern]
+    grads = jnp.asarray(signs[:, None] * ladder, dtype)
+    params = jnp.ones(ladder.shape, dtype)
+    tx = case.build()
+
+    def step(state, g):
+        updates, state = tx.update(g, state, params)
+        return state, (updates, state)
+
+    _, (updates, states) = jax.lax.scan(step, tx.init(params), grads)
+    assert_finite(updates)
+    assert_finite(states)
+
+
+@every_recipe
+def test_the_largest_gradients_step_like_large_ones(case):
+    """An overflow of the squares must not turn the step into nothing, nor into 1e18."""
+    if case.name.startswith("sgd"):
+        pytest.skip("gradient descent's step is proportional to the gradient")
+    if "bound" in case.name:
+        pytest.skip("AdaBound's lower bound is gradient descent too")
+    params = jnp.zeros(3)
+    grads = jnp.broadcast_to(jnp.array([1e17, 1e30, 3e38]), (STEPS, 3))
+    _, _, updates = run(case.build(), params, grads)
+    np.testing.assert_allclose(updates[:, 1:], jnp.stack([updates[:, 0]] * 2, 1), rtol=1e-3)
+
+
+@every_case
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_a_bad_gradient_is_seen_and_contained(case, bad):
+    """Not hidden in the update, and `optax.apply_if_finite` keeps it out of the state."""
+    params = make_params()
+    grads = jax.tree.map(lambda p: p.at[...].set(bad), params)
+    tx = case.build()
+    updates, _ = tx.update(grads, tx.init(params), params)
+    if not (np.isinf(bad) and case.name in ("scale_by_sign", "sign_sgd", "clip_by_value")):
+        for leaf in jax.tree.leaves(updates):
+            assert not np.isfinite(leaf).any()
+    contained = optax.apply_if_finite(tx, max_consecutive_errors=3)
+    before = contained.init(params)
+    updates, after = contained.update(grads, before, params)
+    assert int(after.total_notfinite) == 1
+    assert_close(after.inner_state, before.inner_state, rtol=0, atol=0)
+    assert_close(updates, jax.tree.map(jnp.zeros_like, params), rtol=0, atol=0)
+
+
+@every_case
+@pytest.mark.parametrize("params_dtype", DTYPES, ids=lambda d: d.__name__)
+@pytest.mark.parametrize("grads_dtype", DTYPES, ids=lambda d: d.__name__)
+def test_types_never_change(case, params_dtype, grads_dtype):
+    params, grads = make_params(params_dtype), make_params(grads_dtype)
+    tx = case.build()
+    state = tx.init(params)
+    updates, new_state = tx.update(grads, state, params)
+    assert types(new_state) == types(state)
+    assert types(updates) == types(params)
+    for leaf in jax.tree.leaves(state):
+        assert leaf.dtype in (jnp.float32, jnp.int32)
+    if not case.needs_params:
+        updates, new_state = tx.update(grads, state)
+        assert types(new_state) == types(state)
+        assert types(updates) == types(grads)
+
+
+@every_case
+def test_float64_parameters_are_computed_in_float64(case):
+    with jax.enable_x64(True):
+        params = make_params(jnp.float64)
+        tx = case.build()
+        state = tx.init(params)
+        for dtype in (jnp.float16, jnp.float32, jnp.float64):
+            updates, new_state = tx.update(make_params(dtype), state, params)
+            assert types(new_state) == types(state)
+            assert types(updates) == types(params)
+        for leaf in jax.tree.leaves(state):
+            assert leaf.dtype in (jnp.float64, jnp.int32)
+
+
+@every_case
+def test_float32_under_x64_stays_float32(case):
+    expected, _, _ = run(case.build(), make_params(), make_grads())
+    with jax.enable_x64(True):
+        params, state, updates = run(
+            case.build(**{k: jnp.asarray(v, jnp.float64) for k, v in case.hyper.items()}),
+            make_params(),
+            make_grads(),
+        )
+        for leaf in jax.tree.leaves((params, updates, state)):
+            assert leaf.dtype in (jnp.float32, jnp.int32)
+    assert_close(params, expected, rtol=2e-5, atol=1e-6)
+
+
+@every_case
+def test_half_precision_parameters_keep_a_full_precision_state(case):
+    """The state after many bfloat16 gradients is the one that float32 parameters give."""
+    if case.needs_params:
+        pytest.skip("the parameters enter the update, and differ by their rounding")
+    grads = make_grads(50, jnp.bfloat16)
+    _, state, _ = run(case.build(), make_params(jnp.bfloat16), grads, 50)
+    wide = jax.tree.map(lambda g: g.astype(jnp.float32), grads)
+    _, expected, _ = run(case.build(), make_params(), wide, 50)
+    assert types(state) == types(expected)
+    rounds_between_stages = case.name in ("rmsprop_centered_momentum",)
+    assert_close(state, expected, rtol=2e-2 if rounds_between_stages else 1e-5)
+
+
+def test_second_moment_reaches_its_limit_in_bfloat16():
+    tx, params = aj.scale_by_adam(), jnp.zeros(1, jnp.bfloat16)
+    _, state, _ = run(tx, params, jnp.ones((5000, 1), jnp.bfloat16), 5000)
+    np.testing.assert_allclose(state.nu, 1 - 0.999**5000, rtol=1e-4)
+
+
+def test_centered_rms_stays_finite_for_a_constant_gradient():
+    params = jnp.zeros(4)
+    grads = jnp.broadcast_to(jnp.array([0.1, 1.0, 3.3, 1e4]), (3000, 4))
+    _, state, updates = run(aj.scale_by_rms(0.9, eps=0.0, centered=True), params, grads, 3000)
+    assert_finite((state, updates))
+
+
+@every_case
+def test_complex_parameters(case):
+    rng = np.random.default_rng(0)
+    params = {"z": jnp.asarray(rng.normal(size=4) + 1j * rng.normal(size=4), jnp.complex64)}
+    grads = jax.tree.map(lambda p: p * jnp.exp(1j * 0.5).astype(jnp.complex64), params)
+    tx = case.build()
+    state = tx.init(params)
+    updates, new_state = tx.update(grads, state, params)
+    assert types(new_state) == types(state)
+    assert types(updates) == types(params)
+    assert_finite((updates, new_state))
+    real = tx.update({"z": jnp.abs(grads["z"])}, tx.init({"z": jnp.ones(4)}), {"z": jnp.zeros(4)})
+    if not case.decays and case.name != "clip_by_value":  # a gradient's phase is its step's
+        assert_close(jnp.abs(updates["z"]), jnp.abs(real[0]["z"]), rtol=1e-5)
+
+
+# Trees.
+
+
+class Pair(NamedTuple):
+    first: jax.Array
+    second: jax.Array
+
+
+TREES = {
+    "array": jnp.ones(3),
+    "0-d": jnp.ones(()),
+    "empty": {},
+    "zero-size": {"a": jnp.ones((0, 3)), "b": jnp.ones(2)},
+    "only zero-size": {"a": jnp.ones((0, 3))},
+    "list and tuple": [jnp.ones(2), (jnp.ones(3), jnp.ones(()))],
+    "named tuple": Pair(jnp.ones(2), jnp.ones(3)),
+    "None": {"a": None, "b": jnp.ones(2)},
+    "MaskedNode": {"a": optax.MaskedNode(), "b": jnp.ones(2)},
+    "NumPy": {"a": np.ones(3, np.float32), "b": np.float32(2.0)},
+    "Python float": 0.5,
+}
+
+
+@every_case
+@pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
+def test_every_tree(case, tree):
+    tx = case.build()
+    state = tx.init(tree)
+    updates, new_state = tx.update(tree, state, tree)
+    assert types(new_state) == types(state)
+    assert jax.tree.structure(updates) == jax.tree.structure(tree)
+    assert_finite((updates, new_state))
+
+
+@every_case
+def test_mismatched_trees_are_named(case):
+    tx = case.build()
+    params = make_params()
+    state = tx.init(params)
+    grads = {**params, "extra": jnp.ones(2)}
+    if jax.tree.leaves(tx.init({"w": jnp.ones(2)})) or case.needs_params:
+        with pytest.raises(ValueError, match=r"do not match: \w+ has nothing at \['extra'\]"):
+            tx.update(grads, state, params)
+    with pytest.raises(ValueError, match=r"has nothing at|shapes differ"):
+        tx.update({"w": params["w"]}, state, params)
+    with pytest.raises(ValueError, match=r"shapes differ at \['w'\]: .*\(2, 1\).*\(2, 3\)"):
+        tx.update({**params, "w": jnp.ones((2, 1))}, state, params)
+
+
+@every_case
+def test_missing_parameters_are_asked_for(case):
+    tx = case.build()
+    params = make_params()
+    if case.needs_params:
+        with pytest.raises(ValueError, match=r"update\(gradients, state, params\)"):
+            tx.update(params, tx.init(params))
+    else:
+        tx.update(params, tx.init(params))
+
+
+@every_recipe
+def test_integer_parameters_are_refused(case):
+    tx = case.build()
+    with pytest.raises(ValueError, match=r"floating-point or complex, got int32 at \['n'\]"):
+        tx.update({"n": jnp.ones(2, jnp.int32)}, tx.init({"n": jnp.ones(2, jnp.int32)}), None)
+
+
+# The same under every transformation of JAX.
+
+
+@every_case
+def test_jit_vmap_and_scan_equal_a_plain_loop(case):
+    tx = case.build()
+    grads = make_grads()
+
+    def loop(update):
+        params = make_params()
+        state = tx.init(params)
+        for i in range(STEPS):
+            updates, state = update(jax.tree.map(lambda g, i=i: g[i], grads), state, params)
+            params = optax.apply_updates(params, updates)
+        return params, state
+
+    expected = loop(tx.update)
+    assert_close(loop(jax.jit(tx.update)), expected)
+    assert_close(run(tx, make_params(), grads)[:2], expected)
+    stacked = jax.tree.map(lambda x: jnp.stack([x, 2 * x]), (make_params(), grads))
+    params, state, _ = jax.vmap(functools.partial(run, tx))(*stacked)
+    assert_close(jax.tree.map(lambda x: x[0], (params, state)), expected)
+
+
+@every_case
+def test_no_retrace_and_donation(case):
+    tx = case.build()
+    params, grads = make_params(), make_params()
+    traces = 0
+
+    @functools.partial(jax.jit, donate_argnums=(1, 2))
+    def step(grads, state, params):
+        nonlocal traces
+        traces += 1
+        updates, state = tx.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    expected, _, _ = run(tx, params, jax.tree.map(lambda g: jnp.stack([g] * 3), grads), 3)
+    params = jax.tree.map(jnp.copy, params)
+    state = jax.jit(tx.init)(params)
+    for _ in range(3):
+        params, state = step(grads, state, params)
+    assert traces == 1
+    assert_close(params, expected)
+
+
+@every_case
+def test_state_buffers_are_distinct(case):
+    """Two leaves that share a buffer cannot both be donated."""
+    state = case.build().init(make_params())
+    pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state) if leaf.ndim]
+    assert len(pointers) == len(set(pointers))
+
+
+@every_case
+def test_hyperparameters_may_be_arrays_or_traced(case):
+    expected, _, _ = run(case.build(), make_params(), make_grads())
+    arrays = {name: jnp.asarray(value, jnp.float32) for name, value in case.hyper.items()}
+    for got in (
+        run(case.build(**arrays), make_params(), make_grads())[0],
+        jax.jit(lambda h: run(case.build(**h), make_params(), make_grads())[0])(arrays),
+    ):
+        assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@every_recipe
+def test_a_sweep_over_learning_rates_is_one_vmap(case):
+    rates = jnp.array([1e-3, 1e-2, 0.1])
+    sweep = jax.jit(
+        jax.vmap(lambda r: run(case.build(learning_rate=r), make_params(), make_grads())[0])
+    )(rates)
+    for i, rate in enumerate(rates):
+        expected, _, _ = run(case.build(learning_rate=float(rate)), make_params(), make_grads())
+        assert_close(jax.tree.map(lambda x, i=i: x[i], sweep), expected, atol=1e-6)
+
+
+@every_case
+def test_a_constant_schedule_equals_a_number(case):
+    expected, _, _ = run(case.build(), make_params(), make_grads())
+    for name in case.schedulable:
+        tx = case.build(**{name: optax.constant_schedule(case.hyper[name])})
+        assert_close(run(tx, make_params(), make_grads())[0], expected)
+
+
+@every_case
+def test_gradients_through_an_update_are_finite(case):
+    params = make_params()
+    tx = case.build()
+
+    def moved(grads):
+        _, _, updates = run(tx, params, jax.tree.map(lambda g: jnp.stack([g, g]), grads), 2)
+        return sum(jnp.sum(u) for u in jax.tree.leaves(updates))
+
+    assert_finite(jax.jit(jax.grad(moved))(params))
+    assert_finite(jax.jit(jax.grad(moved))(jax.tree.map(jnp.zeros_like, params)))
+
+
+@every_case
+def test_count_saturates(case):
+    params = make_params()
+    tx = case.build()
+    last = jnp.iinfo(jnp.int32).max
+    state = jax.tree.map(
+        lambda x: jnp.full_like(x, last) if x.dtype == jnp.int32 else x, tx.init(params)
+    )
+    for _ in range(2):
+        updates, state = tx.update(params, state, params)
+        assert_finite(updates)
+        for leaf in jax.tree.leaves(state):
+            assert leaf.dtype != jnp.int32 or int(leaf) == last
+
+
+@every_case
+def test_sharded_equals_unsharded(case):
+    mesh = jax.make_mesh((2,), ("x",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+    params = {"w": jnp.linspace(-1, 1, 8).reshape(4, 2)}
+    grads = {"w": jnp.stack([params["w"]] * STEPS)}
+    expected, expected_state, _ = run(case.build(), params, grads)
+    sharded = jax.device_put(params, sharding)
+    tx = case.build()
+    with jax.set_mesh(mesh):
+        state = tx.init(sharded)
+        update = jax.jit(tx.update)
+        for _ in range(STEPS):
+            updates, new_state = update(jax.device_put(params, sharding), state, sharded)
+            assert types(new_state) == types(state)
+            sharded, state = optax.apply_updates(sharded, updates), new_state
+    assert_close(jax.device_get(sharded), jax.device_get(expected))
+    assert_close(jax.device_get(state), jax.device_get(expected_state))

@@ -1,0 +1,193 @@
+"""Our pieces stand wherever Optax's do: in its wrappers, in Flax, and in the algebra's own."""
+
+import copy
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from flax.training.train_state import TrainState
+
+import adaptive_jax as aj
+from tests.cases import CASES
+from tests.test_contract import assert_close, make_grads, make_params, run
+
+every_case = pytest.mark.parametrize("case", CASES, ids=repr)
+
+
+def steps_of(tx, params, grads, steps=4):
+    return run(tx, params, jax.tree.map(lambda g: g[:steps], grads), steps)
+
+
+@every_case
+def test_optax_wrappers_change_nothing(case):
+    params, grads = make_params(), make_grads()
+    expected, _, _ = steps_of(case.build(), params, grads)
+    labels = {"w": "a", "b": "b", "s": "a"}
+    for wrapped in (
+        optax.chain(case.build()),
+        optax.masked(case.build(), True),
+        optax.with_extra_args_support(case.build()),
+        optax.apply_if_finite(case.build(), 3),
+        optax.MultiSteps(case.build(), every_k_schedule=1).gradient_transformation(),
+    ):
+        assert_close(steps_of(wrapped, params, grads)[0], expected)
+    if "global_norm" not in case.name and case.name != "everything":  # the norm is over all
+        parts = {"a": case.build(), "b": case.build()}
+        assert_close(steps_of(optax.partition(parts, labels), params, grads)[0], expected)
+
+
+@every_case
+def test_multi_steps_averages_gradients(case):
+    params, grads = make_params(), make_grads(4)
+    tx = optax.MultiSteps(case.build(), every_k_schedule=2).gradient_transformation()
+    mean = jax.tree.map(lambda g: g.reshape(2, 2, *g.shape[1:]).mean(1), grads)
+    expected, _, _ = steps_of(case.build(), params, mean, 2)
+    assert_close(steps_of(tx, params, grads, 4)[0], expected, rtol=1e-4, atol=1e-6)
+
+
+@every_case
+def test_unknown_extra_arguments_are_ignored(case):
+    params = make_params()
+    tx = case.build()
+    updates, _ = tx.update(params, tx.init(params), params, value=jnp.ones(()), whatever=3)
+    assert_close(updates, tx.update(params, tx.init(params), params)[0])
+
+
+class Model(nnx.Module):
+    def __init__(self, rngs):
+        self.dense = nnx.Linear(3, 2, rngs=rngs)
+        self.norm = nnx.BatchNorm(2, rngs=rngs)
+
+    def __call__(self, x):
+        return self.norm(self.dense(x))
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in CASES if c.name in ("everything", "adabound")], ids=repr
+)
+def test_nnx_optimizer_and_linen_train_state_agree_with_a_plain_loop(case):
+    x = jnp.linspace(-1, 1, 12).reshape(4, 3)
+    model = Model(nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, case.build(), wrt=nnx.Param)
+    start = nnx.to_pure_dict(nnx.state(model, nnx.Param))
+    state = TrainState.create(apply_fn=None, params=start, tx=case.build())
+    tx = case.build()
+    params, plain = start, tx.init(start)
+
+    def loss(model):
+        return jnp.mean((model(x) - 1.0) ** 2)
+
+    for _ in range(3):
+        grads = nnx.grad(loss)(model)
+        pure = nnx.to_pure_dict(nnx.state(grads))
+        optimizer.update(model, grads)
+        state = state.apply_gradients(grads=pure)
+        updates, plain = tx.update(pure, plain, params)
+        params = optax.apply_updates(params, updates)
+    assert_close(nnx.to_pure_dict(nnx.state(model, nnx.Param)), params)
+    assert_close(state.params, params)
+    assert any(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (params, start)), strict=True))
+
+
+def test_linen_module_trains():
+    model = nn.Dense(2)
+    x = jnp.ones((4, 3))
+    params = model.init(jax.random.key(0), x)
+    state = TrainState.create(apply_fn=model.apply, params=params, tx=aj.adabound(1e-2))
+
+    def loss(params):
+        return jnp.mean((model.apply(params, x) - 1.0) ** 2)
+
+    before = loss(state.params)
+    for _ in range(20):
+        state = state.apply_gradients(grads=jax.grad(loss)(state.params))
+    assert loss(state.params) < 0.5 * before
+
+
+# The algebra.
+
+PRECONDITIONERS = {
+    "adam": aj.scale_by_adam(),
+    "adam_nesterov": aj.scale_by_adam(nesterov=True),
+    "amsgrad": aj.scale_by_amsgrad(),
+    "adagrad": aj.scale_by_adagrad(),
+    "adadelta": aj.scale_by_adadelta(),
+    "rms": aj.scale_by_rms(),
+    "rms_centered": aj.scale_by_rms(centered=True),
+    "sign": aj.scale_by_sign(),
+    "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
+}
+
+
+@pytest.mark.parametrize("tx", PRECONDITIONERS.values(), ids=PRECONDITIONERS)
+def test_update_is_accumulate_factor_multiply(tx):
+    assert isinstance(tx, aj.Preconditioner)
+    assert isinstance(tx, optax.GradientTransformationExtraArgs)
+    init, update = tx
+    params = make_params(jnp.bfloat16)
+    state = init(params)
+    for i in range(3):
+        grads = jax.tree.map(lambda g, i=i: g[i], make_grads())
+        updates, new_state = update(grads, state, params)
+        state = tx.accumulate(grads, state, params)
+        direction, scale = tx.factor(grads, state)
+        assert_close(state, new_state)
+        product = jax.tree.map(lambda d, s: (d * s).astype(jnp.bfloat16), direction, scale)
+        assert_close(updates, product)
+        for leaf in jax.tree.leaves(scale):
+            assert leaf.dtype == jnp.float32 and bool(jnp.all(leaf >= 0))
+
+
+@pytest.mark.parametrize("tx", PRECONDITIONERS.values(), ids=PRECONDITIONERS)
+def test_a_modifier_of_ones_own_binds_in_chain_and_by_hand(tx):
+    half = aj.ScaleModifier(lambda scale, _: jax.tree.map(lambda s: s / 2, scale))
+    params, grads = make_params(), make_grads()
+    _, _, plain = steps_of(tx, params, grads)
+    for modified in (aj.chain(tx, half), half(tx), optax.chain(half(tx))):
+        _, _, halved = steps_of(modified, params, grads)
+        assert_close(jax.tree.map(lambda u: 2 * u, halved), plain)
+    _, _, quarter = steps_of(aj.chain(tx, half, half), params, grads)
+    assert_close(jax.tree.map(lambda u: 4 * u, quarter), plain)
+
+
+def test_a_modifier_with_a_state():
+    """AdaMod's momental bound: a scale may not exceed its own moving mean."""
+
+    def mean(scale, state):
+        return jax.tree.map(lambda s, m: 0.5 * m + 0.5 * s, scale, state)
+
+    momental = aj.ScaleModifier(
+        lambda scale, state: jax.tree.map(jnp.minimum, scale, state),
+        init=lambda params: jax.tree.map(jnp.zeros_like, params),
+        accumulate=mean,
+    )
+    tx = aj.chain(aj.scale_by_rms(decay=0.0, eps=0.0), momental)
+    _, _, updates = run(tx, jnp.zeros(()), jnp.array([2.0, 0.5, 4.0]), 3)
+    # Scales 1/2, 2, 1/4; means 1/4, 9/8, 11/16; the smaller of each times the gradient.
+    np.testing.assert_allclose(updates, [2 * 1 / 4, 0.5 * 9 / 8, 4 * 1 / 4], rtol=1e-6)
+
+
+def test_misplaced_modifiers_say_what_to_write():
+    bound = aj.bound_lr(base_lr=1e-3)
+    with pytest.raises(ValueError, match="it comes first"):
+        aj.chain(bound, aj.scale_by_adam())
+    with pytest.raises(ValueError, match="stage 2 of the chain is a ScaleModifier"):
+        aj.chain(aj.scale_by_adam(), aj.momentum(), bound)
+    with pytest.raises(ValueError, match=r"adaptive_jax\.chain\(scale_by_adam\(\), bound_lr"):
+        optax.chain(aj.scale_by_adam(), bound)
+    with pytest.raises(ValueError, match=r"adaptive_jax\.chain"):
+        nnx.Optimizer(Model(nnx.Rngs(0)), bound, wrt=nnx.Param)
+    with pytest.raises(ValueError, match="of a Preconditioner such as"):
+        bound(optax.scale_by_adam())
+    with pytest.raises(ValueError, match="at least one stage"):
+        aj.chain()
+
+
+def test_preconditioners_can_be_copied():
+    tx = copy.copy(aj.scale_by_adam())
+    assert isinstance(tx, aj.Preconditioner)
+    tx.factor(jnp.ones(2), tx.init(jnp.ones(2)))
