@@ -1,7 +1,9 @@
 """Checks of what the user passes in, with errors that say what to write instead."""
 
+import difflib
 import math
 import numbers
+from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +74,19 @@ def steps(name: str, value: int, minimum: int = 1) -> int:
     if isinstance(value, bool) or not whole or value < minimum:
         raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
     return int(value)
+
+
+def near_misses(name: str, known: Iterable[str]) -> str:
+    """The end of an error message about a name that is not among the known ones.
+
+    >>> near_misses("adm", ["adam", "sgd"])
+    "did you mean 'adam'?"
+    """
+    known = list(known)
+    close = difflib.get_close_matches(name, known, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}?"
+    return f"known are {', '.join(known)}"
 
 
 def require_params(stage: str, params: PyTree) -> None:

@@ -33,14 +33,13 @@ class Case(NamedTuple):
     def make(self, **arguments):
         return getattr(schedules, self.name)(**{**self.arguments, **arguments})
 
-    def make_with_rate(self, rate):
-        """The schedule with another value for its first learning rate."""
-        return self.make(**self.with_rate(rate))
-
-    def with_rate(self, rate):
-        if "values" in self.arguments:
-            return {"values": [rate, *self.arguments["values"][1:]]}
-        return {"init_value" if "init_value" in self.arguments else "peak_value": rate}
+    def scaled(self, scale):
+        """The learning rates among the arguments, each times `scale`."""
+        return {
+            name: [scale * value for value in rate] if name == "values" else scale * rate
+            for name, rate in self.arguments.items()
+            if name in ("init_value", "peak_value", "end_value", "values")
+        }
 
     def expected(self, **arguments):
         """The values in plain Python at every count up to `last`."""
@@ -185,6 +184,8 @@ CASES = [
     warm_restarts(t_mul=3),
     case(cosine_restarts, 130, init_value=0.3, first_decay_steps=41, t_mul=1.0),
     case(cosine_restarts, 40, init_value=0.3, first_decay_steps=1),
+    # 25 + 80 + 256 is 361, but 361.00000000000006 in double precision.
+    case(cosine_restarts, 365, init_value=0.3, first_decay_steps=25, t_mul=3.2),
     case(one_cycle, 110, transition_steps=100, peak_value=0.5),
     case(one_cycle, 110, transition_steps=100, peak_value=0.5, pct_start=0.29),
     case(one_cycle, 5, transition_steps=3, peak_value=0.5),  # its peak is at 0
@@ -273,16 +274,15 @@ def test_takes_any_integer_without_jit(case):
 
 @every_case
 def test_rates_can_be_vmapped_and_differentiated(case):
-    def values(rate):
-        return case.make_with_rate(rate)(counts(case))
+    def values(scale):
+        return case.make(**case.scaled(scale))(counts(case))
 
-    rates = [0.0, 0.05, 2.0]
-    actual, vjp = jax.vjp(jax.jit(jax.vmap(values)), jnp.array(rates))
-    for rate, row in zip(rates, actual, strict=True):
-        assert_close(row, case.expected(**case.with_rate(rate)), atol=2e-7)
-    slopes = vjp(jnp.ones_like(actual))[0]
-    at_0, at_2 = (case.expected(**case.with_rate(rate)).sum() for rate in (0.0, 2.0))
-    np.testing.assert_allclose(slopes, (at_2 - at_0) / 2, rtol=1e-5)  # all are linear in it
+    scales = [0.0, 0.5, 2.0]
+    expected = np.array([case.expected(**case.scaled(scale)) for scale in scales])
+    actual, vjp = jax.vjp(jax.jit(jax.vmap(values)), jnp.array(scales))
+    assert_close(actual, expected)
+    slope = (expected[2] - expected[0]).sum() / 2  # schedules are linear in their rates
+    np.testing.assert_allclose(vjp(jnp.ones_like(actual))[0], slope, rtol=1e-5)
 
 
 @every_case
@@ -368,6 +368,11 @@ def test_the_transformers_schedule_is_inverse_sqrt_one_count_later():
     schedule = schedules.inverse_sqrt(0.0, 1 / math.sqrt(d * warmup), warmup)
     expected = [d**-0.5 * min(t**-0.5, t * warmup**-1.5) for t in range(1, 100)]
     assert_close(np.array([schedule(t + 1) for t in range(99)]), np.array(expected))
+
+
+def test_one_cycle_ends_low_however_late_its_peak():
+    schedule = schedules.one_cycle(7, peak_value=1.0, pct_start=1 - 1e-15)
+    np.testing.assert_allclose([schedule(6), schedule(7)], [1.0, 4e-6], rtol=1e-6)
 
 
 def test_rates_in_half_precision_are_computed_in_single():

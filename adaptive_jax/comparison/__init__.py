@@ -1,0 +1,7 @@
+"""Comparing optimizers: the protocol, the summary of its records, and the report."""
+
+from adaptive_jax.comparison.compare import CompareConfig as CompareConfig
+from adaptive_jax.comparison.compare import compare as compare
+from adaptive_jax.comparison.report import write_report as write_report
+from adaptive_jax.comparison.summary import Row as Row
+from adaptive_jax.comparison.summary import summarize as summarize

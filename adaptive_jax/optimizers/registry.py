@@ -1,9 +1,8 @@
 """Every recipe by name, with what a list, a command line or a tuner needs to know of it."""
 
 import dataclasses
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import optax
@@ -12,6 +11,7 @@ from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsboun
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
+from adaptive_jax.validation import near_misses
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,40 +46,38 @@ def _optimizer(factory, description, reference, low, high):
 
 
 _ENTRIES = (
-    _optimizer(
-        sgd, "gradient descent, with classical or Nesterov momentum", "Polyak 1964", 1e-3, 1.0
-    ),
+    _optimizer(sgd, "gradient descent, with momentum if wanted", "Polyak 1964", 1e-3, 1.0),
     _optimizer(
         sign_sgd,
-        "the gradient's sign: every coordinate moves by the learning rate",
+        "the gradient's sign: every coordinate moves as far",
         "arXiv 1802.04434",
         1e-5,
         1e-2,
     ),
     _optimizer(
         adagrad,
-        "gradient over the root of the sum of its squares so far",
+        "gradient over the root of the sum of its squares",
         "Duchi et al. 2011",
         1e-3,
         1.0,
     ),
     _optimizer(
         adadelta,
-        "steps in units of the steps before them; no unit to tune",
+        "steps measured in units of the steps before them",
         "arXiv 1212.5701",
-        1e-2,
-        10.0,
+        0.1,
+        100.0,
     ),
     _optimizer(
         rmsprop,
-        "gradient over the root of the mean of its recent squares",
+        "gradient over the root of its recent mean square",
         "Tieleman & Hinton 2012",
         1e-4,
         1e-1,
     ),
     _optimizer(
         adam,
-        "mean gradient over the root of the mean square, bias corrected",
+        "mean gradient over the root of the mean square",
         "arXiv 1412.6980",
         1e-4,
         1e-1,
@@ -89,14 +87,14 @@ _ENTRIES = (
     ),
     _optimizer(
         amsgrad,
-        "Adam with the largest mean square so far: steps never grow back",
+        "Adam with the largest mean square so far",
         "arXiv 1904.09237",
         1e-4,
         1e-1,
     ),
     _optimizer(
         adabound,
-        "Adam within bounds that close on SGD's learning rate",
+        "Adam within bounds that close on SGD's rate",
         "arXiv 1902.09843",
         1e-4,
         1e-1,
@@ -107,19 +105,6 @@ _ENTRIES = (
 
 OPTIMIZERS: Mapping[str, Optimizer] = {entry.name: entry for entry in _ENTRIES}
 """Name -> registered recipe."""
-
-
-def near_misses(name: str, known: Iterable[str]) -> str:
-    """The end of an error message about a name that is not among the known ones.
-
-    >>> near_misses("adm", ["adam", "sgd"])
-    "did you mean 'adam'?"
-    """
-    known = list(known)
-    close = difflib.get_close_matches(name, known, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
-    return f"known are {', '.join(known)}"
 
 
 def get(name: str) -> Optimizer:

@@ -12,12 +12,13 @@ def sgd(
     momentum: ScalarOrSchedule = 0.0,
     nesterov: bool = False,
     dampening: Scalar = 0.0,
+    ema: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Stochastic gradient descent: :math:`p_t = p_{t-1} - lr\, m_t`.
 
-    `momentum`, `nesterov` and `dampening` are those of `adaptive_jax.momentum` in its classical
-    form; without momentum :math:`m_t = g_t` and there is no state. The default learning rate is
-    Keras's.
+    `momentum` is the decay rate of `adaptive_jax.momentum`; `nesterov`, `dampening` and `ema` are
+    passed on to it. Without momentum :math:`m_t = g_t` and there is no state. The default
+    learning rate is Keras's.
 
     Reference: Robbins & Monro 1951, doi 10.1214/aoms/1177729586; Polyak 1964.
 
@@ -30,7 +31,7 @@ def sgd(
     momentum = number_or_schedule("momentum", momentum, "[0, 1]")
     if isinstance(momentum, float) and momentum == 0:
         return transforms.chain(rate)
-    return transforms.chain(transforms.momentum(momentum, nesterov, dampening), rate)
+    return transforms.chain(transforms.momentum(momentum, nesterov, dampening, ema), rate)
 
 
 def sign_sgd(learning_rate: ScalarOrSchedule = 1e-3) -> optax.GradientTransformationExtraArgs:

@@ -1,0 +1,145 @@
+"""A comparison as a web page: `report.html`, one file without scripts or outside links."""
+
+import base64
+import html
+import io
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from adaptive_jax.comparison.summary import Row, cells, footnote, short, summarize
+from adaptive_jax.training import records
+from adaptive_jax.training.records import RunRecord
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .8rem; text-align: right; white-space: nowrap; }
+th { border-bottom: 2px solid; } td { border-bottom: 1px solid #8884; }
+th:first-child, td:first-child { text-align: left; }
+img { background: white; border-radius: .5rem; height: auto; max-width: 100%; }
+dl { display: grid; gap: .2rem 1rem; grid-template-columns: max-content 1fr; }
+dd { margin: 0; overflow-wrap: anywhere; }
+.note { opacity: .75; }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+<p>$lead</p>
+<div class="scroll"><table>
+<thead><tr>$head</tr></thead>
+<tbody>
+$body
+</tbody>
+</table></div>
+<p class="note">$note</p>
+<h2>Learning curves</h2>
+<p class="note">Lines are medians over seeds, faint lines single seeds.</p>
+<img alt="Training loss and validation accuracy by epoch for each optimizer"
+ src="data:image/png;base64,$picture">
+<h2>What was run</h2>
+<dl>
+$facts
+</dl>
+</body>
+</html>
+""")
+
+
+def write_report(folder: Path) -> Path:
+    """Writes `report.html` and `learning_curves.png` from the folder's `runs.jsonl`.
+
+    Args:
+      folder: holds `runs.jsonl` with at least one final run.
+
+    Returns:
+      The path of `report.html`.
+    """
+    runs = list(records.read(folder / "runs.jsonl"))
+    picture = learning_curves(runs)
+    (folder / "learning_curves.png").write_bytes(picture)
+    path = folder / "report.html"
+    path.write_text(_page(runs, summarize(runs), picture), encoding="utf-8")
+    return path
+
+
+def _page(runs: list[RunRecord], rows: list[Row], picture: bytes) -> str:
+    texts = [cells(row) for row in rows]
+    first = runs[0]
+    tuning = sum(run.phase == "tune" for run in runs)
+    facts = {
+        "workload": f"{first.workload}, {first.parameters:,} parameters",
+        "budget": f"{first.epochs} epochs, {first.steps} steps, batch {first.batch_size}",
+        "schedule": first.schedule,
+        "runs": f"{tuning} for tuning, {len(runs) - tuning} final",
+        "device": first.device,
+        "versions": ", ".join(f"{name} {version}" for name, version in first.versions.items()),
+        "all numbers": "runs.jsonl, beside this page",
+    }
+    best = rows[0]
+    lead = f"Highest test accuracy: {short(best.optimizer)} with {100 * best.test_accuracy:.2f} %"
+    if best.runs > 1:
+        lead += " in the mean. Differences within the ± below are what another seed changes."
+    else:
+        lead += ", in one run each: another seed may well order them differently."
+    return _PAGE.substitute(
+        title=html.escape(f"Optimizers on {first.workload}"),
+        lead=html.escape(lead),
+        head="".join(f"<th>{html.escape(name)}</th>" for name in texts[0]),
+        body="\n".join(
+            f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row.values())}</tr>"
+            for row in texts
+        ),
+        note=html.escape(footnote(rows)),
+        picture=base64.b64encode(picture).decode(),
+        facts="\n".join(
+            f"<dt>{html.escape(name)}</dt><dd>{html.escape(fact)}</dd>"
+            for name, fact in facts.items()
+        ),
+    )
+
+
+def learning_curves(runs: list[RunRecord]) -> bytes:
+    """PNG of training loss (log scale) and validation accuracy of the final runs by epoch."""
+    from matplotlib.figure import Figure  # of its own, so that no display or backend is needed
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained", dpi=150)
+    loss, accuracy = figure.subplots(1, 2)
+    finals = [run for run in runs if run.phase == "final"]
+    for i, row in enumerate(summarize(runs)):
+        mine = [run for run in finals if run.optimizer == row.optimizer]
+        epochs = range(1, mine[0].epochs + 1)
+        for axes, name in ((loss, "train_loss"), (accuracy, "validation_accuracy")):
+            values = np.array([[point[name] for point in run.curve] for run in mine])
+            values = np.where(np.isfinite(values), values, np.nan)
+            style = {"color": f"C{i % 10}", "linestyle": "-" if i < 10 else "--"}
+            if len(mine) > 1:
+                axes.plot(epochs, values.T, alpha=0.25, linewidth=0.8, **style)
+            marker = "o" if len(epochs) <= 20 else None
+            axes.plot(
+                epochs,
+                np.median(values, 0),
+                label=short(row.optimizer),
+                marker=marker,
+                markersize=3,
+                **style,
+            )
+    loss.set(xlabel="epoch", title="training loss", yscale="log")
+    accuracy.set(xlabel="epoch", title="validation accuracy")
+    for axes in (loss, accuracy):
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    accuracy.legend(fontsize="small")
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

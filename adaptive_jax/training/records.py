@@ -1,0 +1,135 @@
+"""Runs on disk: one JSON object a line, in `runs.jsonl`."""
+
+import dataclasses
+import functools
+import importlib.metadata
+import json
+import math
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from adaptive_jax.training.population import History, Population
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """One finished run: what it was, and what came of it.
+
+    Attributes:
+      workload: its name.
+      optimizer: label, as on the command line: `"sgd:momentum=0.9"`.
+      hyperparameters: all of them, defaults included.
+      phase: "train" for a single run; in a comparison "tune" or "final".
+      seed, epochs, batch_size, schedule, steps: what was run.
+      parameters: how many numbers the model has.
+      initial_loss: of the first mini-batch, before any update.
+      curve: for each epoch, training loss and accuracy over its mini-batches and validation
+        loss and accuracy after it.
+      final: loss and accuracy on whole data sets, at the end. A tuning run has no test metrics.
+      diverged: the training loss ended non-finite, or above twice the initial one.
+      train_seconds: wall-clock, an equal share of what the runs beside it took.
+      compile_seconds: what its group of runs took to compile.
+      versions, device: of Python, the libraries, and the machine.
+    """
+
+    workload: str
+    optimizer: str
+    hyperparameters: Mapping[str, Any]
+    phase: str
+    seed: int
+    epochs: int
+    batch_size: int
+    schedule: str
+    steps: int
+    parameters: int
+    initial_loss: float
+    curve: list[Mapping[str, float]]
+    final: Mapping[str, float]
+    diverged: bool
+    train_seconds: float
+    compile_seconds: float
+    versions: Mapping[str, str]
+    device: str
+
+
+def make_record(population: Population, history: History, phase: str) -> RunRecord:
+    """The record of one member of a population."""
+    member = history.member
+    given = {**member.optimizer.hyperparameters, **member.hyperparameters}
+    final = history.final
+    if phase == "tune":
+        final = {name: value for name, value in final.items() if not name.startswith("test")}
+    return RunRecord(
+        workload=population.workload.name,
+        optimizer=member.optimizer.label,
+        hyperparameters={**member.optimizer.defaults, **given},
+        phase=phase,
+        seed=member.seed,
+        epochs=population.epochs,
+        batch_size=population.batch_size,
+        schedule=population.schedule,
+        steps=population.steps,
+        parameters=population.parameters,
+        initial_loss=history.initial_loss,
+        curve=history.curve,
+        final=final,
+        diverged=history.diverged,
+        train_seconds=history.train_seconds,
+        compile_seconds=history.compile_seconds,
+        versions=_versions(),
+        device=jax.devices()[0].device_kind,
+    )
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    packages = ("adaptive_jax", "jax", "jaxlib", "flax", "optax", "numpy")
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {"python": platform.python_version(), **versions}
+
+
+def append(path: Path, record: RunRecord) -> None:
+    """Adds the record as a line of its own. NaN and infinity, which JSON lacks, become texts."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(_to_json(dataclasses.asdict(record)), allow_nan=False) + "\n")
+
+
+def read(path: Path) -> Iterator[RunRecord]:
+    """The records of a file in order; a last line cut short by a kill is left out.
+
+    Raises:
+      ValueError: another line is no record; the message names it.
+    """
+    lines = path.read_text(encoding="utf-8").split("\n")
+    for i, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            record = RunRecord(**_from_json(json.loads(line)))
+        except (ValueError, TypeError) as error:
+            if i == len(lines):
+                return
+            raise ValueError(f"{path}, line {i} is no record of a run: {error}") from error
+        yield record
+
+
+def _to_json(value):
+    if isinstance(value, Mapping):
+        return {key: _to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_to_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    return value if isinstance(value, (int, float, str, type(None))) else repr(value)
+
+
+def _from_json(value):
+    if isinstance(value, dict):
+        return {key: _from_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_from_json(item) for item in value]
+    return float(value) if value in ("nan", "inf", "-inf") else value

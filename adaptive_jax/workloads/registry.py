@@ -1,0 +1,24 @@
+"""Every workload by name."""
+
+from collections.abc import Mapping
+
+from adaptive_jax.validation import near_misses
+from adaptive_jax.workloads.digits import DIGITS_CNN, DIGITS_MLP
+from adaptive_jax.workloads.mnist import MNIST_CNN
+from adaptive_jax.workloads.workload import Workload
+
+WORKLOADS: Mapping[str, Workload] = {w.name: w for w in (DIGITS_CNN, DIGITS_MLP, MNIST_CNN)}
+"""Name -> workload."""
+
+
+def get(name: str) -> Workload:
+    """The workload of that name; a ValueError that names the near misses if there is none.
+
+    >>> get("mnist")
+    Traceback (most recent call last):
+      ...
+    ValueError: no workload 'mnist': did you mean 'mnist_cnn'?
+    """
+    if name not in WORKLOADS:
+        raise ValueError(f"no workload {name!r}: {near_misses(name, WORKLOADS)}")
+    return WORKLOADS[name]
