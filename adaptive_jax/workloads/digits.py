@@ -29,7 +29,7 @@ def _load_cnn(data_dir):
 
 
 class DigitsCNN(nnx.Module):
-    """Conv(16)-BN-MaxPool-Conv(32)-BN-MaxPool-Dense(64)-Dense(10) with ReLU."""
+    """Conv(16)-BN-MaxPool-Conv(32)-BN-MaxPool-Dense(64)-Dense(10), 3x3, ReLU."""
 
     def __init__(self, rngs: nnx.Rngs):
         self.conv1 = Conv(1, 16, rngs=rngs)
@@ -41,8 +41,10 @@ class DigitsCNN(nnx.Module):
         self.dense2 = nnx.Linear(64, 10, rngs=rngs)
 
     def __call__(self, x):
-        x = max_pool_2x2(jax.nn.relu(self.norm1(self.conv1(x))))
-        x = max_pool_2x2(jax.nn.relu(self.norm2(self.conv2(x))))
+        # ReLU before normalization, as in the article: the other way round the convolutions'
+        # biases have no gradient but rounding, which the adaptive methods scale up to full steps.
+        x = max_pool_2x2(self.norm1(jax.nn.relu(self.conv1(x))))
+        x = max_pool_2x2(self.norm2(jax.nn.relu(self.conv2(x))))
         x = jax.nn.relu(self.dense1(x.reshape(x.shape[0], -1)))
         return self.dense2(x)
 

@@ -1,0 +1,216 @@
+"""How much the population runner and the layers gain: `python scripts/benchmark_sweep.py`.
+
+1. The runs of the default comparison, compilation included: in the population runner, and as
+   the loop that a Flax user writes, a jitted step on `nnx.Conv`, `nnx.max_pool` and
+   `nnx.BatchNorm` with Optax's optimizers, compiled once for each run (the learning rate is a
+   constant of the step) or once for each optimizer (it is an argument).
+2. One training step of `mnist_cnn` at batch 250: our layers, alone and in the scan that the
+   runner uses, against the same network of plain Flax layers and, where torch is installed, of
+   PyTorch. Interleaved; the medians of the ratios count, absolute times depend on the machine.
+"""
+
+import argparse
+import functools
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+import adaptive_jax as aj
+from adaptive_jax import workloads
+from adaptive_jax.comparison import CompareConfig, compare
+from adaptive_jax.workloads.digits import DigitsCNN
+from adaptive_jax.workloads.mnist import MnistCNN
+
+pool = functools.partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
+
+
+class PlainDigitsCNN(DigitsCNN):
+    """The network of digits_cnn of Flax's own layers."""
+
+    def __init__(self, rngs):
+        super().__init__(rngs)
+        self.conv1 = nnx.Conv(1, 16, (3, 3), rngs=rngs)
+        self.norm1 = nnx.BatchNorm(16, momentum=0.9, rngs=rngs)
+        self.conv2 = nnx.Conv(16, 32, (3, 3), rngs=rngs)
+        self.norm2 = nnx.BatchNorm(32, momentum=0.9, rngs=rngs)
+
+    def __call__(self, x):
+        x = pool(self.norm1(jax.nn.relu(self.conv1(x))))
+        x = pool(self.norm2(jax.nn.relu(self.conv2(x))))
+        x = jax.nn.relu(self.dense1(x.reshape(x.shape[0], -1)))
+        return self.dense2(x)
+
+
+class PlainMnistCNN(MnistCNN):
+    """The network of mnist_cnn of Flax's own layers."""
+
+    def __init__(self, rngs):
+        super().__init__(rngs)
+        self.conv1 = nnx.Conv(1, 32, (3, 3), padding="VALID", rngs=rngs)
+        self.conv2 = nnx.Conv(32, 64, (3, 3), padding="VALID", rngs=rngs)
+        for i, width in enumerate((32, 32, 64, 64, 256), 1):
+            setattr(self, f"norm{i}", nnx.BatchNorm(width, rngs=rngs))
+
+    def __call__(self, x):
+        x = self.norm2(pool(self.norm1(jax.nn.relu(self.conv1(x)))))
+        x = self.norm4(pool(self.norm3(jax.nn.relu(self.conv2(x)))))
+        x = self.norm5(jax.nn.relu(self.dense1(x.reshape(x.shape[0], -1))))
+        return self.dense2(x)
+
+
+# Optax has no AdaBound: there the plain loop takes ours.
+OPTAX = {
+    "sgd": functools.partial(optax.sgd, momentum=0.9),
+    "adagrad": optax.adagrad,
+    "adadelta": optax.adadelta,
+    "rmsprop": optax.rmsprop,
+    "adam": optax.adam,
+    "adabound": aj.adabound,
+}
+
+
+def make_step(model, make_tx):
+    """A pure training step (state, learning rate, batch) -> (state, loss), and its state."""
+    model.train()
+    graph, params, rest = nnx.split(model, nnx.Param, ...)
+
+    def step(state, rate, x, y):
+        params, rest, opt_state = state
+
+        def loss_fn(params):
+            model = nnx.merge(graph, params, rest, copy=True)
+            loss = optax.softmax_cross_entropy_with_integer_labels(model(x), y).mean()
+            return loss, nnx.state(model, nnx.Not(nnx.Param))
+
+        (loss, rest), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
+        updates, opt_state = make_tx(rate).update(grads, opt_state, params)
+        return (optax.apply_updates(params, updates), rest, opt_state), loss
+
+    return step, (params, rest, make_tx(0.1).init(params))
+
+
+def plain_run(step, state, rate, data, epochs, batch):
+    """One run, step by step, with the test accuracy left out: the runner measures it too."""
+    rng = np.random.default_rng(0)
+    for _ in range(epochs):
+        order = rng.permutation(len(data.targets))
+        for start in range(0, len(order), batch):
+            part = order[start : start + batch]
+            state, loss = step(state, rate, data.inputs[part], data.targets[part])
+    return float(loss)
+
+
+def sweep() -> None:
+    config = CompareConfig()
+    began = time.perf_counter()
+    records = compare(config)
+    ours = time.perf_counter() - began
+    data = config.workload.load(None).train
+    print(f"{len(records)} runs of {config.workload.name}, {records[0].steps} steps each")
+    print(f"  population runner                     {ours:7.1f} s")
+    for title, shared in (("plain loop, one compilation a run", False),
+                          ("plain loop, one for each optimizer", True)):  # fmt: skip
+        began = time.perf_counter()
+        steps = {}
+        for record in records:
+            name = record.optimizer.partition(":")[0]
+            rate = record.hyperparameters["learning_rate"]
+            make_tx = OPTAX[name] if shared else lambda _, n=name, r=rate: OPTAX[n](r)
+            step, state = make_step(PlainDigitsCNN(nnx.Rngs(record.seed)), make_tx)
+            jitted = steps.get(name) if shared else None
+            if jitted is None:
+                jitted = steps[name] = jax.jit(step, donate_argnums=0)
+            plain_run(jitted, state, rate, data, record.epochs, record.batch_size)
+        seconds = time.perf_counter() - began
+        print(f"  {title:36}  {seconds:7.1f} s   {seconds / ours:5.1f} times as long")
+
+
+def torch_step(x, y):
+    """The same step in PyTorch: a function to call for one step, or None without torch."""
+    try:
+        import torch
+        from torch import nn
+    except ModuleNotFoundError:
+        return None
+    model = nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.BatchNorm2d(32), nn.MaxPool2d(2), nn.BatchNorm2d(32),
+        nn.Conv2d(32, 64, 3), nn.ReLU(), nn.BatchNorm2d(64), nn.MaxPool2d(2), nn.BatchNorm2d(64),
+        nn.Flatten(), nn.Linear(1600, 256), nn.ReLU(), nn.BatchNorm1d(256), nn.Linear(256, 10),
+    )  # fmt: skip
+    model = model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    x = torch.tensor(np.asarray(x).transpose(0, 3, 1, 2))
+    x = x.to(memory_format=torch.channels_last)
+    y = torch.tensor(np.asarray(y), dtype=torch.int64)
+
+    def step():
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+def steps(rounds: int) -> None:
+    batch = workloads.get("mnist_cnn").batch_size
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.uniform(size=(batch, 28, 28, 1)), jnp.float32)
+    y = jnp.asarray(rng.integers(0, 10, batch))
+    scanned = 8
+    contestants = {}
+
+    def add(name, model, make_tx, scan):
+        step, state = make_step(model, make_tx)
+        if scan:
+
+            def program(state):
+                one = lambda state, _: step(state, 1e-3, x, y)  # noqa: E731
+                return jax.lax.scan(one, state, length=scanned)[0]
+        else:
+
+            def program(state):
+                return step(state, 1e-3, x, y)[0]
+
+        jitted = jax.jit(program, donate_argnums=0)
+        box = [state]
+
+        def run():
+            box[0] = jax.block_until_ready(jitted(box[0]))
+
+        contestants[name] = (run, scanned if scan else 1)
+
+    add("ours, in scan as in the runner", MnistCNN(nnx.Rngs(0)), aj.adam, True)
+    add("ours, a jitted step", MnistCNN(nnx.Rngs(0)), aj.adam, False)
+    add("plain Flax and Optax, a jitted step", PlainMnistCNN(nnx.Rngs(0)), optax.adam, False)
+    if (torch_run := torch_step(x, y)) is not None:
+        contestants["PyTorch, channels last"] = (torch_run, 1)
+    times = {name: [] for name in contestants}
+    for turn in range(rounds + 1):
+        for name, (run, count) in contestants.items():
+            began = time.perf_counter()
+            for _ in range(scanned // count):
+                run()
+            if turn:  # the first compiles
+                times[name].append((time.perf_counter() - began) / scanned)
+    reference = times["ours, in scan as in the runner"]
+    print(f"one step of mnist_cnn at batch {batch}, median of {rounds} interleaved rounds")
+    for name, values in times.items():
+        ratio = statistics.median(a / b for a, b in zip(values, reference, strict=True))
+        print(f"  {name:36}  {1e3 * statistics.median(values):7.1f} ms  {ratio:5.2f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=("sweep", "steps"), help="one of the two parts")
+    parser.add_argument("--rounds", type=int, default=9, help="of the steps; default 9")
+    arguments = parser.parse_args()
+    print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}, {jax.default_backend()}")
+    if arguments.only != "steps":
+        sweep()
+    if arguments.only != "sweep":
+        steps(arguments.rounds)

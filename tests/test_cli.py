@@ -1,0 +1,122 @@
+"""The command line as a user meets it, good input and bad."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from adaptive_jax import cli
+from adaptive_jax.optimizers import registry
+
+pytestmark = pytest.mark.relaxed
+
+
+def run(capsys, *argv):
+    status = cli.main(argv)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_list_has_one_line_for_each_optimizer(capsys):
+    status, out, _ = run(capsys, "list")
+    assert status == 0
+    lines = out.splitlines()
+    for name, entry in registry.OPTIMIZERS.items():
+        (line,) = [line for line in lines if line.split()[:1] == [name]]
+        assert entry.description in line and len(line) <= 80
+    assert any(line.startswith("digits_cnn") for line in lines)
+
+
+def test_train(capsys, tmp_path):
+    arguments = ("train", "digits_mlp", "--optimizer", "sgd", "--epochs", "3", "--seed", "5")
+    settings = ("--set", "learning_rate=0.05", "momentum=0.9", "--set", "nesterov=true")
+    for _ in range(2):
+        status, out, _ = run(capsys, *arguments, *settings, "--out", str(tmp_path))
+        assert status == 0 and "test accuracy" in out and "27 steps" in out
+    lines = (tmp_path / "runs.jsonl").read_text().splitlines()
+    first, second = (json.loads(line) for line in lines)
+    assert first["optimizer"] == "sgd:learning_rate=0.05,momentum=0.9,nesterov=true"
+    assert first["seed"] == 5 and first["epochs"] == 3 and len(first["curve"]) == 3
+    assert {"jax", "optax", "flax", "python", "adaptive_jax"} <= set(first["versions"])
+    assert first["final"] == second["final"]
+
+
+def test_compare(capsys, tmp_path):
+    out_dir = tmp_path / "new" / "folder"
+    optimizers = ("--optimizers", "adam", "sgd:momentum=0.9")
+    budget = ("--trials", "2", "--seeds", "2", "--epochs", "2")
+    status, out, _ = run(
+        capsys, "compare", "digits_mlp", *optimizers, *budget, "--out", str(out_dir)
+    )
+    assert status == 0
+    assert "adam" in out and "momentum=0.9" in out and "over 2 seeds" in out
+    runs = [json.loads(line) for line in (out_dir / "runs.jsonl").read_text().splitlines()]
+    assert [record["phase"] for record in runs] == ["tune"] * 4 + ["final"] * 4
+    assert (out_dir / "report.html").stat().st_size > 10_000
+    status, _, err = run(capsys, "compare", "digits_mlp", "--out", str(out_dir))
+    assert status == 2 and "already holds the runs of a comparison" in err
+    assert len((out_dir / "runs.jsonl").read_text().splitlines()) == 8
+
+
+BAD = [
+    (("train", "digits_cn"), "no workload 'digits_cn': did you mean 'digits_cnn'"),
+    (("train", "digits_mlp", "--optimizer", "adamm"), "no optimizer 'adamm': did you mean 'adam"),
+    (("train", "digits_mlp", "--set", "learning_rat=1"), "did you mean 'learning_rate'?"),
+    (("train", "digits_mlp", "--set", "learning_rate=-1"), "learning_rate must be in [0, inf)"),
+    (("train", "digits_mlp", "--set", "b1"), "a setting is written key=value"),
+    (("train", "digits_mlp", "--epochs", "0"), "epochs must be a whole number of at least 1"),
+    (("train", "mnist_cnn", "--data-dir", "/no/such"), "no folder /no/such"),
+    (("compare", "digits_cnn", "--optimizers", "adabond"), "did you mean 'adabound'"),
+    (("compare", "--trials", "0"), "trials must be a whole number of at least 1"),
+    (("compare", "--out", "/dev/null/x"), "cannot make the folder /dev/null/x"),
+]
+
+
+@pytest.mark.parametrize(("argv", "message"), BAD, ids=lambda value: str(value)[:40])
+def test_bad_input_is_one_line_and_exits_2(capsys, tmp_path, monkeypatch, argv, message):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run(capsys, *argv)
+    lines = [line for line in err.splitlines() if line.startswith("adaptive-jax: error:")]
+    assert status == 2 and len(lines) == 1 and message in lines[0]
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("argv", [("compar",), ("compare", "--trails", "3"), ()], ids=str)
+def test_unknown_commands_and_options_exit_2(capsys, argv):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(argv)
+    assert stopped.value.code == 2
+
+
+def test_without_the_lab_the_message_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tyro", None)
+    status, _, err = run(capsys, "list")
+    assert status == 2 and "pip install 'adaptive_jax[lab]'" in err
+
+
+def test_ctrl_c_leaves_what_was_finished(tmp_path):
+    """Interrupted in the final runs, of which far too many are asked for."""
+    argv = ["compare", "digits_mlp", "--optimizers", "sgd:learning_rate=0.1", "--epochs", "3"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "adaptive_jax.cli", *argv, "--seeds", "90000", "--out", tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    path = tmp_path / "runs.jsonl"
+    deadline = time.monotonic() + 120
+    while not (path.exists() and path.read_text().count("\n") >= 64):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "the finished runs are in" in err and "Traceback" not in err
+    assert "sgd" in out and (tmp_path / "report.html").exists()
+    for line in path.read_text().splitlines():
+        json.loads(line)

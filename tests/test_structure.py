@@ -1,0 +1,79 @@
+"""The rooms: who may import whom, and what importing the package costs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import adaptive_jax
+
+PACKAGE = Path(adaptive_jax.__file__).parent
+# From the ground up: a room may import from itself and from those before it.
+ROOMS = (
+    "typing",
+    "numerics",
+    "validation",
+    "storage",
+    "schedules",
+    "transforms",
+    "optimizers",
+    "presets",
+    "diagnostics",
+    "distributed",
+    "checkpoint",
+    "workloads",
+    "training",
+    "comparison",
+    "cli",
+)
+CORE = ROOMS[: ROOMS.index("diagnostics") + 1]
+
+
+def imports():
+    """(file, room, imported module) of every import in the package."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path} has a relative import"
+                modules = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                continue
+            for module in modules:
+                yield path, room, module
+
+
+def test_every_file_is_in_a_room():
+    assert {room for _, room, _ in imports()} <= {*ROOMS, "__init__"}
+
+
+def test_imports_point_downwards():
+    for path, room, module in imports():
+        parts = module.split(".")
+        if parts[0] == "adaptive_jax" and room != "__init__":
+            assert parts[1] in ROOMS[: ROOMS.index(room) + 1], f"{path} imports {module}"
+
+
+def test_the_core_imports_jax_and_optax_only():
+    allowed = {"jax", "optax", "numpy", "adaptive_jax", *sys.stdlib_module_names}
+    for path, room, module in imports():
+        if room in (*CORE, "__init__"):
+            assert module.split(".")[0] in allowed, f"{path} imports {module}"
+
+
+def test_no_private_modules_of_others():
+    for path, _, module in imports():
+        if not module.startswith("adaptive_jax"):
+            private = [part for part in module.split(".") if part.startswith("_")]
+            assert not private or module.startswith("__future__"), f"{path} imports {module}"
+
+
+def test_importing_the_package_imports_no_lab():
+    code = (
+        "import sys, adaptive_jax; "
+        "print([m for m in ('flax', 'sklearn', 'matplotlib', 'rich', 'tyro') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

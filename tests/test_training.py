@@ -1,0 +1,205 @@
+"""Training: the population equals a plain loop, and records say what happened."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from adaptive_jax import workloads
+from adaptive_jax.training import Member, OptimizerSpec, Population, RunConfig, records, train
+from adaptive_jax.training.config import parse_settings
+from adaptive_jax.workloads import Data, Split, Workload
+
+pytestmark = pytest.mark.relaxed
+
+
+def load(data_dir):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(100, 5)).astype(np.float32)
+    y = (x[:, 0] + 0.5 * x[:, 1] > 0).astype(np.int32)
+    return Data(Split(x[:60], y[:60]), Split(x[60:80], y[60:80]), Split(x[80:], y[80:]))
+
+
+class Net(nnx.Module):
+    def __init__(self, rngs):
+        # No bias before batch normalization: its gradient is but rounding, which Adam scales up.
+        self.dense1 = nnx.Linear(5, 8, use_bias=False, rngs=rngs)
+        self.norm = nnx.BatchNorm(8, rngs=rngs)
+        self.dropout = nnx.Dropout(0.2, rngs=rngs)
+        self.dense2 = nnx.Linear(8, 2, rngs=rngs)
+
+    def __call__(self, x):
+        return self.dense2(self.dropout(jax.nn.relu(self.norm(self.dense1(x)))))
+
+
+# 60 examples in batches of 16: the last one has 12.
+SMALL = Workload("small", load, Net, batch_size=16, epochs=3)
+SGD, ADAM = OptimizerSpec.parse("sgd:momentum=0.9"), OptimizerSpec("adam")
+
+
+def plain_loop(spec, rate, seed):
+    """The same run as a Flax user would write it, step by step."""
+    data = load(None)
+    model = Net(nnx.Rngs(jax.random.key(seed)))
+    steps = 3 * 4
+    tx = optax.chain(
+        spec.build(learning_rate=rate),
+        optax.scale_by_schedule(optax.cosine_decay_schedule(1.0, steps)),
+    )
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+
+    def loss_fn(model, x, y):
+        return optax.softmax_cross_entropy_with_integer_labels(model(x), y).mean()
+
+    losses = []
+    for epoch in range(3):
+        model.train()
+        key = jax.random.fold_in(jax.random.key(seed), 1 + epoch)
+        order = jax.random.permutation(key, 60)
+        total = 0.0
+        for start in range(0, 60, 16):
+            batch = order[start : start + 16]
+            loss, grads = nnx.value_and_grad(loss_fn)(model, *(a[batch] for a in data.train))
+            optimizer.update(model, grads)
+            total += float(loss) * len(batch)
+        losses.append(total / 60)
+    model.eval()
+    logits = model(data.test.inputs)
+    accuracy = float(jnp.mean(jnp.argmax(logits, -1) == data.test.targets))
+    return losses, accuracy, float(loss_fn(model, *data.test))
+
+
+@pytest.fixture(scope="module")
+def population():
+    return Population(SMALL, load(None))
+
+
+@pytest.fixture(scope="module")
+def histories(population):
+    members = [
+        Member(spec, seed, {"learning_rate": rate})
+        for spec, rates in ((SGD, (0.01, 0.1)), (ADAM, (0.003, 0.03)))
+        for rate in rates
+        for seed in (3, 4)
+    ]
+    return list(population.run(members))
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_every_member_equals_a_plain_loop(histories, index):
+    history = histories[index]
+    member = history.member
+    losses, accuracy, test_loss = plain_loop(
+        member.optimizer, member.hyperparameters["learning_rate"], member.seed
+    )
+    np.testing.assert_allclose([point["train_loss"] for point in history.curve], losses, rtol=1e-4)
+    np.testing.assert_allclose(history.final["test_loss"], test_loss, rtol=1e-4)
+    np.testing.assert_allclose(history.final["test_accuracy"], accuracy, rtol=1e-6)
+
+
+def test_groups_of_any_width_give_the_same(population, histories):
+    members = [history.member for history in histories]
+    seen = []
+    narrow = Population(SMALL, load(None), width=3)
+    for wide, other in zip(histories, narrow.run(members, seen.append), strict=True):
+        assert other.member == wide.member
+        for name, value in wide.final.items():
+            np.testing.assert_allclose(other.final[name], value, rtol=1e-4)
+    assert seen == [3] * 6 + [2] * 3
+
+
+def test_the_same_run_twice_is_the_same_to_the_bit(population, histories):
+    members = [history.member for history in histories]
+    for again, before in zip(population.run(members), histories, strict=True):
+        assert again.curve == before.curve and again.final == before.final
+        assert again.compile_seconds == 0
+
+
+def test_training_learns():
+    record = train(RunConfig(SMALL, "adam:learning_rate=0.03", epochs=40, seed=1))
+    assert record.final["test_accuracy"] > 0.8
+    assert record.curve[-1]["train_loss"] < 0.5 * record.initial_loss
+    assert record.steps == 160 and len(record.curve) == 40 and not record.diverged
+    assert record.hyperparameters["b2"] == 0.999  # defaults are on record
+
+
+def test_an_exploding_run_is_recorded_as_diverged(tmp_path):
+    record = train(RunConfig(SMALL, "sgd:learning_rate=1e30", schedule="constant"))
+    assert record.diverged
+    records.append(tmp_path / "runs.jsonl", record)
+    (again,) = records.read(tmp_path / "runs.jsonl")
+    assert math.isnan(again.curve[-1]["train_loss"]) or again.curve[-1]["train_loss"] > 1e3
+
+
+def test_records_survive_the_disk(tmp_path):
+    path = tmp_path / "runs.jsonl"
+    record = train(RunConfig("digits_mlp", "sgd:nesterov=true,momentum=0.9", epochs=2))
+    odd = dataclasses.replace(record, initial_loss=math.inf, final={"test_loss": -math.inf})
+    for each in (record, odd):
+        records.append(path, each)
+    assert list(records.read(path)) == [record, odd]
+    with path.open("a") as file:
+        file.write('{"workload": "cut sh')
+    assert list(records.read(path)) == [record, odd]
+    with path.open("a") as file:
+        file.write("\n")
+    with pytest.raises(ValueError, match="line 3 is no record"):
+        list(records.read(path))
+
+
+@pytest.mark.parametrize("name", workloads.WORKLOADS)
+def test_registered_workloads_are_sound(name):
+    workload = workloads.get(name)
+    model = workload.model(nnx.Rngs(0))
+    shapes = {"digits_cnn": (2, 8, 8, 1), "digits_mlp": (2, 16), "mnist_cnn": (2, 28, 28, 1)}
+    outputs = model(jnp.zeros(shapes[name]))
+    assert outputs.shape == ((2,) if name == "digits_mlp" else (2, 10))
+    for text in workload.optimizers:
+        OptimizerSpec.parse(text)
+    if name != "mnist_cnn":
+        data = workload.load(None)
+        inputs = np.concatenate([split.inputs.reshape(len(split.inputs), -1) for split in data])
+        assert len(np.unique(inputs, axis=0)) == len(inputs)  # no example in two splits
+        assert data.train.inputs.min() == 0 and data.train.inputs.max() <= 1
+
+
+def test_the_articles_network():
+    """320 + 128 + 128 + 18,496 + 256 + 256 + 409,856 + 1,024 + 2,570 parameters in Keras,
+    of which batch normalization's running statistics are not trained."""
+    model = workloads.get("mnist_cnn").model(nnx.Rngs(0))
+    params = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    norms = 2 * (32 + 32 + 64 + 64 + 256)
+    assert params == 320 + 18496 + 409856 + 2570 + norms
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"workload": "digit_cnn"}, "no workload 'digit_cnn': did you mean 'digits_cnn'"),
+        ({"optimizer": "adm"}, "no optimizer 'adm': did you mean 'adam'"),
+        ({"optimizer": "adam:lr=0.1"}, "adam has no hyperparameter 'lr'"),
+        ({"optimizer": "adam:b1=2"}, r"adam: b1 must be in \[0, 1\), got 2"),
+        ({"optimizer": "adam:b1"}, "a setting is written key=value"),
+        ({"optimizer": "adam:b1=a"}, "b1 must be a number, true or false; got 'a'"),
+        ({"optimizer": "adam:b1=0.1,b1=0.2"}, "b1 is set twice"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"batch_size": 1.5}, "batch_size must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number of at least 0"),
+        ({"seed": 2**31}, "seed must be at most 2147483647"),
+        ({"schedule": "cosin"}, "no schedule 'cosin': did you mean 'cosine'"),
+    ],
+)
+def test_bad_configurations_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        RunConfig(**{"workload": "digits_mlp", "optimizer": "adam", **arguments})
+
+
+def test_labels_are_exact():
+    spec = OptimizerSpec("sgd", {"learning_rate": 0.1 + 0.2, "nesterov": True, "momentum": 1e-17})
+    assert OptimizerSpec.parse(spec.label) == spec
+    assert parse_settings(["a=1", "b=-2.5e-3", "c=False"]) == {"a": 1, "b": -0.0025, "c": False}
