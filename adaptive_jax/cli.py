@@ -6,102 +6,88 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-_NEEDS_LAB = "the command line needs more packages: pip install 'adaptive_jax[lab]'"
+try:
+    import tyro
+except ModuleNotFoundError:
+    needs = "the command line needs more packages: pip install 'adaptive_jax[lab]'"
+    print(f"adaptive-jax: error: {needs}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+# Everything else is imported where it is used: an error in the arguments should not wait for JAX.
+
+_Repeatable = tyro.conf.UseAppendAction
 
 
 class UsageError(Exception):
     """What the user asked for cannot be; the message is one line."""
 
 
+@dataclasses.dataclass(frozen=True)
+class List:
+    """List the optimizers, with their default learning rates, and the workloads."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train one model with one optimizer."""
+
+    workload: tyro.conf.Positional[str]
+    """What to train, see `adaptive-jax list`."""
+    optimizer: str = "adam"
+    """Its name, see `adaptive-jax list`."""
+    set: Annotated[tuple[tuple[str, ...], ...], _Repeatable] = ()
+    """Hyperparameters: learning_rate=0.01 nesterov=true"""
+    epochs: int | None = None
+    """Default: the workload's."""
+    seed: int = 0
+    """Of the initial parameters and the order of the examples."""
+    schedule: str | None = None
+    """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
+    data_dir: str | None = None
+    """Folder with the data. Default: the cache, else a download."""
+    out: Path | None = None
+    """Folder whose runs.jsonl the record is added to."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """Tune optimizers on validation data, run fresh seeds, and report test results."""
+
+    workload: tyro.conf.Positional[str] = "digits_cnn"
+    """What to train, see `adaptive-jax list`."""
+    optimizers: tuple[str, ...] = ()
+    """Names, with fixed settings if wanted: adam sgd:momentum=0.9,nesterov=true.
+    One with a learning_rate is not tuned. Default: the workload's."""
+    trials: int | None = None
+    """Learning rates to try for each; 1 means its default. Default: the workload's."""
+    seeds: int | None = None
+    """Final runs of each. Default: the workload's."""
+    epochs: int | None = None
+    """Default: the workload's."""
+    seed: int = 0
+    """The first seed."""
+    schedule: str | None = None
+    """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
+    data_dir: str | None = None
+    """Folder with the data. Default: the cache, else a download."""
+    out: Path | None = None
+    """New folder for runs.jsonl and report.html. Default: comparisons/WORKLOAD-DATE-TIME."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status: 2 for a usage error, 130 for Ctrl-C."""
+    command = tyro.cli(List | Train | Compare, args=argv, prog="adaptive-jax", description=__doc__)
+    run = {List: _list, Train: _train, Compare: _compare}[type(command)]
     try:
-        import tyro
-    except ModuleNotFoundError:
-        print(f"adaptive-jax: error: {_NEEDS_LAB}", file=sys.stderr)
-        return 2
-    repeatable = tyro.conf.UseAppendAction
-    positional = tyro.conf.Positional
-
-    @dataclasses.dataclass(frozen=True)
-    class List:
-        """List the optimizers, with what each does and how it is tuned, and the workloads."""
-
-        def run(self):
-            return _list()
-
-    @dataclasses.dataclass(frozen=True)
-    class Train:
-        """Train one model with one optimizer."""
-
-        workload: positional[str]
-        """What to train, see `adaptive-jax list`."""
-        optimizer: str = "adam"
-        """Its name, see `adaptive-jax list`."""
-        set: Annotated[tuple[tuple[str, ...], ...], repeatable] = ()
-        """Hyperparameters: learning_rate=0.01 nesterov=true"""
-        epochs: int | None = None
-        """Default: the workload's."""
-        seed: int = 0
-        """Of the initial parameters and the order of the examples."""
-        schedule: str | None = None
-        """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
-        data_dir: str | None = None
-        """Folder with the data. Default: the cache, else a download."""
-        out: Path | None = None
-        """Folder whose runs.jsonl the record is added to."""
-
-        def run(self):
-            return _train(self)
-
-    @dataclasses.dataclass(frozen=True)
-    class Compare:
-        """Tune optimizers on validation data, run fresh seeds, and report test results."""
-
-        workload: positional[str] = "digits_cnn"
-        """What to train, see `adaptive-jax list`."""
-        optimizers: tuple[str, ...] = ()
-        """Names, with fixed settings if wanted: adam sgd:momentum=0.9,nesterov=true.
-        One with a learning_rate is not tuned. Default: the workload's."""
-        trials: int | None = None
-        """Learning rates to try for each; 1 means its default. Default: the workload's."""
-        seeds: int | None = None
-        """Final runs of each. Default: the workload's."""
-        epochs: int | None = None
-        """Default: the workload's."""
-        seed: int = 0
-        """The first seed."""
-        schedule: str | None = None
-        """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
-        data_dir: str | None = None
-        """Folder with the data. Default: the cache, else a download."""
-        out: Path | None = None
-        """New folder for runs.jsonl and report.html. Default: comparisons/WORKLOAD-DATE-TIME."""
-
-        def run(self):
-            return _compare(self)
-
-    commands = {"list": List, "train": Train, "compare": Compare}
-    choice = _union(
-        Annotated[command, tyro.conf.subcommand(name)] for name, command in commands.items()
-    )
-    try:
-        return tyro.cli(choice, args=argv, prog="adaptive-jax", description=__doc__).run()
+        return run(command)
     except UsageError as error:
         print(f"adaptive-jax: error: {error}", file=sys.stderr)
         return 2
 
 
-def _union(types) -> Any:
-    first, *others = types
-    for other in others:
-        first = first | other
-    return first
-
-
-def _list() -> int:
+def _list(args: List) -> int:
     from adaptive_jax.optimizers.registry import OPTIMIZERS
     from adaptive_jax.workloads import WORKLOADS
 
@@ -115,7 +101,7 @@ def _list() -> int:
     return 0
 
 
-def _train(args) -> int:
+def _train(args: Train) -> int:
     from rich.console import Console
     from rich.table import Table
 
@@ -158,7 +144,7 @@ def _train(args) -> int:
     return 0
 
 
-def _compare(args) -> int:
+def _compare(args: Compare) -> int:
     from adaptive_jax.comparison import CompareConfig, compare
 
     with _usage_errors():

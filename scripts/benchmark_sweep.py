@@ -34,14 +34,14 @@ class PlainDigitsCNN(DigitsCNN):
 
     def __init__(self, rngs):
         super().__init__(rngs)
-        self.conv1 = nnx.Conv(1, 16, (3, 3), rngs=rngs)
+        self.conv1 = nnx.Conv(1, 16, (3, 3), use_bias=False, rngs=rngs)
         self.norm1 = nnx.BatchNorm(16, momentum=0.9, rngs=rngs)
-        self.conv2 = nnx.Conv(16, 32, (3, 3), rngs=rngs)
+        self.conv2 = nnx.Conv(16, 32, (3, 3), use_bias=False, rngs=rngs)
         self.norm2 = nnx.BatchNorm(32, momentum=0.9, rngs=rngs)
 
     def __call__(self, x):
-        x = pool(self.norm1(jax.nn.relu(self.conv1(x))))
-        x = pool(self.norm2(jax.nn.relu(self.conv2(x))))
+        x = jax.nn.relu(self.norm1(pool(self.conv1(x))))
+        x = jax.nn.relu(self.norm2(pool(self.conv2(x))))
         x = jax.nn.relu(self.dense1(x.reshape(x.shape[0], -1)))
         return self.dense2(x)
 
@@ -94,15 +94,28 @@ def make_step(model, make_tx):
     return step, (params, rest, make_tx(0.1).init(params))
 
 
-def plain_run(step, state, rate, data, epochs, batch):
-    """One run, step by step, with the test accuracy left out: the runner measures it too."""
+def make_evaluate(model):
+    """A jitted (params, rest, inputs, targets) -> accuracy of the model in its eval mode."""
+    model.eval()
+    graph = nnx.graphdef(model)
+
+    @jax.jit
+    def evaluate(params, rest, x, y):
+        return jnp.mean(jnp.argmax(nnx.merge(graph, params, rest)(x), -1) == y)
+
+    return evaluate
+
+
+def plain_run(step, evaluate, state, rate, data, epochs, batch):
+    """One run, step by step; like the runner, it validates after each epoch and tests at the end."""
     rng = np.random.default_rng(0)
     for _ in range(epochs):
-        order = rng.permutation(len(data.targets))
+        order = rng.permutation(len(data.train.targets))
         for start in range(0, len(order), batch):
             part = order[start : start + batch]
-            state, loss = step(state, rate, data.inputs[part], data.targets[part])
-    return float(loss)
+            state, _ = step(state, rate, data.train.inputs[part], data.train.targets[part])
+        float(evaluate(*state[:2], *data.validation))
+    return [float(evaluate(*state[:2], *split)) for split in data]
 
 
 def sweep() -> None:
@@ -110,7 +123,8 @@ def sweep() -> None:
     began = time.perf_counter()
     records = compare(config)
     ours = time.perf_counter() - began
-    data = config.workload.load(None).train
+    data = config.workload.load(None)
+    evaluate = make_evaluate(PlainDigitsCNN(nnx.Rngs(0)))
     print(f"{len(records)} runs of {config.workload.name}, {records[0].steps} steps each")
     print(f"  population runner                     {ours:7.1f} s")
     for title, shared in (("plain loop, one compilation a run", False),
@@ -125,35 +139,42 @@ def sweep() -> None:
             jitted = steps.get(name) if shared else None
             if jitted is None:
                 jitted = steps[name] = jax.jit(step, donate_argnums=0)
-            plain_run(jitted, state, rate, data, record.epochs, record.batch_size)
+            plain_run(jitted, evaluate, state, rate, data, record.epochs, record.batch_size)
         seconds = time.perf_counter() - began
         print(f"  {title:36}  {seconds:7.1f} s   {seconds / ours:5.1f} times as long")
 
 
-def torch_step(x, y):
-    """The same step in PyTorch: a function to call for one step, or None without torch."""
+def torch_steps(x, y):
+    """The same step in PyTorch, name -> function to call for one step; none without torch."""
     try:
         import torch
         from torch import nn
     except ModuleNotFoundError:
-        return None
-    model = nn.Sequential(
-        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.BatchNorm2d(32), nn.MaxPool2d(2), nn.BatchNorm2d(32),
-        nn.Conv2d(32, 64, 3), nn.ReLU(), nn.BatchNorm2d(64), nn.MaxPool2d(2), nn.BatchNorm2d(64),
-        nn.Flatten(), nn.Linear(1600, 256), nn.ReLU(), nn.BatchNorm1d(256), nn.Linear(256, 10),
-    )  # fmt: skip
-    model = model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        return {}
     x = torch.tensor(np.asarray(x).transpose(0, 3, 1, 2))
-    x = x.to(memory_format=torch.channels_last)
     y = torch.tensor(np.asarray(y), dtype=torch.int64)
 
-    def step():
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x), y).backward()
-        optimizer.step()
+    def make(layout):
+        model = nn.Sequential(
+            nn.Conv2d(1, 32, 3), nn.ReLU(), nn.BatchNorm2d(32), nn.MaxPool2d(2),
+            nn.BatchNorm2d(32), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.BatchNorm2d(64),
+            nn.MaxPool2d(2), nn.BatchNorm2d(64), nn.Flatten(), nn.Linear(1600, 256), nn.ReLU(),
+            nn.BatchNorm1d(256), nn.Linear(256, 10),
+        ).to(memory_format=layout)  # fmt: skip
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        inputs = x.to(memory_format=layout)
 
-    return step
+        def step():
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(inputs), y).backward()
+            optimizer.step()
+
+        return step
+
+    return {
+        "PyTorch": make(torch.contiguous_format),
+        "PyTorch, channels last": make(torch.channels_last),
+    }
 
 
 def steps(rounds: int) -> None:
@@ -187,8 +208,7 @@ def steps(rounds: int) -> None:
     add("ours, in scan as in the runner", MnistCNN(nnx.Rngs(0)), aj.adam, True)
     add("ours, a jitted step", MnistCNN(nnx.Rngs(0)), aj.adam, False)
     add("plain Flax and Optax, a jitted step", PlainMnistCNN(nnx.Rngs(0)), optax.adam, False)
-    if (torch_run := torch_step(x, y)) is not None:
-        contestants["PyTorch, channels last"] = (torch_run, 1)
+    contestants |= {name: (run, 1) for name, run in torch_steps(x, y).items()}
     times = {name: [] for name in contestants}
     for turn in range(rounds + 1):
         for name, (run, count) in contestants.items():
@@ -198,7 +218,7 @@ def steps(rounds: int) -> None:
             if turn:  # the first compiles
                 times[name].append((time.perf_counter() - began) / scanned)
     reference = times["ours, in scan as in the runner"]
-    print(f"one step of mnist_cnn at batch {batch}, median of {rounds} interleaved rounds")
+    print(f"one step of mnist_cnn at batch {batch}, medians of {rounds} interleaved rounds")
     for name, values in times.items():
         ratio = statistics.median(a / b for a, b in zip(values, reference, strict=True))
         print(f"  {name:36}  {1e3 * statistics.median(values):7.1f} ms  {ratio:5.2f}")

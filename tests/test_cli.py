@@ -92,10 +92,11 @@ def test_unknown_commands_and_options_exit_2(capsys, argv):
     assert stopped.value.code == 2
 
 
-def test_without_the_lab_the_message_says_what_to_install(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tyro", None)
-    status, _, err = run(capsys, "list")
-    assert status == 2 and "pip install 'adaptive_jax[lab]'" in err
+def test_without_the_lab_the_message_says_what_to_install():
+    code = "import sys; sys.modules['tyro'] = None; import adaptive_jax.cli"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "pip install 'adaptive_jax[lab]'" in done.stderr
 
 
 def test_ctrl_c_leaves_what_was_finished(tmp_path):

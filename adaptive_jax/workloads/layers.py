@@ -36,20 +36,30 @@ class Conv(nnx.Module):
       in_features, out_features: channels; inputs are (batch, height, width, in_features).
       kernel_size: height and width.
       padding: "SAME" or "VALID".
+      use_bias: whether a bias is added.
       rngs: where the initial kernel comes from.
 
     >>> Conv(1, 8, rngs=nnx.Rngs(0))(jnp.zeros((2, 5, 5, 1))).shape
     (2, 5, 5, 8)
     """
 
-    def __init__(self, in_features, out_features, kernel_size=(3, 3), *, padding="SAME", rngs):
+    def __init__(
+        self,
+        in_features,
+        out_features,
+        kernel_size=(3, 3),
+        *,
+        padding="SAME",
+        use_bias=True,
+        rngs,
+    ):
         if padding not in ("SAME", "VALID"):
             raise ValueError(f"padding must be 'SAME' or 'VALID', got {padding!r}")
         same = tuple(((k - 1) // 2, k // 2) for k in kernel_size)
         self.padding = same if padding == "SAME" else ((0, 0), (0, 0))
         shape = (*kernel_size, in_features, out_features)
         self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape))
-        self.bias = nnx.Param(jnp.zeros((out_features,)))
+        self.bias = nnx.Param(jnp.zeros((out_features,))) if use_bias else None
 
     def __call__(self, x):
         kernel = self.kernel[...]
@@ -57,7 +67,7 @@ class Conv(nnx.Module):
             y = _cpu_convolution(kernel.shape[:2], self.padding)(x, kernel)
         else:
             y = _convolve(x, kernel, self.padding)
-        return y + self.bias[...]
+        return y if self.bias is None else y + self.bias[...]
 
 
 def _convolve(x, kernel, padding):
@@ -68,17 +78,10 @@ def _convolve(x, kernel, padding):
 @functools.cache
 def _cpu_convolution(size, padding):
     """The convolution for one kernel size and padding, with gradients of its own."""
-    mirrored = tuple((k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(size, padding, strict=True))
-
-    def products(padding):
-        by_matmul = functools.partial(_matmul_convolve, padding=padding)
-        return _by_batching(functools.partial(_chunked_convolve, padding=padding), by_matmul)
-
-    forward, to_input = products(padding), products(mirrored)
-    to_kernel = _by_batching(
-        functools.partial(_kernel_gradient, size=size, padding=padding),
-        functools.partial(_matmul_kernel_gradient, size=size, padding=padding),
-    )
+    settings = {"size": size, "padding": padding}
+    forward = _by_batching(_chunked_convolve, _matmul_convolve, padding=padding)
+    to_input = _by_batching(_input_gradient, _matmul_input_gradient, **settings)
+    to_kernel = _by_batching(_kernel_gradient, _matmul_kernel_gradient, **settings)
 
     @jax.custom_vjp
     def convolution(x, kernel):
@@ -86,15 +89,15 @@ def _cpu_convolution(size, padding):
 
     def backward(saved, dy):
         x, kernel = saved
-        flipped = jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-        return to_input(dy, flipped), to_kernel(x, dy)
+        return to_input(dy, kernel), to_kernel(x, dy)
 
     convolution.defvjp(lambda x, kernel: (forward(x, kernel), (x, kernel)), backward)
     return convolution
 
 
-def _by_batching(alone, matmul):
+def _by_batching(alone, matmul, **settings):
     """`alone`, whose vmap is `matmul` batched for small inputs and `alone` in turn for large."""
+    alone, matmul = (functools.partial(fn, **settings) for fn in (alone, matmul))
     fn = custom_vmap(alone)
 
     @fn.def_vmap
@@ -132,6 +135,11 @@ def _chunked_convolve(x, kernel, padding):
     return parts.reshape(y.shape)
 
 
+def _input_gradient(dy, kernel, size, padding):
+    mirrored = tuple((k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(size, padding, strict=True))
+    return _chunked_convolve(dy, jnp.flip(kernel, (0, 1)).swapaxes(2, 3), mirrored)
+
+
 def _kernel_gradient(x, dy, size, padding):
     if size[0] * size[1] * x.shape[-1] <= _SMALL_PATCH:
         return _matmul_kernel_gradient(x, dy, size, padding)
@@ -158,6 +166,17 @@ def _patches(x, size, padding):
 
 def _matmul_convolve(x, kernel, padding):
     return _patches(x, kernel.shape[:2], padding) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _matmul_input_gradient(dy, kernel, size, padding):
+    """Adds up what each patch owes its pixels. Patches of `dy`, as in `_input_gradient`, would be
+    larger, with `out_features` in each: at 4x4x32 -> 16 copying them took 10 times as long."""
+    height, width = (
+        n + k - 1 - sum(pad) for n, k, pad in zip(dy.shape[1:3], size, padding, strict=True)
+    )
+    x = jax.ShapeDtypeStruct((dy.shape[0], height, width, kernel.shape[2]), dy.dtype)
+    to_patches = jax.linear_transpose(lambda x: _patches(x, size, padding), x)
+    return to_patches(dy @ kernel.reshape(-1, kernel.shape[-1]).T)[0]
 
 
 def _matmul_kernel_gradient(x, dy, size, padding):

@@ -40,8 +40,8 @@ class Workload:
       load: `data_dir -> Data`; `data_dir` is None or a folder that the user named.
       model: `nnx.Rngs -> nnx.Module`, a module that maps a batch of inputs to outputs. Its
         train and eval modes are switched by `train()` and `eval()`.
-      loss: `(outputs, targets) -> loss of each example`.
-      accuracy: `(outputs, targets) -> score of each example`; higher is better.
+      loss: `(outputs, targets) -> loss of each example`, an array whose first axis is theirs.
+      accuracy: `(outputs, targets) -> score of each example`, likewise; higher is better.
       batch_size, epochs: a short last batch is kept.
       schedule: name of the shape that every learning rate follows, see `training.SCHEDULES`.
       optimizers: what `compare` compares by default, as on the command line.

@@ -1,0 +1,60 @@
+"""Every Python snippet of the README runs, and what it names exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import adaptive_jax
+from adaptive_jax import schedules
+from adaptive_jax.optimizers import registry
+from adaptive_jax.training import OptimizerSpec
+from adaptive_jax.workloads import WORKLOADS
+
+pytestmark = pytest.mark.relaxed
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("index", range(len(SNIPPETS)))
+def test_snippets_run(index):
+    exec(compile(SNIPPETS[index], f"README.md, snippet {index}", "exec"), {})
+
+
+def test_there_are_snippets():
+    assert len(SNIPPETS) >= 4
+
+
+def test_the_feature_table_is_complete():
+    table = README[README.index("## What there is") :]
+    for name in (*registry.OPTIMIZERS, *(name for name in dir(adaptive_jax) if "_by_" in name)):
+        assert f"`{name}`" in table, name
+    for name in WORKLOADS:
+        assert f"`{name}`" in table
+    shown = table[table.index("| schedules |") :].splitlines()[0].lower().replace("-", " ")
+    for name in dir(schedules):
+        if not name.startswith("_") and callable(getattr(schedules, name)):
+            words = name.replace("inverse_sqrt", "inverse square root").split("_")
+            assert words[0] in shown, name
+
+
+def test_files_and_links_exist():
+    for path in re.findall(r"\]\(([\w/.]+)\)", README) + re.findall(
+        r"`((?:[\w]+/)+[\w.]*)`", README
+    ):
+        assert (ROOT / path).exists(), path
+
+
+def test_commands_name_what_exists():
+    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["adaptive-jax"] and "--optimizers" in words:
+                for word in words[words.index("--optimizers") + 1 :]:
+                    if word.startswith("--"):
+                        break
+                    OptimizerSpec.parse(word)
+            if words[:1] and words[0].startswith("scripts/"):
+                assert (ROOT / words[0]).exists()
