@@ -107,7 +107,7 @@ def make_evaluate(model):
 
 
 def plain_run(step, evaluate, state, rate, data, epochs, batch):
-    """One run, step by step; like the runner, it validates after each epoch and tests at the end."""
+    """One run, step by step; like the runner, it validates each epoch and tests at the end."""
     rng = np.random.default_rng(0)
     for _ in range(epochs):
         order = rng.permutation(len(data.train.targets))

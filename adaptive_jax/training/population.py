@@ -16,7 +16,7 @@ from adaptive_jax.training.config import SCHEDULES, OptimizerSpec
 from adaptive_jax.typing import State
 from adaptive_jax.workloads.workload import Data, Split, Workload
 
-_EVALUATION_BATCH = 250
+_EVALUATION_BATCH = 500
 
 
 class Member(NamedTuple):
@@ -141,9 +141,13 @@ class Population:
         seeds = jnp.asarray([member.seed for member in members], jnp.int32)
         self._compile_seconds = 0.0
         began = time.perf_counter()
-        model = self._init_models([member.seed for member in members])
-        init = functools.partial(self._init_optimizers, blocks)
-        optimizers = self._call(("optimizers", blocks), init, model.params, hypers)
+        # One model at a time and for distinct seeds only: vmapped, this took twice as long to
+        # compile, and much of a short comparison is compilation.
+        distinct = list(dict.fromkeys(member.seed for member in members))
+        models = [self._call("init", self._init, jnp.int32(seed)) for seed in distinct]
+        which = jnp.asarray([distinct.index(member.seed) for member in members])
+        start = functools.partial(self._start, blocks)
+        model, optimizers = self._call(("start", blocks), start, models, which, hypers)
         run_epoch = functools.partial(self._epoch, blocks)
         curve = []
         for epoch in range(self.epochs):
@@ -180,16 +184,6 @@ class Population:
                 self._compile_seconds,
             )
 
-    def _init_models(self, seeds):
-        # One by one, the distinct seeds only: vmapped, this took twice as long to compile.
-        models = {
-            seed: jax.device_get(self._call("init", self._init, jnp.int32(seed)))
-            for seed in dict.fromkeys(seeds)
-        }
-        return jax.tree.map(
-            lambda *leaves: jnp.asarray(np.stack(leaves)), *(models[seed] for seed in seeds)
-        )
-
     def _call(self, name, fn, *args, donate=()):
         """Calls `fn` as a compiled program; compiles it, and counts the time, if it is new."""
         shapes = tuple((x.shape, x.dtype) for x in jax.tree.leaves(args))
@@ -223,14 +217,17 @@ class Population:
         _, params, rest = nnx.split(model, nnx.Param, ...)
         return ModelState(nnx.to_pure_dict(params), nnx.to_pure_dict(rest))
 
-    def _init_optimizers(self, blocks, params, hypers):
+    def _start(self, blocks, models, which, hypers):
+        """Every member's model and optimizer state; `which` of the models is whose."""
+        model = jax.tree.map(lambda *leaves: jnp.stack(leaves)[which], *models)
+
         def init(optimizer):
             return jax.vmap(
                 lambda params, hyper: self._transformation(optimizer, hyper).init(params)
             )
 
-        parts = zip(blocks, _split(blocks, params), hypers, strict=True)
-        return [init(block.optimizer)(params, hyper) for block, params, hyper in parts]
+        parts = zip(blocks, _split(blocks, model.params), hypers, strict=True)
+        return model, [init(block.optimizer)(params, hyper) for block, params, hyper in parts]
 
     def _epoch(self, blocks, model, optimizers, hypers, seeds, epoch, train):
         """All mini-batches once, in an order that depends on seed and epoch alone."""
