@@ -17,6 +17,7 @@ except ModuleNotFoundError:
 
 # Everything else is imported where it is used: an error in the arguments should not wait for JAX.
 
+_DESCRIPTION = "Adaptive optimizers for JAX: list them, train with one, compare several."
 _Repeatable = tyro.conf.UseAppendAction
 
 
@@ -78,7 +79,9 @@ class Compare:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status: 2 for a usage error, 130 for Ctrl-C."""
-    command = tyro.cli(List | Train | Compare, args=argv, prog="adaptive-jax", description=__doc__)
+    command = tyro.cli(
+        List | Train | Compare, args=argv, prog="adaptive-jax", description=_DESCRIPTION
+    )
     run = {List: _list, Train: _train, Compare: _compare}[type(command)]
     try:
         return run(command)

@@ -79,11 +79,12 @@ def steps(name: str, value: int, minimum: int = 1) -> int:
 def near_misses(name: str, known: Iterable[str]) -> str:
     """The end of an error message about a name that is not among the known ones.
 
-    >>> near_misses("adm", ["adam", "sgd"])
-    "did you mean 'adam'?"
+    >>> near_misses("adm", ["adam", "sgd"]), near_misses("lr", ["learning_rate", "b1"])
+    ("did you mean 'adam'?", "did you mean 'learning_rate'?")
     """
     known = list(known)
-    close = difflib.get_close_matches(name, known, cutoff=0.5)
+    initials = [k for k in known if "".join(word[:1] for word in k.split("_")) == name]
+    close = initials or difflib.get_close_matches(name, known, cutoff=0.5)
     if close:
         return f"did you mean {' or '.join(map(repr, close))}?"
     return f"known are {', '.join(known)}"

@@ -70,6 +70,7 @@ BAD = [
     (("train", "digits_mlp", "--set", "b1"), "a setting is written key=value"),
     (("train", "digits_mlp", "--epochs", "0"), "epochs must be a whole number of at least 1"),
     (("train", "mnist_cnn", "--data-dir", "/no/such"), "no folder /no/such"),
+    (("train", "digits_mlp", "--data-dir", "."), "the digits come with scikit-learn"),
     (("compare", "digits_cnn", "--optimizers", "adabond"), "did you mean 'adabound'"),
     (("compare", "--trials", "0"), "trials must be a whole number of at least 1"),
     (("compare", "--out", "/dev/null/x"), "cannot make the folder /dev/null/x"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 
 import jax
 import jax.numpy as jnp
@@ -187,12 +188,33 @@ def test_the_articles_network():
     assert params == 320 + 18496 + 409856 + 2570 + norms
 
 
+def test_mnist_cnn_trains_on_mnist():
+    folder = os.environ.get("ADAPTIVE_JAX_MNIST")
+    if not folder:
+        pytest.skip("ADAPTIVE_JAX_MNIST names no folder with the MNIST files")
+    mnist = workloads.get("mnist_cnn")
+    data = mnist.load(folder)
+    assert [len(split.targets) for split in data] == [48000, 12000, 10000]
+    assert data.train.inputs.shape[1:] == (28, 28, 1) and data.train.inputs.max() == 1
+
+    def load_part(data_dir):
+        return jax.tree.map(lambda x: x[:2000], data)
+
+    part = dataclasses.replace(mnist, load=load_part, epochs=2)
+    record = train(RunConfig(part, "adam:learning_rate=0.003"))
+    assert record.steps == 16
+    assert record.curve[1]["train_accuracy"] > 0.85 > record.curve[0]["train_accuracy"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"workload": "digit_cnn"}, "no workload 'digit_cnn': did you mean 'digits_cnn'"),
         ({"optimizer": "adm"}, "no optimizer 'adm': did you mean 'adam'"),
-        ({"optimizer": "adam:lr=0.1"}, "adam has no hyperparameter 'lr'"),
+        (
+            {"optimizer": "adam:lr=0.1"},
+            "adam has no hyperparameter 'lr': did you mean 'learning_rate'",
+        ),
         ({"optimizer": "adam:b1=2"}, r"adam: b1 must be in \[0, 1\), got 2"),
         ({"optimizer": "adam:b1"}, "a setting is written key=value"),
         ({"optimizer": "adam:b1=a"}, "b1 must be a number, true or false; got 'a'"),

@@ -9,10 +9,10 @@ import numpy as np
 
 from adaptive_jax.optimizers import registry
 from adaptive_jax.training import records
-from adaptive_jax.training.config import SCHEDULES, OptimizerSpec, check_seed
+from adaptive_jax.training.config import OptimizerSpec, check_schedule, check_seed
 from adaptive_jax.training.population import Member, Population
 from adaptive_jax.training.records import RunRecord
-from adaptive_jax.validation import near_misses, steps
+from adaptive_jax.validation import steps
 from adaptive_jax.workloads import registry as workload_registry
 from adaptive_jax.workloads.workload import Workload
 
@@ -68,13 +68,10 @@ class CompareConfig:
                 settle(name, getattr(self.workload, name))
         for name in ("trials", "seeds", "epochs"):
             settle(name, steps(name, getattr(self, name)))
-        settle("seed", check_seed(self.seed))
+        check_seed(self.seed)
+        check_schedule(self.schedule)
         if self.seed + self.seeds > _TUNING_SEED:
             raise ValueError(f"seed + seeds must be at most {_TUNING_SEED}: tuning has the others")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"no schedule {self.schedule!r}: {near_misses(self.schedule, SCHEDULES)}"
-            )
 
     @property
     def tuned(self) -> list[OptimizerSpec]:

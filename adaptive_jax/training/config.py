@@ -142,16 +142,17 @@ class RunConfig:
                 settle(name, getattr(self.workload, name))
         for name in ("epochs", "batch_size"):
             settle(name, steps(name, getattr(self, name)))
-        settle("seed", check_seed(self.seed))
-        if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"no schedule {self.schedule!r}: {near_misses(self.schedule, SCHEDULES)}"
-            )
+        check_seed(self.seed)
+        check_schedule(self.schedule)
 
 
-def check_seed(seed: int) -> int:
-    """A seed that every key and NumPy generator takes: a whole number from 0 to 2^31 − 1."""
-    seed = steps("seed", seed, minimum=0)
-    if seed > np.iinfo(np.int32).max:
+def check_seed(seed: int) -> None:
+    """Raises if a seed is not a whole number from 0 to 2^31 − 1, which JAX and NumPy both take."""
+    if steps("seed", seed, minimum=0) > np.iinfo(np.int32).max:
         raise ValueError(f"seed must be at most {np.iinfo(np.int32).max}, got {seed}")
-    return seed
+
+
+def check_schedule(name: str) -> None:
+    """Raises if `name` is not in SCHEDULES."""
+    if name not in SCHEDULES:
+        raise ValueError(f"no schedule {name!r}: {near_misses(name, SCHEDULES)}")

@@ -6,14 +6,17 @@ import numpy as np
 import optax
 from flax import nnx
 
+from adaptive_jax.workloads.idx import DataError
 from adaptive_jax.workloads.layers import BatchNorm, Conv, max_pool_2x2
 from adaptive_jax.workloads.workload import Data, Split, Workload
 
 
-def _digits() -> tuple[np.ndarray, np.ndarray]:
+def _digits(data_dir) -> tuple[np.ndarray, np.ndarray]:
     """Images (1797, 8, 8) scaled to [0, 1] and labels, in an order drawn once and for all."""
     from sklearn.datasets import load_digits
 
+    if data_dir is not None:
+        raise DataError("the digits come with scikit-learn, not from a folder: drop --data-dir")
     bunch = load_digits()
     order = np.random.default_rng(0).permutation(len(bunch.target))
     images = (bunch.images[order] / 16).astype(np.float32)
@@ -22,7 +25,7 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
 
 def _load_cnn(data_dir):
     # 18 batches of 64 and no rest; the rest is halved into validation and test.
-    images, labels = _digits()
+    images, labels = _digits(data_dir)
     images = images[..., None]
     parts = (slice(0, 1152), slice(1152, 1472), slice(1472, None))
     return Data(*(Split(images[part], labels[part]) for part in parts))
@@ -68,7 +71,7 @@ DIGITS_CNN = Workload(
 
 
 def _load_mlp(data_dir):
-    images, labels = _digits()
+    images, labels = _digits(data_dir)
     features = images.reshape(-1, 4, 2, 4, 2).mean((2, 4)).reshape(-1, 16)
     targets = (labels >= 5).astype(np.float32)
     parts = (slice(0, 259), slice(259, 459), slice(459, 659))
