@@ -50,6 +50,15 @@ def test_multi_steps_averages_gradients(case):
 
 
 @every_case
+def test_arguments_have_the_names_that_optax_gives_them(case):
+    params = make_params()
+    tx = case.build()
+    state = tx.init(params=params)
+    by_name, _ = tx.update(updates=params, state=state, params=params)
+    assert_close(by_name, tx.update(params, state, params)[0])
+
+
+@every_case
 def test_unknown_extra_arguments_are_ignored(case):
     params = make_params()
     tx = case.build()

@@ -89,8 +89,8 @@ def clip_by_global_norm(max_norm: Scalar) -> optax.GradientTransformationExtraAr
 
 
 def _stateless(fn) -> optax.GradientTransformationExtraArgs:
-    def update(grads, state, params=None, **extra):
-        return trees.cast_updates(fn(trees.as_computed(grads)), grads, params), state
+    def update(updates, state, params=None, **extra):
+        return trees.cast_updates(fn(trees.as_computed(updates)), updates, params), state
 
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
 

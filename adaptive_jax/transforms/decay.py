@@ -51,7 +51,7 @@ def add_decayed_weights(
             return AddDecayedWeightsState(numerics.count_zero())
         return optax.EmptyState()
 
-    def update(grads, state, params=None, **extra):
+    def update(updates, state, params=None, **extra):
         require_params("add_decayed_weights", params)
         if callable(weight_decay):
             rate = numerics.at_step(weight_decay, state.count)
@@ -64,8 +64,8 @@ def add_decayed_weights(
             g = jnp.asarray(g, p.dtype)
             return numerics.saturate(g + jnp.asarray(rate, p.dtype) * p, source=g)
 
-        updates = map_leaves(leaf, gradients=grads, parameters=params)
-        return trees.cast_updates(updates, grads, params), state
+        decayed = map_leaves(leaf, gradients=updates, parameters=params)
+        return trees.cast_updates(decayed, updates, params), state
 
     tx = optax.GradientTransformationExtraArgs(init, update)
     return tx if mask is None else optax.masked(tx, mask)

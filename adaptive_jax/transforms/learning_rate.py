@@ -48,16 +48,16 @@ def scale_by_learning_rate(
             return ScaleByLearningRateState(numerics.count_zero())
         return optax.EmptyState()
 
-    def update(grads, state, params=None, **extra):
+    def update(updates, state, params=None, **extra):
         if callable(learning_rate):
             rate = sign * numerics.at_step(learning_rate, state.count)
             state = ScaleByLearningRateState(optax.safe_increment(state.count))
         else:
             rate = sign * learning_rate
-        updates = jax.tree.map(
-            lambda g: numerics.saturate(g * jnp.asarray(rate, g.dtype), source=g),
-            trees.as_computed(grads),
+        scaled = jax.tree.map(
+            lambda u: numerics.saturate(u * jnp.asarray(rate, u.dtype), source=u),
+            trees.as_computed(updates),
         )
-        return trees.cast_updates(updates, grads, params), state
+        return trees.cast_updates(scaled, updates, params), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -66,7 +66,7 @@ def momentum(
     def init(params):
         return MomentumState(numerics.count_zero(), trees.zeros_like(params))
 
-    def update(grads, state, params=None, **extra):
+    def update(updates, state, params=None, **extra):
         rate = numerics.at_step(decay, state.count)
         if ema:
             weight, first_weight = 1 - rate, 1 - rate
@@ -84,9 +84,9 @@ def momentum(
             weight = jnp.asarray(1 - rate if ema else 1.0, m.dtype)
             return numerics.saturate(jnp.asarray(rate, m.dtype) * m + weight * g, source=g)
 
-        trace = map_leaves(accumulate, gradients=grads, state=state.trace)
-        updates = jax.tree.map(look_ahead, grads, trace) if nesterov else trace
-        updates = trees.cast_updates(updates, grads, params)
+        trace = map_leaves(accumulate, gradients=updates, state=state.trace)
+        direction = jax.tree.map(look_ahead, updates, trace) if nesterov else trace
+        updates = trees.cast_updates(direction, updates, params)
         return updates, MomentumState(optax.safe_increment(state.count), trace)
 
     return optax.GradientTransformationExtraArgs(init, update)

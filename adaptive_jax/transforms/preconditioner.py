@@ -23,9 +23,9 @@ class Preconditioner(optax.GradientTransformationExtraArgs):
       factor: `(grads, state) -> (direction, scale)`, from the state after this step, both in
         the dtype of the arithmetic (`numerics.compute_dtype`), the scale real and not negative.
 
-    `update(grads, state, params=None, **extra)` returns updates in the parameters' dtypes (the
-    gradients' where no parameters are given). Raises ValueError, naming the path, where
-    gradients, state and parameters do not match.
+    `update(updates, state, params=None, **extra)` takes gradients and returns updates in the
+    parameters' dtypes (the gradients' where no parameters are given). Raises ValueError, naming
+    the path, where gradients, state and parameters do not match.
 
     >>> import jax, jax.numpy as jnp
     >>> def inverse_size(eps):  # normalizes every coordinate by the largest value it ever had
@@ -45,11 +45,11 @@ class Preconditioner(optax.GradientTransformationExtraArgs):
     factor: Callable[[Updates, State], tuple[Updates, Updates]]
 
     def __new__(cls, init, accumulate, factor):
-        def update(grads, state, params=None, **extra):
-            state = accumulate(grads, state, params, **extra)
-            direction, scale = factor(grads, state)
-            updates = map_leaves(_multiply, direction=direction, scale=scale)
-            return trees.cast_updates(updates, grads, params), state
+        def update(updates, state, params=None, **extra):
+            state = accumulate(updates, state, params, **extra)
+            direction, scale = factor(updates, state)
+            product = map_leaves(_multiply, direction=direction, scale=scale)
+            return trees.cast_updates(product, updates, params), state
 
         self = super().__new__(cls, init, update)
         self.accumulate = accumulate
