@@ -21,6 +21,11 @@ class Case:
       extra: keyword arguments that are no numbers.
       needs_params: `update` reads the parameters.
       decays: a zero gradient does not mean a zero step.
+      scale_free: steps do not grow with the gradient.
+      tames_infinity: an infinite gradient rightly gives a finite step.
+      by_component: complex numbers are treated by component, so their phase may change.
+      joint: a leaf's update depends on the other leaves.
+      rounds_between: in half precision a stage hands rounded updates to one that keeps them.
     """
 
     name: str
@@ -30,6 +35,11 @@ class Case:
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     needs_params: bool = False
     decays: bool = False
+    scale_free: bool = False
+    tames_infinity: bool = False
+    by_component: bool = False
+    joint: bool = False
+    rounds_between: bool = False
 
     def build(self, **changes) -> optax.GradientTransformationExtraArgs:
         return self.make(**{**self.hyper, **self.extra, **changes})
@@ -79,31 +89,55 @@ RECIPES = [
         ("learning_rate", "momentum"),
         {"nesterov": True},
     ),
-    Case("sign_sgd", aj.sign_sgd, {"learning_rate": 0.1}, RATE),
-    Case("adagrad", aj.adagrad, {"learning_rate": 0.1, "eps": 1e-10}, RATE),
+    Case(
+        "sign_sgd", aj.sign_sgd, {"learning_rate": 0.1}, RATE, scale_free=True, tames_infinity=True
+    ),
+    Case("adagrad", aj.adagrad, {"learning_rate": 0.1, "eps": 1e-10}, RATE, scale_free=True),
     Case(
         "adagrad_keras",
         aj.adagrad,
         {"learning_rate": 0.1, "initial_accumulator": 0.1, "eps": 0.0, "eps_root": 1e-7},
         RATE,
+        scale_free=True,
     ),
-    Case("adadelta", aj.adadelta, {"learning_rate": 1.0, "rho": 0.95, "eps": 1e-6}, RATE),
-    Case("rmsprop", aj.rmsprop, {"learning_rate": 0.1, "decay": 0.9, "eps": 1e-8}, RATE),
+    Case(
+        "adadelta",
+        aj.adadelta,
+        {"learning_rate": 1.0, "rho": 0.95, "eps": 1e-6},
+        RATE,
+        scale_free=True,
+    ),
+    Case(
+        "rmsprop",
+        aj.rmsprop,
+        {"learning_rate": 0.1, "decay": 0.9, "eps": 1e-8},
+        RATE,
+        scale_free=True,
+    ),
     Case(
         "rmsprop_centered_momentum",
         aj.rmsprop,
         {"learning_rate": 0.1, "decay": 0.9, "eps": 0.0, "eps_root": 1e-7, "momentum": 0.9},
         ("learning_rate", "momentum"),
         {"centered": True, "nesterov": True},
+        scale_free=True,
+        rounds_between=True,
     ),
-    Case("adam", aj.adam, {"learning_rate": 0.1, **ADAM}, RATE),
-    Case("adam_no_eps", aj.adam, {"learning_rate": 0.1, "b2": 0.99, "eps": 0.0}, RATE),
+    Case("adam", aj.adam, {"learning_rate": 0.1, **ADAM}, RATE, scale_free=True),
+    Case(
+        "adam_no_eps",
+        aj.adam,
+        {"learning_rate": 0.1, "b2": 0.99, "eps": 0.0},
+        RATE,
+        scale_free=True,
+    ),
     Case(
         "adam_nesterov",
         aj.adam,
         {"learning_rate": 0.1, "b1": 0.9, "b2": 0.99, "eps": 0.0, "eps_hat": 1e-7},
         RATE,
         {"nesterov": True},
+        scale_free=True,
     ),
     Case(
         "adamw",
@@ -112,8 +146,9 @@ RECIPES = [
         ("learning_rate", "weight_decay"),
         needs_params=True,
         decays=True,
+        scale_free=True,
     ),
-    Case("amsgrad", aj.amsgrad, {"learning_rate": 0.1, **ADAM}, RATE),
+    Case("amsgrad", aj.amsgrad, {"learning_rate": 0.1, **ADAM}, RATE, scale_free=True),
     Case("adabound", aj.adabound, {"learning_rate": 0.01, **BOUND}, RATE),
     Case(
         "adaboundw",
@@ -132,7 +167,7 @@ TRANSFORMS = [
     Case("scale_by_adagrad", aj.scale_by_adagrad, {"initial_accumulator": 0.1, "eps": 1e-10}),
     Case("scale_by_adadelta", aj.scale_by_adadelta, {"rho": 0.9, "eps": 1e-6}),
     Case("scale_by_rms", aj.scale_by_rms, {"decay": 0.9, "eps": 1e-8}),
-    Case("scale_by_sign", aj.scale_by_sign),
+    Case("scale_by_sign", aj.scale_by_sign, tames_infinity=True),
     Case("momentum", aj.momentum, {"decay": 0.9, "dampening": 0.1}, ("decay",)),
     Case("momentum_ema", aj.momentum, {"decay": 0.9}, ("decay",), {"ema": True, "nesterov": True}),
     Case(
@@ -151,9 +186,15 @@ TRANSFORMS = [
         needs_params=True,
         decays=True,
     ),
-    Case("clip_by_value", aj.clip_by_value, {"max_value": 0.5}),
+    Case(
+        "clip_by_value",
+        aj.clip_by_value,
+        {"max_value": 0.5},
+        tames_infinity=True,
+        by_component=True,
+    ),
     Case("clip_by_norm", aj.clip_by_norm, {"max_norm": 0.5}),
-    Case("clip_by_global_norm", aj.clip_by_global_norm, {"max_norm": 0.5}),
+    Case("clip_by_global_norm", aj.clip_by_global_norm, {"max_norm": 0.5}, joint=True),
     Case(
         "everything",
         everything,
@@ -161,6 +202,7 @@ TRANSFORMS = [
         ("learning_rate", "weight_decay"),
         needs_params=True,
         decays=True,
+        joint=True,
     ),
 ]
 
