@@ -169,6 +169,10 @@ def _compare(args: Compare) -> int:
     try:
         with _progress(config.workload.name, config.epochs_in_all) as advance:
             compare(config, out, advance)
+    except UsageError:  # the data are missing: leave no empty folder behind
+        with contextlib.suppress(OSError):
+            out.rmdir()
+        raise
     except KeyboardInterrupt:
         _show(out)
         print(f"stopped: the finished runs are in {out}", file=sys.stderr)

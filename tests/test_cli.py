@@ -72,6 +72,7 @@ BAD = [
     (("train", "mnist_cnn", "--data-dir", "/no/such"), "no folder /no/such"),
     (("train", "digits_mlp", "--data-dir", "."), "the digits come with scikit-learn"),
     (("compare", "digits_cnn", "--optimizers", "adabond"), "did you mean 'adabound'"),
+    (("compare", "mnist_cnn", "--data-dir", "/no/such"), "no folder /no/such"),
     (("compare", "--trials", "0"), "trials must be a whole number of at least 1"),
     (("compare", "--out", "/dev/null/x"), "cannot make the folder /dev/null/x"),
 ]
@@ -84,6 +85,7 @@ def test_bad_input_is_one_line_and_exits_2(capsys, tmp_path, monkeypatch, argv, 
     lines = [line for line in err.splitlines() if line.startswith("adaptive-jax: error:")]
     assert status == 2 and len(lines) == 1 and message in lines[0]
     assert "Traceback" not in err
+    assert not list(tmp_path.glob("comparisons/*"))
 
 
 @pytest.mark.parametrize("argv", [("compar",), ("compare", "--trails", "3"), ()], ids=str)

@@ -13,6 +13,8 @@ from adaptive_jax.validation import number
 
 
 class ScaleByAdadeltaState(NamedTuple):
+    """Means of the squared gradients and of the squared steps."""
+
     mean_square_grad: Updates
     mean_square_step: Updates
 

@@ -13,6 +13,8 @@ from adaptive_jax.validation import number
 
 
 class ScaleByAdagradState(NamedTuple):
+    """The sum of the squared gradients."""
+
     sum_of_squares: Updates
 
 

@@ -14,12 +14,16 @@ from adaptive_jax.validation import number
 
 
 class ScaleByAdamState(NamedTuple):
+    """Updates made, mean gradient, mean squared gradient."""
+
     count: jax.Array
     mu: Updates
     nu: Updates
 
 
 class ScaleByAMSGradState(NamedTuple):
+    """Adam's state and the largest mean squared gradient so far."""
+
     count: jax.Array
     mu: Updates
     nu: Updates

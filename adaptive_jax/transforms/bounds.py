@@ -13,6 +13,8 @@ from adaptive_jax.validation import number, number_or_schedule
 
 
 class BoundLrState(NamedTuple):
+    """Updates made."""
+
     count: jax.Array
 
 

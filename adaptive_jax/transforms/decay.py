@@ -13,6 +13,8 @@ from adaptive_jax.validation import map_leaves, number_or_schedule, require_para
 
 
 class AddDecayedWeightsState(NamedTuple):
+    """Updates made, which a schedule of the rate is read at."""
+
     count: jax.Array
 
 

@@ -13,6 +13,8 @@ from adaptive_jax.validation import number_or_schedule
 
 
 class ScaleByLearningRateState(NamedTuple):
+    """Updates made, which the schedule is read at."""
+
     count: jax.Array
 
 

@@ -13,6 +13,8 @@ from adaptive_jax.validation import map_leaves, number, number_or_schedule
 
 
 class MomentumState(NamedTuple):
+    """Updates made, and the decaying sum or mean of gradients."""
+
     count: jax.Array
     trace: Updates
 

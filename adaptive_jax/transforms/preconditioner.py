@@ -65,6 +65,8 @@ def _multiply(direction, scale):
 
 
 class ScaleModifierState(NamedTuple):
+    """The modified preconditioner's state and the modifier's own."""
+
     inner: State
     modifier: State
 

@@ -13,10 +13,14 @@ from adaptive_jax.validation import number
 
 
 class ScaleByRmsState(NamedTuple):
+    """The mean squared gradient."""
+
     nu: Updates
 
 
 class ScaleByCenteredRmsState(NamedTuple):
+    """The mean gradient and the mean squared gradient."""
+
     mu: Updates
     nu: Updates
 
