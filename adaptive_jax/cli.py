@@ -15,7 +15,8 @@ except ModuleNotFoundError:
     print(f"adaptive-jax: error: {needs}", file=sys.stderr)
     raise SystemExit(2) from None
 
-# Everything else is imported where it is used: an error in the arguments should not wait for JAX.
+# Everything else is imported where it is used: an unknown option need not wait for Flax,
+# Matplotlib and the rest.
 
 _DESCRIPTION = "Adaptive optimizers for JAX: list them, train with one, compare several."
 _Repeatable = tyro.conf.UseAppendAction

@@ -231,6 +231,12 @@ def test_bad_configurations_are_refused(arguments, message):
         RunConfig(**{"workload": "digits_mlp", "optimizer": "adam", **arguments})
 
 
+def test_whole_numbers_may_be_written_as_floats():
+    config = RunConfig("digits_mlp", "adam", epochs=2.0, seed=3.0)
+    assert (config.epochs, config.seed) == (2, 3)
+    assert type(config.epochs) is int and type(config.seed) is int
+
+
 def test_labels_are_exact():
     spec = OptimizerSpec("sgd", {"learning_rate": 0.1 + 0.2, "nesterov": True, "momentum": 1e-17})
     assert OptimizerSpec.parse(spec.label) == spec

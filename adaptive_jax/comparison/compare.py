@@ -9,11 +9,9 @@ import numpy as np
 
 from adaptive_jax.optimizers import registry
 from adaptive_jax.training import records
-from adaptive_jax.training.config import OptimizerSpec, check_schedule, check_seed
+from adaptive_jax.training.config import OptimizerSpec, settle
 from adaptive_jax.training.population import Member, Population
 from adaptive_jax.training.records import RunRecord
-from adaptive_jax.validation import steps
-from adaptive_jax.workloads import registry as workload_registry
 from adaptive_jax.workloads.workload import Workload
 
 _TUNING_SEED = 1_000_000
@@ -49,27 +47,16 @@ class CompareConfig:
     data_dir: str | None = None
 
     def __post_init__(self):
-        def settle(name, value):
-            object.__setattr__(self, name, value)
-
-        if isinstance(self.workload, str):
-            settle("workload", workload_registry.get(self.workload))
-        specs = [
+        settle(self, ("trials", "seeds", "epochs"))
+        specs = tuple(
             OptimizerSpec.parse(o) if isinstance(o, str) else o
             for o in self.optimizers or self.workload.optimizers
-        ]
+        )
         labels = [spec.label for spec in specs]
         for label in labels:
             if labels.count(label) > 1:
                 raise ValueError(f"optimizer {label!r} is listed twice")
-        settle("optimizers", tuple(specs))
-        for name in ("trials", "seeds", "epochs", "schedule"):
-            if getattr(self, name) is None:
-                settle(name, getattr(self.workload, name))
-        for name in ("trials", "seeds", "epochs"):
-            settle(name, steps(name, getattr(self, name)))
-        check_seed(self.seed)
-        check_schedule(self.schedule)
+        object.__setattr__(self, "optimizers", specs)
         if self.seed + self.seeds > _TUNING_SEED:
             raise ValueError(f"seed + seeds must be at most {_TUNING_SEED}: tuning has the others")
 

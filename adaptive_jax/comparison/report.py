@@ -66,10 +66,11 @@ def write_report(folder: Path) -> Path:
       The path of `report.html`.
     """
     runs = list(records.read(folder / "runs.jsonl"))
-    picture = learning_curves(runs)
+    rows = summarize(runs)
+    picture = learning_curves(runs, rows)
     (folder / "learning_curves.png").write_bytes(picture)
     path = folder / "report.html"
-    path.write_text(_page(runs, summarize(runs), picture), encoding="utf-8")
+    path.write_text(_page(runs, rows, picture), encoding="utf-8")
     return path
 
 
@@ -109,14 +110,14 @@ def _page(runs: list[RunRecord], rows: list[Row], picture: bytes) -> str:
     )
 
 
-def learning_curves(runs: list[RunRecord]) -> bytes:
+def learning_curves(runs: list[RunRecord], rows: list[Row]) -> bytes:
     """PNG of training loss (log scale) and validation accuracy of the final runs by epoch."""
     from matplotlib.figure import Figure  # of its own, so that no display or backend is needed
 
     figure = Figure(figsize=(11, 4.2), layout="constrained", dpi=150)
     loss, accuracy = figure.subplots(1, 2)
     finals = [run for run in runs if run.phase == "final"]
-    for i, row in enumerate(summarize(runs)):
+    for i, row in enumerate(rows):
         mine = [run for run in finals if run.optimizer == row.optimizer]
         epochs = range(1, mine[0].epochs + 1)
         for axes, name in ((loss, "train_loss"), (accuracy, "validation_accuracy")):

@@ -130,29 +130,35 @@ class RunConfig:
     data_dir: str | None = None
 
     def __post_init__(self):
-        def settle(name, value):
-            object.__setattr__(self, name, value)
-
-        if isinstance(self.workload, str):
-            settle("workload", workload_registry.get(self.workload))
+        settle(self, ("epochs", "batch_size"))
         if isinstance(self.optimizer, str):
-            settle("optimizer", OptimizerSpec.parse(self.optimizer))
-        for name in ("epochs", "batch_size", "schedule"):
-            if getattr(self, name) is None:
-                settle(name, getattr(self.workload, name))
-        for name in ("epochs", "batch_size"):
-            settle(name, steps(name, getattr(self, name)))
-        check_seed(self.seed)
-        check_schedule(self.schedule)
+            object.__setattr__(self, "optimizer", OptimizerSpec.parse(self.optimizer))
 
 
-def check_seed(seed: int) -> None:
-    """Raises if a seed is not a whole number from 0 to 2^31 − 1, which JAX and NumPy both take."""
-    if steps("seed", seed, minimum=0) > np.iinfo(np.int32).max:
-        raise ValueError(f"seed must be at most {np.iinfo(np.int32).max}, got {seed}")
+def settle(config, whole: tuple[str, ...]) -> None:
+    """Completes a frozen config that has a workload, a schedule and a seed, and checks it.
 
+    A workload's name becomes the workload. What is None, of the schedule and the fields named in
+    `whole`, becomes the workload's own, and those fields must be whole numbers of at least 1.
 
-def check_schedule(name: str) -> None:
-    """Raises if `name` is not in SCHEDULES."""
-    if name not in SCHEDULES:
-        raise ValueError(f"no schedule {name!r}: {near_misses(name, SCHEDULES)}")
+    Raises:
+      ValueError: a name is unknown (near misses are named), or a value out of range.
+    """
+
+    def put(name, value):
+        object.__setattr__(config, name, value)
+
+    if isinstance(config.workload, str):
+        put("workload", workload_registry.get(config.workload))
+    for name in (*whole, "schedule"):
+        if getattr(config, name) is None:
+            put(name, getattr(config.workload, name))
+    for name in whole:
+        put(name, steps(name, getattr(config, name)))
+    put("seed", steps("seed", config.seed, minimum=0))
+    if config.seed > np.iinfo(np.int32).max:  # the largest that JAX and NumPy both take
+        raise ValueError(f"seed must be at most {np.iinfo(np.int32).max}, got {config.seed}")
+    if config.schedule not in SCHEDULES:
+        raise ValueError(
+            f"no schedule {config.schedule!r}: {near_misses(config.schedule, SCHEDULES)}"
+        )

@@ -1,7 +1,5 @@
 """The CNN article: MNIST, five optimizers, five epochs."""
 
-import functools
-
 import jax
 import numpy as np
 from flax import nnx
@@ -11,7 +9,6 @@ from adaptive_jax.workloads.layers import BatchNorm, Conv, max_pool_2x2
 from adaptive_jax.workloads.workload import Data, Split, Workload
 
 
-@functools.cache
 def _load(data_dir):
     raw = idx.load(idx.MNIST, data_dir)
 
