@@ -1,4 +1,4 @@
-"""The numerics contract: every property over every case of the table in cases.py."""
+"""The numerics contract: every property over every case of the table in tests/families."""
 
 import functools
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import pytest
 
 import adaptive_jax as aj
 from adaptive_jax.optimizers import registry
-from tests.cases import CASES, RECIPES
+from tests.families import CASES, RECIPES
 
 every_case = pytest.mark.parametrize("case", CASES, ids=repr)
 every_recipe = pytest.mark.parametrize("case", RECIPES, ids=repr)

@@ -12,7 +12,7 @@ from flax import nnx
 from flax.training.train_state import TrainState
 
 import adaptive_jax as aj
-from tests.cases import CASES
+from tests.families import CASES
 from tests.test_contract import assert_close, make_grads, make_params, run
 
 every_case = pytest.mark.parametrize("case", CASES, ids=repr)

@@ -9,7 +9,7 @@ import pytest
 import adaptive_jax as aj
 from adaptive_jax import validation
 from adaptive_jax.optimizers import registry
-from tests.cases import CASES
+from tests.families import CASES
 
 BAD = [
     (aj.scale_by_adam, {"b1": 1.0}, "b1 must be in [0, 1), got 1.0"),

@@ -9,10 +9,19 @@ from pathlib import Path
 
 import numpy as np
 
+# fmt: off
 SELECTION = {
     "adabound": ["AdaBound", "AdaBoundW"],
-    "torch": ["SGD", "Adagrad", "Adadelta", "RMSprop", "Adam", "AdamW"],
+    "keras": ["Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion",
+              "Nadam", "RMSprop", "SGD"],
+    "torch": ["ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Muon",
+              "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"],
+    "pytorch_optimizer": ["ADOPT", "AdEMAMix", "AdaBelief", "AdaMod", "AdaShift", "Adan",
+                          "DiffGrad", "LARS", "Lamb", "LaProp", "Lion", "NovoGrad", "PAdam",
+                          "QHAdam", "SM3", "SWATS", "ScheduleFreeAdamW", "ScheduleFreeSGD",
+                          "SignSGD", "Yogi"],
 }
+# fmt: on
 
 
 def copy(source: Path, target: Path) -> int:
