@@ -1,9 +1,9 @@
-"""One process, two virtual CPU devices, and JAX's strictest rules for what the library does."""
+"""One process, eight virtual CPU devices, and JAX's strictest rules for what the library does."""
 
 import jax
 import pytest
 
-jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_num_cpu_devices", 8)
 
 
 @pytest.fixture(autouse=True)

@@ -55,14 +55,14 @@ def rmsprop(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
     centered: bool = False,
-    momentum: ScalarOrSchedule = 0.0,
+    momentum: ScalarOrSchedule | None = None,
     nesterov: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""RMSprop: :math:`p_t = p_{t-1} - lr\, m_t`, m the momentum of :math:`g_t/(\sqrt{v_t}+eps)`.
 
-    Arguments as in `scale_by_rms` and `adaptive_jax.momentum`. The learning rate multiplies the
-    momentum buffer from outside, as in PyTorch; put `scale_by_learning_rate` before `momentum`
-    in a chain of your own for Keras's form. Defaults of the lecture.
+    Arguments as in `scale_by_rms` and `adaptive_jax.momentum` (None: no such stage). The learning
+    rate multiplies the momentum buffer from outside, as in PyTorch; put `scale_by_learning_rate`
+    before `momentum` in a chain of your own for Keras's form. Defaults of the lecture.
 
     Reference: Tieleman & Hinton 2012, Coursera lecture 6.5.
 
@@ -72,7 +72,7 @@ def rmsprop(
     [-0.2  0.2]
     """
     stages = [transforms.scale_by_rms(decay, eps, eps_root, centered)]
-    momentum = number_or_schedule("momentum", momentum, "[0, 1]")
-    if not (isinstance(momentum, float) and momentum == 0):
+    if momentum is not None:
+        momentum = number_or_schedule("momentum", momentum, "[0, 1]")
         stages.append(transforms.momentum(momentum, nesterov))
     return transforms.chain(*stages, transforms.scale_by_learning_rate(learning_rate))

@@ -9,7 +9,7 @@ from adaptive_jax.validation import number_or_schedule
 
 def sgd(
     learning_rate: ScalarOrSchedule = 0.01,
-    momentum: ScalarOrSchedule = 0.0,
+    momentum: ScalarOrSchedule | None = None,
     nesterov: bool = False,
     dampening: Scalar = 0.0,
     ema: bool = False,
@@ -17,7 +17,7 @@ def sgd(
     r"""Stochastic gradient descent: :math:`p_t = p_{t-1} - lr\, m_t`.
 
     `momentum` is the decay rate of `adaptive_jax.momentum`; `nesterov`, `dampening` and `ema` are
-    passed on to it. Without momentum :math:`m_t = g_t` and there is no state. The default
+    passed on to it. With None :math:`m_t = g_t` and there is no state. The default
     learning rate is Keras's.
 
     Reference: Robbins & Monro 1951, doi 10.1214/aoms/1177729586; Polyak 1964.
@@ -28,9 +28,9 @@ def sgd(
     -0.1
     """
     rate = transforms.scale_by_learning_rate(learning_rate)
-    momentum = number_or_schedule("momentum", momentum, "[0, 1]")
-    if isinstance(momentum, float) and momentum == 0:
+    if momentum is None:
         return transforms.chain(rate)
+    momentum = number_or_schedule("momentum", momentum, "[0, 1]")
     return transforms.chain(transforms.momentum(momentum, nesterov, dampening, ema), rate)
 
 

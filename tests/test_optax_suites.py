@@ -1,0 +1,87 @@
+"""Optax's own test suites, as they ship in its wheel, with our factories in place of Optax's.
+
+The modules are loaded anew from the installed package, and their look-ups of an optimizer by name
+lead here. What is left out of them is written down below, and nothing else is.
+"""
+
+import functools
+import importlib.util
+import os
+import re
+import warnings
+from unittest import mock
+
+import optax
+import pytest
+
+import adaptive_jax as aj
+from adaptive_jax.optimizers.registry import OPTIMIZERS
+
+pytestmark = pytest.mark.relaxed
+
+# Where our defaults are a paper's or PyTorch's and the suites count on Optax's.
+OPTAX_DEFAULTS = {
+    "adadelta": functools.partial(aj.adadelta, rho=0.9),
+    "adamw": functools.partial(aj.adamw, weight_decay=1e-4),
+}
+OURS = {name: entry.factory for name, entry in OPTIMIZERS.items()} | OPTAX_DEFAULTS
+# Optimizers that Optax's suites name and this library does not have.
+NOT_HERE = {
+    *("fromage", "noisy_sgd", "optimistic_adam", "optimistic_adam_v2"),
+    *("optimistic_gradient_descent", "polyak_sgd", "signum"),
+    *("acprop", "simplified_ademamix", "cocob", "dadapt_adamw", "dog", "dowg", "madgrad", "momo"),
+    *("momo_adam", "prodigy", "sophia", "galore"),
+}
+# Tests of what this library does otherwise on purpose.
+LEFT_OUT = {
+    "test_explicit_dtype": "state is float32 or wider, and no recipe has an argument for its dtype",
+    "test_microbatch_with_explicit_sharding": "is about no optimizer",
+}
+
+
+def load(name):
+    """A copy of the module of its own, apart from the one that Optax may import."""
+    spec = importlib.util.find_spec(name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def keep(test_case, name_of):
+    """Takes out of the suite what is left out; returns the names of the optimizers it had."""
+    named = set()
+    for test in [name for name in dir(test_case) if name.startswith("test_")]:
+        optimizer = name_of(test, getattr(test_case, test))
+        named |= {optimizer} - {None}
+        if test.startswith(tuple(LEFT_OUT)) or optimizer not in OURS:
+            delattr(test_case, test)
+    return named
+
+
+def parameter(test, function):
+    found = re.search(r"opt_name='(\w+)'", getattr(function, "__x_params_repr__", ""))
+    return found and found[1]
+
+
+alias_suite = load("optax._src.alias_test")
+alias_suite._get_opt = lambda self, name: OURS[name]
+AliasTest = alias_suite.AliasTest
+NAMED = keep(AliasTest, parameter)
+
+common_suite = load("optax.contrib._common_test")
+common_suite._get_opt_factory = lambda name: OURS[name]
+ContribTest = common_suite.ContribTest
+NAMED |= keep(ContribTest, parameter)
+
+with (
+    mock.patch.multiple(optax, **{name: f for name, f in OURS.items() if hasattr(optax, name)}),
+    mock.patch.dict(os.environ),  # it asks for 8 devices there; tests/conftest.py already has
+    warnings.catch_warnings(action="ignore"),  # of Optax's about Optax's noisy_sgd
+):
+    sharding_suite = load("optax._src.sharding_test")
+ShardingTest = sharding_suite.ShardingTest
+keep(ShardingTest, lambda test, function: test.split("_")[-1].removesuffix("2"))
+
+
+def test_what_is_left_out_is_written_down():
+    assert NAMED - set(OURS) == NOT_HERE
