@@ -6,6 +6,7 @@ from adaptive_jax.optimizers import adaboundw as adaboundw
 from adaptive_jax.optimizers import adadelta as adadelta
 from adaptive_jax.optimizers import adagrad as adagrad
 from adaptive_jax.optimizers import adam as adam
+from adaptive_jax.optimizers import adamax as adamax
 from adaptive_jax.optimizers import adamw as adamw
 from adaptive_jax.optimizers import amsbound as amsbound
 from adaptive_jax.optimizers import amsgrad as amsgrad
@@ -26,6 +27,7 @@ from adaptive_jax.transforms import momentum as momentum
 from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms import scale_by_adam as scale_by_adam
+from adaptive_jax.transforms import scale_by_adamax as scale_by_adamax
 from adaptive_jax.transforms import scale_by_amsgrad as scale_by_amsgrad
 from adaptive_jax.transforms import scale_by_learning_rate as scale_by_learning_rate
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms

@@ -123,6 +123,7 @@ PRECONDITIONERS = {
     "adam": aj.scale_by_adam(),
     "adam_nesterov": aj.scale_by_adam(nesterov=True),
     "amsgrad": aj.scale_by_amsgrad(),
+    "adamax": aj.scale_by_adamax(),
     "adagrad": aj.scale_by_adagrad(),
     "adadelta": aj.scale_by_adadelta(),
     "rms": aj.scale_by_rms(),

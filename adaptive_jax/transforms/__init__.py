@@ -8,6 +8,8 @@ from adaptive_jax.transforms.adam import ScaleByAdamState as ScaleByAdamState
 from adaptive_jax.transforms.adam import ScaleByAMSGradState as ScaleByAMSGradState
 from adaptive_jax.transforms.adam import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
+from adaptive_jax.transforms.adamax import ScaleByAdamaxState as ScaleByAdamaxState
+from adaptive_jax.transforms.adamax import scale_by_adamax as scale_by_adamax
 from adaptive_jax.transforms.bounds import BoundLrState as BoundLrState
 from adaptive_jax.transforms.bounds import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms.bounds import bound_lr as bound_lr
