@@ -10,6 +10,9 @@ from adaptive_jax.optimizers import adamax as adamax
 from adaptive_jax.optimizers import adamw as adamw
 from adaptive_jax.optimizers import amsbound as amsbound
 from adaptive_jax.optimizers import amsgrad as amsgrad
+from adaptive_jax.optimizers import nadam as nadam
+from adaptive_jax.optimizers import nadamw as nadamw
+from adaptive_jax.optimizers import radam as radam
 from adaptive_jax.optimizers import rmsprop as rmsprop
 from adaptive_jax.optimizers import sgd as sgd
 from adaptive_jax.optimizers import sign_sgd as sign_sgd
@@ -30,6 +33,8 @@ from adaptive_jax.transforms import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms import scale_by_adamax as scale_by_adamax
 from adaptive_jax.transforms import scale_by_amsgrad as scale_by_amsgrad
 from adaptive_jax.transforms import scale_by_learning_rate as scale_by_learning_rate
+from adaptive_jax.transforms import scale_by_nadam as scale_by_nadam
+from adaptive_jax.transforms import scale_by_radam as scale_by_radam
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms import scale_by_sign as scale_by_sign
 

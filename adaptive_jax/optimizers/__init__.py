@@ -10,5 +10,8 @@ from adaptive_jax.optimizers.adam_family import adam as adam
 from adaptive_jax.optimizers.adam_family import adamw as adamw
 from adaptive_jax.optimizers.adam_family import amsgrad as amsgrad
 from adaptive_jax.optimizers.adam_kin_family import adamax as adamax
+from adaptive_jax.optimizers.adam_kin_family import nadam as nadam
+from adaptive_jax.optimizers.adam_kin_family import nadamw as nadamw
+from adaptive_jax.optimizers.adam_kin_family import radam as radam
 from adaptive_jax.optimizers.sgd_family import sgd as sgd
 from adaptive_jax.optimizers.sgd_family import sign_sgd as sign_sgd

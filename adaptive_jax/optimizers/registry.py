@@ -10,7 +10,7 @@ import optax
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
-from adaptive_jax.optimizers.adam_kin_family import adamax
+from adaptive_jax.optimizers.adam_kin_family import adamax, nadam, nadamw, radam
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -103,6 +103,11 @@ _ENTRIES = (
     _optimizer(adaboundw, "AdaBound with decoupled weight decay", "arXiv 1902.09843", 1e-4, 1e-1),
     _optimizer(amsbound, "AMSGrad within AdaBound's bounds", "arXiv 1902.09843", 1e-4, 1e-1),
     _optimizer(adamax, "mean gradient over the largest recent one", "arXiv 1412.6980", 1e-4, 1e-1),
+    _optimizer(
+        nadam, "Adam with Nesterov's look-ahead and a rising momentum", "Dozat 2016", 1e-4, 1e-1
+    ),
+    _optimizer(nadamw, "NAdam with decoupled weight decay", "Dozat 2016", 1e-4, 1e-1),
+    _optimizer(radam, "Adam with its first steps rectified", "arXiv 1908.03265", 1e-4, 1e-1),
 )
 
 OPTIMIZERS: Mapping[str, Optimizer] = {entry.name: entry for entry in _ENTRIES}

@@ -25,10 +25,13 @@ from adaptive_jax.transforms.learning_rate import (
 from adaptive_jax.transforms.learning_rate import scale_by_learning_rate as scale_by_learning_rate
 from adaptive_jax.transforms.moments import MomentumState as MomentumState
 from adaptive_jax.transforms.moments import momentum as momentum
+from adaptive_jax.transforms.nadam import ScaleByNadamState as ScaleByNadamState
+from adaptive_jax.transforms.nadam import scale_by_nadam as scale_by_nadam
 from adaptive_jax.transforms.preconditioner import Preconditioner as Preconditioner
 from adaptive_jax.transforms.preconditioner import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms.preconditioner import ScaleModifierState as ScaleModifierState
 from adaptive_jax.transforms.preconditioner import chain as chain
+from adaptive_jax.transforms.radam import scale_by_radam as scale_by_radam
 from adaptive_jax.transforms.rms import ScaleByCenteredRmsState as ScaleByCenteredRmsState
 from adaptive_jax.transforms.rms import ScaleByRmsState as ScaleByRmsState
 from adaptive_jax.transforms.rms import scale_by_rms as scale_by_rms

@@ -22,6 +22,7 @@ def real_full_like(params: Params, value: Scalar = 0.0) -> PyTree:
 
 def real_scalar(params: Params, value: Scalar = 0.0) -> jax.Array:
     """State that is one number for all parameters: `value` in the widest of their `real_dtype`."""
+    check_inexact(params)
     dtypes = [numerics.real_dtype(p) for p in jax.tree.leaves(params)]
     widest = max(dtypes, key=lambda dtype: jnp.finfo(dtype).bits, default=jnp.dtype(jnp.float32))
     return jnp.full((), value, widest)
