@@ -123,3 +123,81 @@ def radam(
         transforms.scale_by_radam(b1, b2, eps, eps_root, eps_hat, threshold),
         transforms.scale_by_learning_rate(learning_rate),
     )
+
+
+def adabelief(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-16,
+    eps_root: Scalar = 1e-16,
+) -> optax.GradientTransformationExtraArgs:
+    r"""AdaBelief: Adam with the mean of :math:`|g_t - m_t|^2` for the mean of :math:`|g_t|^2`.
+
+    Arguments as in `scale_by_adabelief`. The rates are the paper's, epsilon is the authors'
+    code's; that code can also rectify the first steps as `radam` does, which is left out here.
+
+    Reference: Zhuang et al. 2020, arXiv 2010.07468.
+
+    >>> import jax.numpy as jnp
+    >>> tx = adabelief(1.0)  # the first error is 0.9 of the gradient
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(1))
+    [-1.1  1.1]
+    """
+    return transforms.chain(
+        transforms.scale_by_adabelief(b1, b2, eps, eps_root),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+def yogi(
+    learning_rate: ScalarOrSchedule = 1e-2,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 0.0,
+    eps_root: Scalar = 0.0,
+    eps_hat: Scalar = 1e-3,
+    initial_accumulator: Scalar = 1e-6,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Yogi: Adam with :math:`v_t = v_{t-1} - (1 - b_2)\,\mathrm{sign}(v_{t-1} - g_t^2)\,g_t^2`.
+
+    Arguments as in `scale_by_yogi`; all defaults are the paper's and the authors' code's.
+
+    Reference: Zaheer et al. 2018, Adaptive Methods for Nonconvex Optimization, NeurIPS.
+
+    >>> import jax.numpy as jnp
+    >>> tx = yogi(1.0)  # steps from gradients below eps are smaller
+    >>> print(tx.update(jnp.array([5.0, -1e-6]), tx.init(jnp.zeros(2)))[0].round(1))
+    [-1.  0.]
+    """
+    return transforms.chain(
+        transforms.scale_by_yogi(b1, b2, eps, eps_root, eps_hat, initial_accumulator),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+def qhadam(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.995,
+    b2: Scalar = 0.999,
+    nu1: Scalar = 0.7,
+    nu2: Scalar = 1.0,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 0.0,
+) -> optax.GradientTransformationExtraArgs:
+    r"""QHAdam: Adam with :math:`\nu_1 \hat m_t + (1 - \nu_1) g_t` for :math:`\hat m_t`.
+
+    And likewise `nu2` in the second moment. Arguments as in `scale_by_qhadam`; the defaults are
+    the ones its authors recommend.
+
+    Reference: Ma & Yarats 2019, arXiv 1810.06801.
+
+    >>> import jax.numpy as jnp
+    >>> tx = qhadam(0.1)
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
+    [-0.1  0.1]
+    """
+    return transforms.chain(
+        transforms.scale_by_qhadam(b1, b2, nu1, nu2, eps, eps_root),
+        transforms.scale_by_learning_rate(learning_rate),
+    )

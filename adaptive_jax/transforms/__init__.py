@@ -1,5 +1,7 @@
 """Gradients to updates, one family a file."""
 
+from adaptive_jax.transforms.adabelief import ScaleByAdaBeliefState as ScaleByAdaBeliefState
+from adaptive_jax.transforms.adabelief import scale_by_adabelief as scale_by_adabelief
 from adaptive_jax.transforms.adadelta import ScaleByAdadeltaState as ScaleByAdadeltaState
 from adaptive_jax.transforms.adadelta import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms.adagrad import ScaleByAdagradState as ScaleByAdagradState
@@ -31,8 +33,11 @@ from adaptive_jax.transforms.preconditioner import Preconditioner as Preconditio
 from adaptive_jax.transforms.preconditioner import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms.preconditioner import ScaleModifierState as ScaleModifierState
 from adaptive_jax.transforms.preconditioner import chain as chain
+from adaptive_jax.transforms.qhadam import scale_by_qhadam as scale_by_qhadam
 from adaptive_jax.transforms.radam import scale_by_radam as scale_by_radam
 from adaptive_jax.transforms.rms import ScaleByCenteredRmsState as ScaleByCenteredRmsState
 from adaptive_jax.transforms.rms import ScaleByRmsState as ScaleByRmsState
 from adaptive_jax.transforms.rms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms.sign import scale_by_sign as scale_by_sign
+from adaptive_jax.transforms.yogi import ScaleByYogiState as ScaleByYogiState
+from adaptive_jax.transforms.yogi import scale_by_yogi as scale_by_yogi
