@@ -1,17 +1,24 @@
 """Adaptive optimizers for JAX: composable, exact against their sources, finite in every dtype."""
 
 from adaptive_jax import schedules as schedules
+from adaptive_jax.optimizers import adabelief as adabelief
 from adaptive_jax.optimizers import adabound as adabound
 from adaptive_jax.optimizers import adaboundw as adaboundw
 from adaptive_jax.optimizers import adadelta as adadelta
 from adaptive_jax.optimizers import adagrad as adagrad
 from adaptive_jax.optimizers import adam as adam
+from adaptive_jax.optimizers import adamax as adamax
 from adaptive_jax.optimizers import adamw as adamw
 from adaptive_jax.optimizers import amsbound as amsbound
 from adaptive_jax.optimizers import amsgrad as amsgrad
+from adaptive_jax.optimizers import nadam as nadam
+from adaptive_jax.optimizers import nadamw as nadamw
+from adaptive_jax.optimizers import qhadam as qhadam
+from adaptive_jax.optimizers import radam as radam
 from adaptive_jax.optimizers import rmsprop as rmsprop
 from adaptive_jax.optimizers import sgd as sgd
 from adaptive_jax.optimizers import sign_sgd as sign_sgd
+from adaptive_jax.optimizers import yogi as yogi
 from adaptive_jax.transforms import Preconditioner as Preconditioner
 from adaptive_jax.transforms import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms import adabound_bounds as adabound_bounds
@@ -23,12 +30,18 @@ from adaptive_jax.transforms import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms import clip_by_value as clip_by_value
 from adaptive_jax.transforms import convergent_bounds as convergent_bounds
 from adaptive_jax.transforms import momentum as momentum
+from adaptive_jax.transforms import scale_by_adabelief as scale_by_adabelief
 from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms import scale_by_adam as scale_by_adam
+from adaptive_jax.transforms import scale_by_adamax as scale_by_adamax
 from adaptive_jax.transforms import scale_by_amsgrad as scale_by_amsgrad
 from adaptive_jax.transforms import scale_by_learning_rate as scale_by_learning_rate
+from adaptive_jax.transforms import scale_by_nadam as scale_by_nadam
+from adaptive_jax.transforms import scale_by_qhadam as scale_by_qhadam
+from adaptive_jax.transforms import scale_by_radam as scale_by_radam
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms import scale_by_sign as scale_by_sign
+from adaptive_jax.transforms import scale_by_yogi as scale_by_yogi
 
 __version__ = "0.1.0"

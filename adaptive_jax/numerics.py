@@ -96,6 +96,11 @@ def root(x: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
 
 
+def inverse(x: jax.Array) -> jax.Array:
+    """`1 / x` for `x ≥ 0`, with the floor of `root`, so finite at 0 like its derivative."""
+    return 1 / jnp.maximum(x, math.sqrt(jnp.finfo(x.dtype).tiny))
+
+
 def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
     """`1 / (√(x + eps_root) + eps)`, finite also where all three are 0."""
     return 1 / (root(x + jnp.asarray(eps_root, x.dtype)) + jnp.asarray(eps, x.dtype))
@@ -108,8 +113,11 @@ def bias_correction(decay: Scalar, count: jax.Array) -> jax.Array:
     `decay` is a Python number.
     """
     dtype = jnp.result_type(float)
+    return -jnp.expm1(count.astype(dtype) * jnp.asarray(log(decay), dtype))
+
+
+def log(decay: Scalar) -> Scalar:
+    """`log(decay)`, for a Python number in double precision, and −infinity for 0."""
     if isinstance(decay, jax.Array):
-        log = jnp.log(decay).astype(dtype)
-    else:
-        log = math.log(decay) if decay > 0 else -math.inf
-    return -jnp.expm1(count.astype(dtype) * log)
+        return jnp.log(decay)
+    return math.log(decay) if decay > 0 else -math.inf

@@ -9,5 +9,12 @@ from adaptive_jax.optimizers.adagrad_family import rmsprop as rmsprop
 from adaptive_jax.optimizers.adam_family import adam as adam
 from adaptive_jax.optimizers.adam_family import adamw as adamw
 from adaptive_jax.optimizers.adam_family import amsgrad as amsgrad
+from adaptive_jax.optimizers.adam_kin_family import adabelief as adabelief
+from adaptive_jax.optimizers.adam_kin_family import adamax as adamax
+from adaptive_jax.optimizers.adam_kin_family import nadam as nadam
+from adaptive_jax.optimizers.adam_kin_family import nadamw as nadamw
+from adaptive_jax.optimizers.adam_kin_family import qhadam as qhadam
+from adaptive_jax.optimizers.adam_kin_family import radam as radam
+from adaptive_jax.optimizers.adam_kin_family import yogi as yogi
 from adaptive_jax.optimizers.sgd_family import sgd as sgd
 from adaptive_jax.optimizers.sgd_family import sign_sgd as sign_sgd

@@ -10,6 +10,15 @@ import optax
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
+from adaptive_jax.optimizers.adam_kin_family import (
+    adabelief,
+    adamax,
+    nadam,
+    nadamw,
+    qhadam,
+    radam,
+    yogi,
+)
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -101,6 +110,29 @@ _ENTRIES = (
     ),
     _optimizer(adaboundw, "AdaBound with decoupled weight decay", "arXiv 1902.09843", 1e-4, 1e-1),
     _optimizer(amsbound, "AMSGrad within AdaBound's bounds", "arXiv 1902.09843", 1e-4, 1e-1),
+    _optimizer(adamax, "mean gradient over the largest recent one", "arXiv 1412.6980", 1e-4, 1e-1),
+    _optimizer(
+        nadam, "Adam with Nesterov's look-ahead and a rising momentum", "Dozat 2016", 1e-4, 1e-1
+    ),
+    _optimizer(nadamw, "NAdam with decoupled weight decay", "Dozat 2016", 1e-4, 1e-1),
+    _optimizer(radam, "Adam with its first steps rectified", "arXiv 1908.03265", 1e-4, 1e-1),
+    _optimizer(
+        adabelief,
+        "mean gradient over the mean size of its error",
+        "arXiv 2010.07468",
+        1e-4,
+        1e-1,
+    ),
+    _optimizer(
+        yogi, "Adam with a second moment that moves additively", "Zaheer et al. 2018", 1e-3, 1.0
+    ),
+    _optimizer(
+        qhadam,
+        "Adam's moments mixed with the gradient of the step",
+        "arXiv 1810.06801",
+        1e-4,
+        1e-1,
+    ),
 )
 
 OPTIMIZERS: Mapping[str, Optimizer] = {entry.name: entry for entry in _ENTRIES}

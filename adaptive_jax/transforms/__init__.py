@@ -1,5 +1,7 @@
 """Gradients to updates, one family a file."""
 
+from adaptive_jax.transforms.adabelief import ScaleByAdaBeliefState as ScaleByAdaBeliefState
+from adaptive_jax.transforms.adabelief import scale_by_adabelief as scale_by_adabelief
 from adaptive_jax.transforms.adadelta import ScaleByAdadeltaState as ScaleByAdadeltaState
 from adaptive_jax.transforms.adadelta import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms.adagrad import ScaleByAdagradState as ScaleByAdagradState
@@ -8,6 +10,8 @@ from adaptive_jax.transforms.adam import ScaleByAdamState as ScaleByAdamState
 from adaptive_jax.transforms.adam import ScaleByAMSGradState as ScaleByAMSGradState
 from adaptive_jax.transforms.adam import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
+from adaptive_jax.transforms.adamax import ScaleByAdamaxState as ScaleByAdamaxState
+from adaptive_jax.transforms.adamax import scale_by_adamax as scale_by_adamax
 from adaptive_jax.transforms.bounds import BoundLrState as BoundLrState
 from adaptive_jax.transforms.bounds import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms.bounds import bound_lr as bound_lr
@@ -23,11 +27,17 @@ from adaptive_jax.transforms.learning_rate import (
 from adaptive_jax.transforms.learning_rate import scale_by_learning_rate as scale_by_learning_rate
 from adaptive_jax.transforms.moments import MomentumState as MomentumState
 from adaptive_jax.transforms.moments import momentum as momentum
+from adaptive_jax.transforms.nadam import ScaleByNadamState as ScaleByNadamState
+from adaptive_jax.transforms.nadam import scale_by_nadam as scale_by_nadam
 from adaptive_jax.transforms.preconditioner import Preconditioner as Preconditioner
 from adaptive_jax.transforms.preconditioner import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms.preconditioner import ScaleModifierState as ScaleModifierState
 from adaptive_jax.transforms.preconditioner import chain as chain
+from adaptive_jax.transforms.qhadam import scale_by_qhadam as scale_by_qhadam
+from adaptive_jax.transforms.radam import scale_by_radam as scale_by_radam
 from adaptive_jax.transforms.rms import ScaleByCenteredRmsState as ScaleByCenteredRmsState
 from adaptive_jax.transforms.rms import ScaleByRmsState as ScaleByRmsState
 from adaptive_jax.transforms.rms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms.sign import scale_by_sign as scale_by_sign
+from adaptive_jax.transforms.yogi import ScaleByYogiState as ScaleByYogiState
+from adaptive_jax.transforms.yogi import scale_by_yogi as scale_by_yogi

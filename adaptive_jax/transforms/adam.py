@@ -69,7 +69,7 @@ def scale_by_adam(
     [ 1. -1.  0.]
     """
     b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
-    eps, eps_root, eps_hat = _check_eps(eps, eps_root, eps_hat)
+    eps, eps_root, eps_hat = check_eps(eps, eps_root, eps_hat)
 
     def init(params):
         return ScaleByAdamState(
@@ -77,12 +77,14 @@ def scale_by_adam(
         )
 
     def accumulate(grads, state, params, **extra):
-        mu, nu = _moments(grads, state, b1, b2)
+        mu, nu = moments(grads, state, b1, b2)
         return ScaleByAdamState(optax.safe_increment(state.count), mu, nu)
 
     def factor(grads, state):
-        direction = _direction(grads, state, b1, nesterov)
-        return direction, _scale(state.nu, state.count, b1, b2, eps, eps_root, eps_hat)
+        correction1 = numerics.bias_correction(b1, state.count)
+        correction2 = numerics.bias_correction(b2, state.count)
+        scale = corrected_scale(state.nu, correction1, correction2, eps, eps_root, eps_hat)
+        return _direction(grads, state, b1, nesterov), scale
 
     return Preconditioner(init, accumulate, factor)
 
@@ -116,7 +118,7 @@ def scale_by_amsgrad(
     True
     """
     b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
-    eps, eps_root, eps_hat = _check_eps(eps, eps_root, eps_hat)
+    eps, eps_root, eps_hat = check_eps(eps, eps_root, eps_hat)
 
     def init(params):
         nu = trees.real_full_like(params)
@@ -124,31 +126,21 @@ def scale_by_amsgrad(
         return ScaleByAMSGradState(numerics.count_zero(), trees.zeros_like(params), nu, nu_max)
 
     def accumulate(grads, state, params, **extra):
-        mu, nu = _moments(grads, state, b1, b2)
+        mu, nu = moments(grads, state, b1, b2)
         nu_max = jax.tree.map(jnp.maximum, state.nu_max, nu)
         return ScaleByAMSGradState(optax.safe_increment(state.count), mu, nu, nu_max)
 
     def factor(grads, state):
-        direction = _direction(grads, state, b1, nesterov=False)
-        return direction, _scale(state.nu_max, state.count, b1, b2, eps, eps_root, eps_hat)
+        correction1 = numerics.bias_correction(b1, state.count)
+        correction2 = numerics.bias_correction(b2, state.count)
+        scale = corrected_scale(state.nu_max, correction1, correction2, eps, eps_root, eps_hat)
+        return state.mu, scale
 
     return Preconditioner(init, accumulate, factor)
 
 
-def _check_eps(eps, eps_root, eps_hat):
-    names = {"eps": eps, "eps_root": eps_root, "eps_hat": eps_hat}
-    return [number(name, value, "[0, inf)") for name, value in names.items()]
-
-
-def _moments(grads, state, b1, b2):
-    grads = trees.squarable(grads, state.nu)
-    mu = jax.tree.map(lambda g, m: numerics.ema(m, g, b1), grads, state.mu)
-    nu = jax.tree.map(lambda g, v: numerics.ema(v, numerics.abs_square(g), b2), grads, state.nu)
-    return mu, nu
-
-
 def _direction(grads, state, b1, nesterov):
-    """The uncorrected first moment, or its look-ahead; `_scale` divides both by 1 − b1^t."""
+    """The uncorrected first moment, or its look-ahead; the scale divides both by 1 − b1^t."""
     if not nesterov:
         return state.mu
     ahead = numerics.bias_correction(b1, state.count) / numerics.bias_correction(
@@ -161,9 +153,35 @@ def _direction(grads, state, b1, nesterov):
     )
 
 
-def _scale(nu, count, b1, b2, eps, eps_root, eps_hat):
-    correction1 = numerics.bias_correction(b1, count)
-    correction2 = numerics.bias_correction(b2, count)
+# What Adam's kin have in common with it.
+
+
+def check_eps(eps: Scalar, eps_root: Scalar, eps_hat: Scalar) -> list[Scalar]:
+    """The three places of epsilon, each a number that is not negative."""
+    names = {"eps": eps, "eps_root": eps_root, "eps_hat": eps_hat}
+    return [number(name, value, "[0, inf)") for name, value in names.items()]
+
+
+def moments(grads: Updates, state, b1: Scalar, b2: Scalar) -> tuple[Updates, Updates]:
+    """The means of the gradients and of their squares after `state.mu` and `state.nu`."""
+    grads = trees.squarable(grads, state.nu)
+    mu = jax.tree.map(lambda g, m: numerics.ema(m, g, b1), grads, state.mu)
+    nu = jax.tree.map(lambda g, v: numerics.ema(v, numerics.abs_square(g), b2), grads, state.nu)
+    return mu, nu
+
+
+def corrected_scale(
+    nu: Updates,
+    correction1: jax.Array,
+    correction2: jax.Array,
+    eps: Scalar,
+    eps_root: Scalar,
+    eps_hat: Scalar,
+) -> Updates:
+    """The scale of an uncorrected first moment over the root of an uncorrected second one.
+
+    The corrections are the share of a constant that its moments have reached, as `1 − b^t`.
+    """
     added = eps + eps_hat / jnp.sqrt(correction2)
 
     def leaf(v):

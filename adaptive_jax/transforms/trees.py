@@ -20,6 +20,14 @@ def real_full_like(params: Params, value: Scalar = 0.0) -> PyTree:
     return jax.tree.map(lambda p: jnp.full_like(p, value, numerics.real_dtype(p)), params)
 
 
+def real_scalar(params: Params, value: Scalar = 0.0) -> jax.Array:
+    """State that is one number for all parameters: `value` in the widest of their `real_dtype`."""
+    check_inexact(params)
+    dtypes = [numerics.real_dtype(p) for p in jax.tree.leaves(params)]
+    widest = max(dtypes, key=lambda dtype: jnp.finfo(dtype).bits, default=jnp.dtype(jnp.float32))
+    return jnp.full((), value, widest)
+
+
 def as_computed(grads: Updates) -> Updates:
     """Gradients in the dtype that arithmetic is done in, for transforms without a state."""
     check_inexact(grads)

@@ -1,0 +1,83 @@
+"""AdaBelief: the mean gradient over the root mean square of its error as a forecast."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.adam import corrected_scale
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import number
+
+
+class ScaleByAdaBeliefState(NamedTuple):
+    """Updates made, mean gradient, mean squared difference of gradient and mean gradient."""
+
+    count: jax.Array
+    mu: Updates
+    nu: Updates
+
+
+def scale_by_adabelief(
+    b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-16, eps_root: Scalar = 1e-16
+) -> Preconditioner:
+    r"""Divides the mean of the gradients by how far gradients are from it.
+
+    .. math::
+        m_t &= b_1 m_{t-1} + (1 - b_1) g_t, \qquad
+        s_t = b_2 s_{t-1} + (1 - b_2) |g_t - m_t|^2 + eps\_root \\
+        u_t &= \frac{m_t}{1 - b_1^t} \Big/ \Big(\sqrt{\frac{s_t}{1 - b_2^t}} + eps\Big)
+
+    Args:
+      b1, b2: decay rates in [0, 1); defaults of the paper.
+      eps: added to the corrected root.
+      eps_root: added to :math:`s_t` at every step, so that it accumulates; it limits the steps
+        where gradients hardly change. The paper has one epsilon in both places; the default of
+        1e-16 is the authors' code's.
+
+    State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Zhuang et al. 2020, arXiv 2010.07468.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_adabelief()
+    >>> state = tx.init(jnp.zeros(2))
+    >>> for grads in ([1.0, 1.0], [1.0, -1.0]):  # steady gradients make longer steps
+    ...     updates, state = tx.update(jnp.array(grads), state)
+    >>> bool(updates[0] > 1.1 and abs(updates[1]) < 0.1)
+    True
+    """
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    eps, eps_root = number("eps", eps, "[0, inf)"), number("eps_root", eps_root, "[0, inf)")
+
+    def init(params):
+        return ScaleByAdaBeliefState(
+            numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
+        )
+
+    def accumulate(grads, state, params, **extra):
+        grads = trees.squarable(grads, state.nu)
+        mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads)
+
+        def spread(s, g, m):
+            error = numerics.abs_square(g - m)
+            return numerics.ema(s, error, b2) + jnp.asarray(eps_root, s.dtype)
+
+        nu = jax.tree.map(spread, state.nu, grads, mu)
+        return ScaleByAdaBeliefState(optax.safe_increment(state.count), mu, nu)
+
+    def factor(grads, state):
+        correction1 = numerics.bias_correction(b1, state.count)
+        correction2 = numerics.bias_correction(b2, state.count)
+        return state.mu, corrected_scale(
+            state.nu, correction1, correction2, eps, eps_root=0.0, eps_hat=0.0
+        )
+
+    return Preconditioner(init, accumulate, factor)

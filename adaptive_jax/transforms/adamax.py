@@ -1,0 +1,84 @@
+"""Adamax: Adam with the largest recent gradient in place of the root mean square."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import number
+
+
+class ScaleByAdamaxState(NamedTuple):
+    """Updates made, mean gradient, and the decaying maximum of the gradients' magnitudes."""
+
+    count: jax.Array
+    mu: Updates
+    nu: Updates
+
+
+def scale_by_adamax(
+    b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 0.0, eps_grad: Scalar = 0.0
+) -> Preconditioner:
+    r"""Divides the mean of the gradients by the largest of them, where old ones count less.
+
+    .. math::
+        m_t = b_1 m_{t-1} + (1 - b_1) g_t, \qquad
+        n_t = \max(b_2 n_{t-1},\ |g_t| + eps\_grad), \qquad
+        u_t = \frac{m_t}{1 - b_1^t} \Big/ (n_t + eps)
+
+    Args:
+      b1, b2: decay rates in [0, 1); defaults of the paper (and of PyTorch and Keras).
+      eps: added to the maximum, as in Keras (1e-7 there). The paper has none.
+      eps_grad: added to the gradient's magnitude, as in PyTorch (1e-8 there, with `eps=0`).
+
+    State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Kingma & Ba 2014, arXiv 1412.6980, Algorithm 2.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_adamax(b2=0.5)
+    >>> state = tx.init(jnp.zeros(()))
+    >>> for grad in (8.0, 1.0):
+    ...     update, state = tx.update(jnp.array(grad), state)
+    >>> print(state.nu)  # the larger of 0.5 · 8 and 1
+    4.0
+    """
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    eps, eps_grad = number("eps", eps, "[0, inf)"), number("eps_grad", eps_grad, "[0, inf)")
+
+    def init(params):
+        return ScaleByAdamaxState(
+            numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
+        )
+
+    def accumulate(grads, state, params, **extra):
+        grads = trees.squarable(grads, state.nu)  # else 1 / nu would underflow
+        mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads)
+        nu = jax.tree.map(_decaying_maximum(b2, eps_grad), state.nu, grads)
+        return ScaleByAdamaxState(optax.safe_increment(state.count), mu, nu)
+
+    def factor(grads, state):
+        correction = numerics.bias_correction(b1, state.count)
+
+        def scale(n):
+            return numerics.inverse(n + jnp.asarray(eps, n.dtype)) / correction.astype(n.dtype)
+
+        return state.mu, jax.tree.map(scale, state.nu)
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _decaying_maximum(b2, eps_grad):
+    def leaf(n, g):
+        size = jnp.abs(g) + jnp.asarray(eps_grad, n.dtype)
+        return jnp.maximum(jnp.asarray(b2, n.dtype) * n, size)
+
+    return leaf

@@ -1,0 +1,110 @@
+"""NAdam: Adam that looks ahead, with a momentum that grows on a schedule."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.adam import check_eps, corrected_scale, moments
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import number
+
+_LOG_BASE = math.log(0.96)  # of Dozat's schedule
+
+
+class ScaleByNadamState(NamedTuple):
+    """Updates made, 1 less the product of all momenta, mean gradient, mean squared gradient."""
+
+    count: jax.Array
+    correction: jax.Array
+    mu: Updates
+    nu: Updates
+
+
+def scale_by_nadam(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 0.0,
+    eps_hat: Scalar = 0.0,
+    momentum_decay: Scalar = 4e-3,
+) -> Preconditioner:
+    r"""Adam with Nesterov's look-ahead, whose momentum rises from b1/2 to b1.
+
+    .. math::
+        m_t &= b_1 m_{t-1} + (1 - b_1) g_t, \qquad v_t = b_2 v_{t-1} + (1 - b_2) |g_t|^2, \qquad
+        \mu_t = b_1 (1 - \tfrac12\, 0.96^{t \cdot momentum\_decay}) \\
+        u_t &= \Big(\frac{\mu_{t+1} m_t}{1 - \prod_{i \le t+1} \mu_i}
+               + \frac{(1 - \mu_t) g_t}{1 - \prod_{i \le t} \mu_i}\Big) \Big/
+               \left(\sqrt{\frac{v_t}{1 - b_2^t} + eps\_root}
+               + eps + \frac{eps\_hat}{\sqrt{1 - b_2^t}}\right)
+
+    Equal to PyTorch's NAdam and Keras's Nadam, in which :math:`m_t` decays by the constant
+    :math:`b_1`. With a constant momentum in all places it is `scale_by_adam(nesterov=True)`.
+
+    Args:
+      b1, b2, eps, eps_root, eps_hat: as in `scale_by_adam`; PyTorch and Keras have `eps` alone
+        (1e-7 in Keras).
+      momentum_decay: not negative; 4e-3 in PyTorch, 1 in Keras and Dozat's report.
+
+    State: `count` int32; `correction`, the number :math:`1 - \prod_{i \le t} \mu_i`; `mu` in the
+    parameters' shapes and `nu` real; these three float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Dozat 2016, openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_nadam()
+    >>> state = tx.init(jnp.zeros(()))
+    >>> update, state = tx.update(jnp.array(2.0), state)
+    >>> print(f"{1 - state.correction:.6f}")  # the first momentum: half of b1, to be 0.9 in the end
+    0.450073
+    """
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    eps, eps_root, eps_hat = check_eps(eps, eps_root, eps_hat)
+    momentum_decay = number("momentum_decay", momentum_decay, "[0, inf)")
+
+    def init(params):
+        return ScaleByNadamState(
+            numerics.count_zero(),
+            trees.real_scalar(params),
+            trees.zeros_like(params),
+            trees.real_full_like(params),
+        )
+
+    def momentum_at(count, dtype):
+        """The momentum of update `count`, and 1 less it, both to the last digits."""
+        fading = jnp.exp(count.astype(dtype) * jnp.asarray(momentum_decay * _LOG_BASE, dtype)) / 2
+        rate, rest = jnp.asarray(b1, dtype), jnp.asarray(1 - b1, dtype)
+        return rate * (1 - fading), rest + rate * fading
+
+    def accumulate(grads, state, params, **extra):
+        count = optax.safe_increment(state.count)
+        # 1 − μ_1 ⋯ μ_t is a moving mean of ones; kept so, it does not cancel.
+        momentum, rest = momentum_at(count, state.correction.dtype)
+        correction = momentum * state.correction + rest
+        return ScaleByNadamState(count, correction, *moments(grads, state, b1, b2))
+
+    def factor(grads, state):
+        dtype = state.correction.dtype
+        _, rest = momentum_at(state.count, dtype)
+        momentum, rest_next = momentum_at(optax.safe_increment(state.count), dtype)
+        ahead = momentum * (state.correction / (momentum * state.correction + rest_next))
+
+        def look_ahead(m, g):
+            return ahead.astype(m.dtype) * m + rest.astype(m.dtype) * g
+
+        direction = jax.tree.map(look_ahead, state.mu, trees.squarable(grads, state.nu))
+        correction2 = numerics.bias_correction(b2, state.count)
+        return direction, corrected_scale(
+            state.nu, state.correction, correction2, eps, eps_root, eps_hat
+        )
+
+    return Preconditioner(init, accumulate, factor)
