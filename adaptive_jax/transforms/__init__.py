@@ -8,6 +8,8 @@ from adaptive_jax.transforms.adam import ScaleByAdamState as ScaleByAdamState
 from adaptive_jax.transforms.adam import ScaleByAMSGradState as ScaleByAMSGradState
 from adaptive_jax.transforms.adam import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
+from adaptive_jax.transforms.adan import ScaleByAdanState as ScaleByAdanState
+from adaptive_jax.transforms.adan import scale_by_adan as scale_by_adan
 from adaptive_jax.transforms.bounds import BoundLrState as BoundLrState
 from adaptive_jax.transforms.bounds import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms.bounds import bound_lr as bound_lr
@@ -16,7 +18,9 @@ from adaptive_jax.transforms.clipping import clip_by_global_norm as clip_by_glob
 from adaptive_jax.transforms.clipping import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms.clipping import clip_by_value as clip_by_value
 from adaptive_jax.transforms.decay import AddDecayedWeightsState as AddDecayedWeightsState
+from adaptive_jax.transforms.decay import AddProximalDecayState as AddProximalDecayState
 from adaptive_jax.transforms.decay import add_decayed_weights as add_decayed_weights
+from adaptive_jax.transforms.decay import add_proximal_decay as add_proximal_decay
 from adaptive_jax.transforms.learning_rate import (
     ScaleByLearningRateState as ScaleByLearningRateState,
 )

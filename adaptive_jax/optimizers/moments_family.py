@@ -1,0 +1,40 @@
+"""Adam with moments of other kinds: older, shifted, normalized, or of gradients' differences."""
+
+import optax
+
+from adaptive_jax import transforms
+from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
+from adaptive_jax.validation import number_or_schedule
+
+
+def adan(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.98,
+    b2: Scalar = 0.92,
+    b3: Scalar = 0.99,
+    eps: Scalar = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.02,
+    mask: PyTree | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Adan: :math:`p_t = (p_{t-1} - lr\, u_t) / (1 + lr\, weight\_decay)`.
+
+    :math:`u_t` and its arguments are those of `scale_by_adan`, the decay is
+    `add_proximal_decay`'s. All defaults are the authors'; 0.02 is the decay of all experiments
+    of the paper. For the form that their code calls `no_prox`, put `add_decayed_weights` between
+    `scale_by_adan` and `scale_by_learning_rate` in a chain of your own.
+
+    Reference: Xie et al. 2022, arXiv 2208.06677.
+
+    >>> import jax.numpy as jnp
+    >>> tx = adan(0.1, weight_decay=0.0)
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
+    [-0.1  0.1]
+    """
+    weight_decay = number_or_schedule("weight_decay", weight_decay, "[0, inf)")
+    stages = [
+        transforms.scale_by_adan(b1, b2, b3, eps),
+        transforms.scale_by_learning_rate(learning_rate),
+    ]
+    if not (isinstance(weight_decay, float) and weight_decay == 0):
+        stages.append(transforms.add_proximal_decay(weight_decay, learning_rate, mask))
+    return transforms.chain(*stages)
