@@ -43,6 +43,11 @@ BAD = [
     (aj.convergent_bounds, {"final_lr": 0.1, "m": 9.0}, "m must be in [10.0, inf), got 9.0"),
     (aj.adabound, {"learning_rate": lambda c: 0.1}, "needs base_lr"),
     (aj.amsbound, {"learning_rate": lambda c: 0.1}, "adabound(schedule, base_lr=1e-3)"),
+    (
+        aj.add_proximal_decay,
+        {"weight_decay": 0.1, "learning_rate": -1.0},
+        "learning_rate must be in [0, inf), got -1.0",
+    ),
 ]
 
 

@@ -89,16 +89,17 @@ def scale_by_adan(
     def factor(grads, state):
         correction1 = numerics.bias_correction(b1, state.count)
         correction3 = numerics.bias_correction(b3, state.count)
-        # What the difference counts beside a mean gradient that is not yet corrected.
-        weight = b2 * correction1 / numerics.bias_correction(b2, state.count)
-        direction = jax.tree.map(
-            lambda m, v: m + weight.astype(m.dtype) * v, state.mu, state.mean_difference
-        )
+        # So that both means are divided by the first one's correction, in the scale.
+        weight = correction1 / numerics.bias_correction(b2, state.count)
+
+        def look_ahead(m, v):
+            return m + jnp.asarray(b2, m.dtype) * weight.astype(m.dtype) * v
 
         def scale(n):
             mean = n / correction3.astype(n.dtype)
             return numerics.inverse_root(mean, eps, 0.0) / correction1.astype(n.dtype)
 
+        direction = jax.tree.map(look_ahead, state.mu, state.mean_difference)
         return direction, jax.tree.map(scale, state.nu)
 
     return Preconditioner(init, accumulate, factor)

@@ -120,11 +120,12 @@ def add_proximal_decay(
     def update(updates, state, params=None, **extra):
         require_params("add_proximal_decay", params)
         count = state.count if scheduled else None
-        rate = numerics.at_step(learning_rate, count) * numerics.at_step(weight_decay, count)
+        rate = numerics.at_step(learning_rate, count)
+        decay = numerics.at_step(weight_decay, count)
 
         def leaf(u, p):
             p = jnp.asarray(p, numerics.compute_dtype(p))
-            u, r = jnp.asarray(u, p.dtype), jnp.asarray(rate, p.dtype)
+            u, r = jnp.asarray(u, p.dtype), jnp.asarray(rate, p.dtype) * jnp.asarray(decay, p.dtype)
             return numerics.saturate((u - r * p) / (1 + r), source=u)
 
         shrunk = map_leaves(leaf, updates=updates, parameters=params)
