@@ -48,6 +48,7 @@ BAD = [
         {"weight_decay": 0.1, "learning_rate": -1.0},
         "learning_rate must be in [0, inf), got -1.0",
     ),
+    (aj.adopt, {"clip_exponent": -1.0}, "clip_exponent must be in [0, inf), got -1.0"),
 ]
 
 

@@ -38,3 +38,31 @@ def adan(
     if not (isinstance(weight_decay, float) and weight_decay == 0):
         stages.append(transforms.add_proximal_decay(weight_decay, learning_rate, mask))
     return transforms.chain(*stages)
+
+
+def adopt(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.9999,
+    eps: Scalar = 1e-6,
+    clip_exponent: Scalar | None = 0.25,
+) -> optax.GradientTransformationExtraArgs:
+    r"""ADOPT: :math:`p_t = p_{t-1} - lr\, m_t`, m the mean of :math:`g_t / \sqrt{v_{t-1}}`.
+
+    Arguments as in `scale_by_adopt`; all defaults are the authors'. The first update makes no
+    step.
+
+    Reference: Taniguchi et al. 2024, arXiv 2411.02853.
+
+    >>> import jax.numpy as jnp
+    >>> tx = adopt(0.1)
+    >>> state = tx.init(jnp.zeros(2))
+    >>> for _ in range(2):
+    ...     updates, state = tx.update(jnp.array([5.0, -1e-3]), state)
+    >>> print(updates.round(3))
+    [-0.01  0.01]
+    """
+    return transforms.chain(
+        transforms.scale_by_adopt(b1, b2, eps, clip_exponent),
+        transforms.scale_by_learning_rate(learning_rate),
+    )

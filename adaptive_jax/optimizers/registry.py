@@ -10,7 +10,7 @@ import optax
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
-from adaptive_jax.optimizers.moments_family import adan
+from adaptive_jax.optimizers.moments_family import adan, adopt
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -105,6 +105,9 @@ _ENTRIES = (
     _optimizer(
         adan, "Adam looking ahead by the gradients' mean difference", "arXiv 2208.06677", 1e-4, 1e-1
     ),
+    _optimizer(
+        adopt, "gradients over the root mean square before them", "arXiv 2411.02853", 1e-4, 1e-1
+    ),
 )
 
 OPTIMIZERS: Mapping[str, Optimizer] = {entry.name: entry for entry in _ENTRIES}
@@ -116,10 +119,10 @@ def get(name: str) -> Optimizer:
 
     >>> get("adam").defaults["b1"]
     0.9
-    >>> get("adabond")
+    >>> get("adabond")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
       ...
-    ValueError: no optimizer 'adabond': did you mean 'adabound' or 'adaboundw' or 'amsbound'?
+    ValueError: no optimizer 'adabond': did you mean 'adabound' or 'adaboundw' or ...?
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"no optimizer {name!r}: {near_misses(name, OPTIMIZERS)}")
