@@ -66,3 +66,25 @@ def adopt(
         transforms.scale_by_adopt(b1, b2, eps, clip_exponent),
         transforms.scale_by_learning_rate(learning_rate),
     )
+
+
+def laprop(
+    learning_rate: ScalarOrSchedule = 4e-4,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-15,
+) -> optax.GradientTransformationExtraArgs:
+    r"""LaProp: :math:`p_t = p_{t-1} - lr\, \hat m_t`, m the mean of :math:`g_t/\sqrt{\hat v_t}`.
+
+    Arguments as in `scale_by_laprop`; all defaults are the authors'.
+
+    Reference: Ziyin, Wang & Ueda 2020, arXiv 2002.04839.
+
+    >>> import jax.numpy as jnp
+    >>> tx = laprop(0.1)
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
+    [-0.1  0.1]
+    """
+    return transforms.chain(
+        transforms.scale_by_laprop(b1, b2, eps), transforms.scale_by_learning_rate(learning_rate)
+    )

@@ -10,7 +10,7 @@ import optax
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
-from adaptive_jax.optimizers.moments_family import adan, adopt
+from adaptive_jax.optimizers.moments_family import adan, adopt, laprop
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -107,6 +107,9 @@ _ENTRIES = (
     ),
     _optimizer(
         adopt, "gradients over the root mean square before them", "arXiv 2411.02853", 1e-4, 1e-1
+    ),
+    _optimizer(
+        laprop, "momentum of gradients that are normalized first", "arXiv 2002.04839", 1e-4, 1e-1
     ),
 )
 

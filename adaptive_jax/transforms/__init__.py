@@ -23,6 +23,8 @@ from adaptive_jax.transforms.decay import AddDecayedWeightsState as AddDecayedWe
 from adaptive_jax.transforms.decay import AddProximalDecayState as AddProximalDecayState
 from adaptive_jax.transforms.decay import add_decayed_weights as add_decayed_weights
 from adaptive_jax.transforms.decay import add_proximal_decay as add_proximal_decay
+from adaptive_jax.transforms.laprop import ScaleByLapropState as ScaleByLapropState
+from adaptive_jax.transforms.laprop import scale_by_laprop as scale_by_laprop
 from adaptive_jax.transforms.learning_rate import (
     ScaleByLearningRateState as ScaleByLearningRateState,
 )
