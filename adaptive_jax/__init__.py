@@ -8,6 +8,7 @@ from adaptive_jax.optimizers import adagrad as adagrad
 from adaptive_jax.optimizers import adam as adam
 from adaptive_jax.optimizers import adamw as adamw
 from adaptive_jax.optimizers import adan as adan
+from adaptive_jax.optimizers import ademamix as ademamix
 from adaptive_jax.optimizers import adopt as adopt
 from adaptive_jax.optimizers import amsbound as amsbound
 from adaptive_jax.optimizers import amsgrad as amsgrad
@@ -20,6 +21,7 @@ from adaptive_jax.transforms import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms import add_decayed_weights as add_decayed_weights
 from adaptive_jax.transforms import add_proximal_decay as add_proximal_decay
+from adaptive_jax.transforms import ademamix_warmup as ademamix_warmup
 from adaptive_jax.transforms import bound_lr as bound_lr
 from adaptive_jax.transforms import chain as chain
 from adaptive_jax.transforms import clip_by_global_norm as clip_by_global_norm
@@ -31,6 +33,7 @@ from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms import scale_by_adan as scale_by_adan
+from adaptive_jax.transforms import scale_by_ademamix as scale_by_ademamix
 from adaptive_jax.transforms import scale_by_adopt as scale_by_adopt
 from adaptive_jax.transforms import scale_by_amsgrad as scale_by_amsgrad
 from adaptive_jax.transforms import scale_by_laprop as scale_by_laprop

@@ -129,6 +129,7 @@ PRECONDITIONERS = {
     "rms_centered": aj.scale_by_rms(centered=True),
     "sign": aj.scale_by_sign(),
     "adan": aj.scale_by_adan(),
+    "ademamix": aj.scale_by_ademamix(),
     "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
 }
 

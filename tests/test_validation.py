@@ -49,6 +49,8 @@ BAD = [
         "learning_rate must be in [0, inf), got -1.0",
     ),
     (aj.adopt, {"clip_exponent": -1.0}, "clip_exponent must be in [0, inf), got -1.0"),
+    (aj.ademamix_warmup, {"warmup_steps": 0}, "warmup_steps must be a whole number of at least 1"),
+    (aj.ademamix_warmup, {"warmup_steps": 9, "b3": 1.0}, "b3 must be in (0, 1), got 1.0"),
 ]
 
 

@@ -88,3 +88,33 @@ def laprop(
     return transforms.chain(
         transforms.scale_by_laprop(b1, b2, eps), transforms.scale_by_learning_rate(learning_rate)
     )
+
+
+def ademamix(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    b3: ScalarOrSchedule = 0.9999,
+    alpha: ScalarOrSchedule = 5.0,
+    eps: Scalar = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: PyTree | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""AdEMAMix: AdamW with a slow mean of gradients, `alpha` times, beside the fast one.
+
+    Arguments as in `scale_by_ademamix` and `add_decayed_weights`; defaults of the paper, which
+    tunes `weight_decay`. For its warm-up:
+    `alpha, b3 = ademamix_warmup(steps); ademamix(alpha=alpha, b3=b3)`.
+
+    Reference: Pagliardini, Ablin & Grangier 2024, arXiv 2409.03137.
+
+    >>> import jax.numpy as jnp
+    >>> tx = ademamix(0.1)
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
+    [-0.1  0.1]
+    """
+    stages = [transforms.scale_by_ademamix(b1, b2, b3, alpha, eps)]
+    weight_decay = number_or_schedule("weight_decay", weight_decay, "[0, inf)")
+    if not (isinstance(weight_decay, float) and weight_decay == 0):
+        stages.append(transforms.add_decayed_weights(weight_decay, mask))
+    return transforms.chain(*stages, transforms.scale_by_learning_rate(learning_rate))
