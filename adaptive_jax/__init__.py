@@ -12,6 +12,7 @@ from adaptive_jax.optimizers import ademamix as ademamix
 from adaptive_jax.optimizers import adopt as adopt
 from adaptive_jax.optimizers import amsbound as amsbound
 from adaptive_jax.optimizers import amsgrad as amsgrad
+from adaptive_jax.optimizers import diffgrad as diffgrad
 from adaptive_jax.optimizers import laprop as laprop
 from adaptive_jax.optimizers import rmsprop as rmsprop
 from adaptive_jax.optimizers import sgd as sgd
@@ -36,6 +37,7 @@ from adaptive_jax.transforms import scale_by_adan as scale_by_adan
 from adaptive_jax.transforms import scale_by_ademamix as scale_by_ademamix
 from adaptive_jax.transforms import scale_by_adopt as scale_by_adopt
 from adaptive_jax.transforms import scale_by_amsgrad as scale_by_amsgrad
+from adaptive_jax.transforms import scale_by_diffgrad as scale_by_diffgrad
 from adaptive_jax.transforms import scale_by_laprop as scale_by_laprop
 from adaptive_jax.transforms import scale_by_learning_rate as scale_by_learning_rate
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms

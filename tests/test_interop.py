@@ -130,6 +130,7 @@ PRECONDITIONERS = {
     "sign": aj.scale_by_sign(),
     "adan": aj.scale_by_adan(),
     "ademamix": aj.scale_by_ademamix(),
+    "diffgrad": aj.scale_by_diffgrad(),
     "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
 }
 

@@ -12,6 +12,7 @@ from adaptive_jax.optimizers.adam_family import amsgrad as amsgrad
 from adaptive_jax.optimizers.moments_family import adan as adan
 from adaptive_jax.optimizers.moments_family import ademamix as ademamix
 from adaptive_jax.optimizers.moments_family import adopt as adopt
+from adaptive_jax.optimizers.moments_family import diffgrad as diffgrad
 from adaptive_jax.optimizers.moments_family import laprop as laprop
 from adaptive_jax.optimizers.sgd_family import sgd as sgd
 from adaptive_jax.optimizers.sgd_family import sign_sgd as sign_sgd

@@ -118,3 +118,28 @@ def ademamix(
     if not (isinstance(weight_decay, float) and weight_decay == 0):
         stages.append(transforms.add_decayed_weights(weight_decay, mask))
     return transforms.chain(*stages, transforms.scale_by_learning_rate(learning_rate))
+
+
+def diffgrad(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_hat: Scalar = 0.0,
+) -> optax.GradientTransformationExtraArgs:
+    r"""DiffGrad: :math:`p_t = p_{t-1} - lr\, \xi_t \hat m_t / (\sqrt{\hat v_t} + eps)`.
+
+    The friction :math:`\xi` and the arguments are those of `scale_by_diffgrad`; all defaults are
+    the paper's.
+
+    Reference: Dubey et al. 2019, arXiv 1909.11015.
+
+    >>> import jax.numpy as jnp
+    >>> tx = diffgrad(0.1)
+    >>> print(tx.update(jnp.array([100.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
+    [-0.1   0.05]
+    """
+    return transforms.chain(
+        transforms.scale_by_diffgrad(b1, b2, eps, eps_hat),
+        transforms.scale_by_learning_rate(learning_rate),
+    )

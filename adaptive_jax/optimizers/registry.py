@@ -10,7 +10,7 @@ import optax
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
-from adaptive_jax.optimizers.moments_family import adan, ademamix, adopt, laprop
+from adaptive_jax.optimizers.moments_family import adan, ademamix, adopt, diffgrad, laprop
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -113,6 +113,9 @@ _ENTRIES = (
     ),
     _optimizer(
         ademamix, "Adam with a second, slow mean of the gradients", "arXiv 2409.03137", 1e-4, 1e-1
+    ),
+    _optimizer(
+        diffgrad, "Adam with friction where gradients hardly change", "arXiv 1909.11015", 1e-4, 1e-1
     ),
 )
 

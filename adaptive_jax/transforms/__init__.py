@@ -26,6 +26,8 @@ from adaptive_jax.transforms.decay import AddDecayedWeightsState as AddDecayedWe
 from adaptive_jax.transforms.decay import AddProximalDecayState as AddProximalDecayState
 from adaptive_jax.transforms.decay import add_decayed_weights as add_decayed_weights
 from adaptive_jax.transforms.decay import add_proximal_decay as add_proximal_decay
+from adaptive_jax.transforms.diffgrad import ScaleByDiffgradState as ScaleByDiffgradState
+from adaptive_jax.transforms.diffgrad import scale_by_diffgrad as scale_by_diffgrad
 from adaptive_jax.transforms.laprop import ScaleByLapropState as ScaleByLapropState
 from adaptive_jax.transforms.laprop import scale_by_laprop as scale_by_laprop
 from adaptive_jax.transforms.learning_rate import (
