@@ -8,6 +8,7 @@ from adaptive_jax.optimizers import adagrad as adagrad
 from adaptive_jax.optimizers import adam as adam
 from adaptive_jax.optimizers import adamw as adamw
 from adaptive_jax.optimizers import adan as adan
+from adaptive_jax.optimizers import adashift as adashift
 from adaptive_jax.optimizers import ademamix as ademamix
 from adaptive_jax.optimizers import adopt as adopt
 from adaptive_jax.optimizers import amsbound as amsbound
@@ -34,6 +35,7 @@ from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms import scale_by_adan as scale_by_adan
+from adaptive_jax.transforms import scale_by_adashift as scale_by_adashift
 from adaptive_jax.transforms import scale_by_ademamix as scale_by_ademamix
 from adaptive_jax.transforms import scale_by_adopt as scale_by_adopt
 from adaptive_jax.transforms import scale_by_amsgrad as scale_by_amsgrad

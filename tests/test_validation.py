@@ -51,6 +51,8 @@ BAD = [
     (aj.adopt, {"clip_exponent": -1.0}, "clip_exponent must be in [0, inf), got -1.0"),
     (aj.ademamix_warmup, {"warmup_steps": 0}, "warmup_steps must be a whole number of at least 1"),
     (aj.ademamix_warmup, {"warmup_steps": 9, "b3": 1.0}, "b3 must be in (0, 1), got 1.0"),
+    (aj.adashift, {"keep_num": 0}, "keep_num must be a whole number of at least 1, got 0"),
+    (aj.adashift, {"reduce": "sum"}, "reduce must be 'max', 'mean' or None, got 'sum'"),
 ]
 
 

@@ -10,6 +10,7 @@ from adaptive_jax.optimizers.adam_family import adam as adam
 from adaptive_jax.optimizers.adam_family import adamw as adamw
 from adaptive_jax.optimizers.adam_family import amsgrad as amsgrad
 from adaptive_jax.optimizers.moments_family import adan as adan
+from adaptive_jax.optimizers.moments_family import adashift as adashift
 from adaptive_jax.optimizers.moments_family import ademamix as ademamix
 from adaptive_jax.optimizers.moments_family import adopt as adopt
 from adaptive_jax.optimizers.moments_family import diffgrad as diffgrad

@@ -143,3 +143,32 @@ def diffgrad(
         transforms.scale_by_diffgrad(b1, b2, eps, eps_hat),
         transforms.scale_by_learning_rate(learning_rate),
     )
+
+
+def adashift(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-10,
+    keep_num: int = 10,
+    reduce: str | None = "max",
+) -> optax.GradientTransformationExtraArgs:
+    r"""AdaShift: :math:`p_t = p_{t-1} - lr\, m_t / (\sqrt{\hat v_t} + eps)`, v of old gradients.
+
+    Arguments as in `scale_by_adashift`; all defaults are the authors'. The first `keep_num`
+    updates make no step.
+
+    Reference: Zhou et al. 2018, arXiv 1810.00143.
+
+    >>> import jax.numpy as jnp
+    >>> tx = adashift(0.1, keep_num=1)
+    >>> state = tx.init(jnp.zeros(2))
+    >>> for _ in range(2):
+    ...     updates, state = tx.update(jnp.array([5.0, -1.0]), state)
+    >>> print(updates.round(3))
+    [-0.1   0.02]
+    """
+    return transforms.chain(
+        transforms.scale_by_adashift(b1, b2, eps, keep_num, reduce),
+        transforms.scale_by_learning_rate(learning_rate),
+    )

@@ -10,7 +10,7 @@ import optax
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
-from adaptive_jax.optimizers.moments_family import adan, ademamix, adopt, diffgrad, laprop
+from adaptive_jax.optimizers.moments_family import adan, adashift, ademamix, adopt, diffgrad, laprop
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -116,6 +116,13 @@ _ENTRIES = (
     ),
     _optimizer(
         diffgrad, "Adam with friction where gradients hardly change", "arXiv 1909.11015", 1e-4, 1e-1
+    ),
+    _optimizer(
+        adashift,
+        "mean gradient over the root mean square of older ones",
+        "arXiv 1810.00143",
+        1e-3,
+        1.0,
     ),
 )
 

@@ -10,6 +10,8 @@ from adaptive_jax.transforms.adam import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
 from adaptive_jax.transforms.adan import ScaleByAdanState as ScaleByAdanState
 from adaptive_jax.transforms.adan import scale_by_adan as scale_by_adan
+from adaptive_jax.transforms.adashift import ScaleByAdashiftState as ScaleByAdashiftState
+from adaptive_jax.transforms.adashift import scale_by_adashift as scale_by_adashift
 from adaptive_jax.transforms.ademamix import ScaleByAdemamixState as ScaleByAdemamixState
 from adaptive_jax.transforms.ademamix import ademamix_warmup as ademamix_warmup
 from adaptive_jax.transforms.ademamix import scale_by_ademamix as scale_by_ademamix
