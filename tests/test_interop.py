@@ -145,6 +145,10 @@ PRECONDITIONERS = {
     "rms": aj.scale_by_rms(),
     "rms_centered": aj.scale_by_rms(centered=True),
     "sign": aj.scale_by_sign(),
+    "adan": aj.scale_by_adan(),
+    "ademamix": aj.scale_by_ademamix(),
+    "diffgrad": aj.scale_by_diffgrad(),
+    "adashift": aj.scale_by_adashift(keep_num=2),
     "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
 }
 

@@ -43,6 +43,16 @@ BAD = [
     (aj.convergent_bounds, {"final_lr": 0.1, "m": 9.0}, "m must be in [10.0, inf), got 9.0"),
     (aj.adabound, {"learning_rate": lambda c: 0.1}, "needs base_lr"),
     (aj.amsbound, {"learning_rate": lambda c: 0.1}, "adabound(schedule, base_lr=1e-3)"),
+    (
+        aj.add_proximal_decay,
+        {"weight_decay": 0.1, "learning_rate": -1.0},
+        "learning_rate must be in [0, inf), got -1.0",
+    ),
+    (aj.adopt, {"clip_exponent": -1.0}, "clip_exponent must be in [0, inf), got -1.0"),
+    (aj.ademamix_warmup, {"warmup_steps": 0}, "warmup_steps must be a whole number of at least 1"),
+    (aj.ademamix_warmup, {"warmup_steps": 9, "b3": 1.0}, "b3 must be in (0, 1), got 1.0"),
+    (aj.adashift, {"keep_num": 0}, "keep_num must be a whole number of at least 1, got 0"),
+    (aj.adashift, {"reduce": "sum"}, "reduce must be 'max', 'mean' or None, got 'sum'"),
 ]
 
 

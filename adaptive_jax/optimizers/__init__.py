@@ -16,5 +16,11 @@ from adaptive_jax.optimizers.adam_kin_family import nadamw as nadamw
 from adaptive_jax.optimizers.adam_kin_family import qhadam as qhadam
 from adaptive_jax.optimizers.adam_kin_family import radam as radam
 from adaptive_jax.optimizers.adam_kin_family import yogi as yogi
+from adaptive_jax.optimizers.moments_family import adan as adan
+from adaptive_jax.optimizers.moments_family import adashift as adashift
+from adaptive_jax.optimizers.moments_family import ademamix as ademamix
+from adaptive_jax.optimizers.moments_family import adopt as adopt
+from adaptive_jax.optimizers.moments_family import diffgrad as diffgrad
+from adaptive_jax.optimizers.moments_family import laprop as laprop
 from adaptive_jax.optimizers.sgd_family import sgd as sgd
 from adaptive_jax.optimizers.sgd_family import sign_sgd as sign_sgd

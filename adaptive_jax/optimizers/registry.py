@@ -19,6 +19,7 @@ from adaptive_jax.optimizers.adam_kin_family import (
     radam,
     yogi,
 )
+from adaptive_jax.optimizers.moments_family import adan, adashift, ademamix, adopt, diffgrad, laprop
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -132,6 +133,27 @@ _ENTRIES = (
         "arXiv 1810.06801",
         1e-4,
         1e-1,
+    _optimizer(
+        adan, "Adam looking ahead by the gradients' mean difference", "arXiv 2208.06677", 1e-4, 1e-1
+    ),
+    _optimizer(
+        adopt, "gradients over the root mean square before them", "arXiv 2411.02853", 1e-4, 1e-1
+    ),
+    _optimizer(
+        laprop, "momentum of gradients that are normalized first", "arXiv 2002.04839", 1e-4, 1e-1
+    ),
+    _optimizer(
+        ademamix, "Adam with a second, slow mean of the gradients", "arXiv 2409.03137", 1e-4, 1e-1
+    ),
+    _optimizer(
+        diffgrad, "Adam with friction where gradients hardly change", "arXiv 1909.11015", 1e-4, 1e-1
+    ),
+    _optimizer(
+        adashift,
+        "mean gradient over the root mean square of older ones",
+        "arXiv 1810.00143",
+        1e-3,
+        1.0,
     ),
 )
 
@@ -144,10 +166,10 @@ def get(name: str) -> Optimizer:
 
     >>> get("adam").defaults["b1"]
     0.9
-    >>> get("adabond")
+    >>> get("adabond")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
       ...
-    ValueError: no optimizer 'adabond': did you mean 'adabound' or 'adaboundw' or 'amsbound'?
+    ValueError: no optimizer 'adabond': did you mean 'adabound' or 'adaboundw' or ...?
     """
     if name not in OPTIMIZERS:
         raise ValueError(f"no optimizer {name!r}: {near_misses(name, OPTIMIZERS)}")

@@ -12,6 +12,15 @@ from adaptive_jax.transforms.adam import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
 from adaptive_jax.transforms.adamax import ScaleByAdamaxState as ScaleByAdamaxState
 from adaptive_jax.transforms.adamax import scale_by_adamax as scale_by_adamax
+from adaptive_jax.transforms.adan import ScaleByAdanState as ScaleByAdanState
+from adaptive_jax.transforms.adan import scale_by_adan as scale_by_adan
+from adaptive_jax.transforms.adashift import ScaleByAdashiftState as ScaleByAdashiftState
+from adaptive_jax.transforms.adashift import scale_by_adashift as scale_by_adashift
+from adaptive_jax.transforms.ademamix import ScaleByAdemamixState as ScaleByAdemamixState
+from adaptive_jax.transforms.ademamix import ademamix_warmup as ademamix_warmup
+from adaptive_jax.transforms.ademamix import scale_by_ademamix as scale_by_ademamix
+from adaptive_jax.transforms.adopt import ScaleByAdoptState as ScaleByAdoptState
+from adaptive_jax.transforms.adopt import scale_by_adopt as scale_by_adopt
 from adaptive_jax.transforms.bounds import BoundLrState as BoundLrState
 from adaptive_jax.transforms.bounds import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms.bounds import bound_lr as bound_lr
@@ -20,7 +29,13 @@ from adaptive_jax.transforms.clipping import clip_by_global_norm as clip_by_glob
 from adaptive_jax.transforms.clipping import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms.clipping import clip_by_value as clip_by_value
 from adaptive_jax.transforms.decay import AddDecayedWeightsState as AddDecayedWeightsState
+from adaptive_jax.transforms.decay import AddProximalDecayState as AddProximalDecayState
 from adaptive_jax.transforms.decay import add_decayed_weights as add_decayed_weights
+from adaptive_jax.transforms.decay import add_proximal_decay as add_proximal_decay
+from adaptive_jax.transforms.diffgrad import ScaleByDiffgradState as ScaleByDiffgradState
+from adaptive_jax.transforms.diffgrad import scale_by_diffgrad as scale_by_diffgrad
+from adaptive_jax.transforms.laprop import ScaleByLapropState as ScaleByLapropState
+from adaptive_jax.transforms.laprop import scale_by_laprop as scale_by_laprop
 from adaptive_jax.transforms.learning_rate import (
     ScaleByLearningRateState as ScaleByLearningRateState,
 )

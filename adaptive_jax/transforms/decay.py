@@ -71,3 +71,67 @@ def add_decayed_weights(
 
     tx = optax.GradientTransformationExtraArgs(init, update)
     return tx if mask is None else optax.masked(tx, mask)
+
+
+class AddProximalDecayState(NamedTuple):
+    """Updates made, which schedules are read at."""
+
+    count: jax.Array
+
+
+def add_proximal_decay(
+    weight_decay: ScalarOrSchedule, learning_rate: ScalarOrSchedule, mask: PyTree | None = None
+) -> optax.GradientTransformationExtraArgs:
+    r"""Shrinks the parameters after the step, by a factor that is positive for any rate.
+
+    .. math::
+        p_t = \frac{p_{t-1} + u_t}{1 + lr_t\, weight\_decay_t}
+
+    with the step :math:`u_t = -lr_t (\ldots)`, so it stands after `scale_by_learning_rate`, and
+    is given the same learning rate. That is the exact minimum of the decay's penalty and the
+    step's distance together, where decoupled decay (`add_decayed_weights`) is a gradient step
+    on the penalty: :math:`p_t = (1 - lr_t\, weight\_decay_t)\, p_{t-1} + u_t`.
+
+    Args:
+      weight_decay: not negative; a number or a schedule of the number of updates already made.
+      learning_rate: that of `scale_by_learning_rate`; a number or a schedule.
+      mask: as in `add_decayed_weights`.
+
+    State: `count`, int32, if there is a schedule; none for numbers.
+
+    Raises:
+      ValueError: a rate is negative or not finite, or `update` is called without parameters.
+
+    Reference: Zhuang et al. 2022, arXiv 2202.00089; Xie et al. 2022, arXiv 2208.06677, for Adan.
+
+    >>> import jax.numpy as jnp
+    >>> tx = add_proximal_decay(weight_decay=1.0, learning_rate=0.25)
+    >>> params = jnp.array(5.0)
+    >>> print(params + tx.update(jnp.array(0.0), tx.init(params), params)[0])
+    4.0
+    """
+    weight_decay = number_or_schedule("weight_decay", weight_decay, "[0, inf)")
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    scheduled = callable(weight_decay) or callable(learning_rate)
+
+    def init(params):
+        return AddProximalDecayState(numerics.count_zero()) if scheduled else optax.EmptyState()
+
+    def update(updates, state, params=None, **extra):
+        require_params("add_proximal_decay", params)
+        count = state.count if scheduled else None
+        rate = numerics.at_step(learning_rate, count)
+        decay = numerics.at_step(weight_decay, count)
+
+        def leaf(u, p):
+            p = jnp.asarray(p, numerics.compute_dtype(p))
+            u, r = jnp.asarray(u, p.dtype), jnp.asarray(rate, p.dtype) * jnp.asarray(decay, p.dtype)
+            return numerics.saturate((u - r * p) / (1 + r), source=u)
+
+        shrunk = map_leaves(leaf, updates=updates, parameters=params)
+        if scheduled:
+            state = AddProximalDecayState(optax.safe_increment(state.count))
+        return trees.cast_updates(shrunk, updates, params), state
+
+    tx = optax.GradientTransformationExtraArgs(init, update)
+    return tx if mask is None else optax.masked(tx, mask)

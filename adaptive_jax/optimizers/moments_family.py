@@ -1,0 +1,174 @@
+"""Adam with moments of other kinds: older, shifted, normalized, or of gradients' differences."""
+
+import optax
+
+from adaptive_jax import transforms
+from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
+from adaptive_jax.validation import number_or_schedule
+
+
+def adan(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.98,
+    b2: Scalar = 0.92,
+    b3: Scalar = 0.99,
+    eps: Scalar = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.02,
+    mask: PyTree | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Adan: :math:`p_t = (p_{t-1} - lr\, u_t) / (1 + lr\, weight\_decay)`.
+
+    :math:`u_t` and its arguments are those of `scale_by_adan`, the decay is
+    `add_proximal_decay`'s. All defaults are the authors'; 0.02 is the decay of all experiments
+    of the paper. For the form that their code calls `no_prox`, put `add_decayed_weights` between
+    `scale_by_adan` and `scale_by_learning_rate` in a chain of your own.
+
+    Reference: Xie et al. 2022, arXiv 2208.06677.
+
+    >>> import jax.numpy as jnp
+    >>> tx = adan(0.1, weight_decay=0.0)
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
+    [-0.1  0.1]
+    """
+    weight_decay = number_or_schedule("weight_decay", weight_decay, "[0, inf)")
+    stages = [
+        transforms.scale_by_adan(b1, b2, b3, eps),
+        transforms.scale_by_learning_rate(learning_rate),
+    ]
+    if not (isinstance(weight_decay, float) and weight_decay == 0):
+        stages.append(transforms.add_proximal_decay(weight_decay, learning_rate, mask))
+    return transforms.chain(*stages)
+
+
+def adopt(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.9999,
+    eps: Scalar = 1e-6,
+    clip_exponent: Scalar | None = 0.25,
+) -> optax.GradientTransformationExtraArgs:
+    r"""ADOPT: :math:`p_t = p_{t-1} - lr\, m_t`, m the mean of :math:`g_t / \sqrt{v_{t-1}}`.
+
+    Arguments as in `scale_by_adopt`; all defaults are the authors'. The first update makes no
+    step.
+
+    Reference: Taniguchi et al. 2024, arXiv 2411.02853.
+
+    >>> import jax.numpy as jnp
+    >>> tx = adopt(0.1)
+    >>> state = tx.init(jnp.zeros(2))
+    >>> for _ in range(2):
+    ...     updates, state = tx.update(jnp.array([5.0, -1e-3]), state)
+    >>> print(updates.round(3))
+    [-0.01  0.01]
+    """
+    return transforms.chain(
+        transforms.scale_by_adopt(b1, b2, eps, clip_exponent),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+def laprop(
+    learning_rate: ScalarOrSchedule = 4e-4,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-15,
+) -> optax.GradientTransformationExtraArgs:
+    r"""LaProp: :math:`p_t = p_{t-1} - lr\, \hat m_t`, m the mean of :math:`g_t/\sqrt{\hat v_t}`.
+
+    Arguments as in `scale_by_laprop`; all defaults are the authors'.
+
+    Reference: Ziyin, Wang & Ueda 2020, arXiv 2002.04839.
+
+    >>> import jax.numpy as jnp
+    >>> tx = laprop(0.1)
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
+    [-0.1  0.1]
+    """
+    return transforms.chain(
+        transforms.scale_by_laprop(b1, b2, eps), transforms.scale_by_learning_rate(learning_rate)
+    )
+
+
+def ademamix(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    b3: ScalarOrSchedule = 0.9999,
+    alpha: ScalarOrSchedule = 5.0,
+    eps: Scalar = 1e-8,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: PyTree | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""AdEMAMix: AdamW with a slow mean of gradients, `alpha` times, beside the fast one.
+
+    Arguments as in `scale_by_ademamix` and `add_decayed_weights`; defaults of the paper, which
+    tunes `weight_decay`. For its warm-up:
+    `alpha, b3 = ademamix_warmup(steps); ademamix(alpha=alpha, b3=b3)`.
+
+    Reference: Pagliardini, Ablin & Grangier 2024, arXiv 2409.03137.
+
+    >>> import jax.numpy as jnp
+    >>> tx = ademamix(0.1)
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
+    [-0.1  0.1]
+    """
+    stages = [transforms.scale_by_ademamix(b1, b2, b3, alpha, eps)]
+    weight_decay = number_or_schedule("weight_decay", weight_decay, "[0, inf)")
+    if not (isinstance(weight_decay, float) and weight_decay == 0):
+        stages.append(transforms.add_decayed_weights(weight_decay, mask))
+    return transforms.chain(*stages, transforms.scale_by_learning_rate(learning_rate))
+
+
+def diffgrad(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_hat: Scalar = 0.0,
+) -> optax.GradientTransformationExtraArgs:
+    r"""DiffGrad: :math:`p_t = p_{t-1} - lr\, \xi_t \hat m_t / (\sqrt{\hat v_t} + eps)`.
+
+    The friction :math:`\xi` and the arguments are those of `scale_by_diffgrad`; all defaults are
+    the paper's.
+
+    Reference: Dubey et al. 2019, arXiv 1909.11015.
+
+    >>> import jax.numpy as jnp
+    >>> tx = diffgrad(0.1)
+    >>> print(tx.update(jnp.array([100.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
+    [-0.1   0.05]
+    """
+    return transforms.chain(
+        transforms.scale_by_diffgrad(b1, b2, eps, eps_hat),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+def adashift(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-10,
+    keep_num: int = 10,
+    reduce: str | None = "max",
+) -> optax.GradientTransformationExtraArgs:
+    r"""AdaShift: :math:`p_t = p_{t-1} - lr\, m_t / (\sqrt{\hat v_t} + eps)`, v of old gradients.
+
+    Arguments as in `scale_by_adashift`; all defaults are the authors'. The first `keep_num`
+    updates make no step.
+
+    Reference: Zhou et al. 2018, arXiv 1810.00143.
+
+    >>> import jax.numpy as jnp
+    >>> tx = adashift(0.1, keep_num=1)
+    >>> state = tx.init(jnp.zeros(2))
+    >>> for _ in range(2):
+    ...     updates, state = tx.update(jnp.array([5.0, -1.0]), state)
+    >>> print(updates.round(3))
+    [-0.1   0.02]
+    """
+    return transforms.chain(
+        transforms.scale_by_adashift(b1, b2, eps, keep_num, reduce),
+        transforms.scale_by_learning_rate(learning_rate),
+    )

@@ -1,0 +1,112 @@
+"""Adan: Adam with Nesterov's look-ahead, estimated from differences of gradients."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import number
+
+
+class ScaleByAdanState(NamedTuple):
+    """Updates made, means of gradients, differences and squares, and the last gradient."""
+
+    count: jax.Array
+    mu: Updates
+    mean_difference: Updates
+    nu: Updates
+    previous: Updates
+
+
+def scale_by_adan(
+    b1: Scalar = 0.98, b2: Scalar = 0.92, b3: Scalar = 0.99, eps: Scalar = 1e-8
+) -> Preconditioner:
+    r"""Divides the mean gradient, moved on by the mean difference, by a root mean square.
+
+    .. math::
+        d_t &= g_t - g_{t-1}\ (d_1 = 0), \qquad
+        m_t = b_1 m_{t-1} + (1 - b_1) g_t, \qquad v_t = b_2 v_{t-1} + (1 - b_2) d_t \\
+        n_t &= b_3 n_{t-1} + (1 - b_3) |g_t + b_2 d_t|^2 \\
+        u_t &= \Big(\frac{m_t}{1 - b_1^t} + b_2 \frac{v_t}{1 - b_2^t}\Big) \Big/
+               \left(\sqrt{\frac{n_t}{1 - b_3^t}} + eps\right)
+
+    The bias corrections are those of the authors' code; the paper has none. So are the letters:
+    the paper writes :math:`\beta` for :math:`1 - b`. As a Preconditioner, the two means make the
+    direction, and n the scale.
+
+    Args:
+      b1, b2, b3: decay rates in [0, 1); the authors' defaults.
+      eps: added to the root; the authors' default.
+
+    State: `count` int32; `mu`, `mean_difference` and `previous` in the parameters' shapes, and
+    `nu` real, all float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Xie et al. 2022, arXiv 2208.06677.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_adan()
+    >>> updates, state = tx.update(jnp.array([1e3, -1e-3, 0.0]), tx.init(jnp.zeros(3)))
+    >>> print(updates.round(4))
+    [ 1. -1.  0.]
+    """
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    b3, eps = number("b3", b3, "[0, 1)"), number("eps", eps, "[0, inf)")
+
+    def init(params):
+        return ScaleByAdanState(
+            count=numerics.count_zero(),
+            mu=trees.zeros_like(params),
+            mean_difference=trees.zeros_like(params),
+            nu=trees.real_full_like(params),
+            previous=trees.zeros_like(params),
+        )
+
+    def accumulate(grads, state, params, **extra):
+        grads = trees.squarable(grads, state.nu)
+        differences = jax.tree.map(
+            lambda g, last: jnp.where(state.count == 0, jnp.zeros_like(g), g - last),
+            grads,
+            state.previous,
+        )
+        return ScaleByAdanState(
+            count=optax.safe_increment(state.count),
+            mu=jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads),
+            mean_difference=jax.tree.map(
+                lambda v, d: numerics.ema(v, d, b2), state.mean_difference, differences
+            ),
+            nu=jax.tree.map(_mean_square(b2, b3), state.nu, grads, differences),
+            previous=grads,
+        )
+
+    def factor(grads, state):
+        correction1 = numerics.bias_correction(b1, state.count)
+        correction3 = numerics.bias_correction(b3, state.count)
+        # So that both means are divided by the first one's correction, in the scale.
+        weight = correction1 / numerics.bias_correction(b2, state.count)
+
+        def look_ahead(m, v):
+            return m + jnp.asarray(b2, m.dtype) * weight.astype(m.dtype) * v
+
+        def scale(n):
+            mean = n / correction3.astype(n.dtype)
+            return numerics.inverse_root(mean, eps, 0.0) / correction1.astype(n.dtype)
+
+        direction = jax.tree.map(look_ahead, state.mu, state.mean_difference)
+        return direction, jax.tree.map(scale, state.nu)
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _mean_square(b2, b3):
+    def leaf(n, g, d):
+        return numerics.ema(n, numerics.abs_square(g + jnp.asarray(b2, g.dtype) * d), b3)
+
+    return leaf

@@ -1,0 +1,125 @@
+"""AdaShift: the second moment is of gradients so old that it is independent of the first."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import number, steps
+
+
+class ScaleByAdashiftState(NamedTuple):
+    """Updates made, the last gradients, mean squared gradient of those before."""
+
+    count: jax.Array
+    history: Updates
+    nu: Updates
+
+
+def scale_by_adashift(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-10,
+    keep_num: int = 10,
+    reduce: str | None = "max",
+) -> Preconditioner:
+    r"""Divides the mean of the last n gradients by a root mean square of those before them.
+
+    .. math::
+        m_t = \sum_{i=0}^{n-1} b_1^i g_{t-i} \Big/ \sum_{i=0}^{n-1} b_1^i, \qquad
+        v_t = b_2 v_{t-1} + (1 - b_2)\, \phi(|g_{t-n}|^2), \qquad
+        u_t = m_t \Big/ \left(\sqrt{\frac{v_t}{1 - b_2^{t-n}}} + eps\right)
+
+    with n = `keep_num`. The first n updates only collect gradients: u = 0, by a scale of 0.
+
+    Args:
+      b1: what each gradient counts beside the next, in [0, 1); default of the paper.
+      b2: decay rate in [0, 1); default of the paper.
+      eps: added to the corrected root; default of the authors' code.
+      keep_num: how many gradients the first moment has; at least 1. Default of the paper.
+      reduce: the spatial operation φ over each array of parameters: `"max"` (the paper's
+        max-AdaShift), `"mean"`, or None for none. With max or mean, all coordinates of an array
+        have one learning rate, and infinity or NaN in one coordinate reaches all.
+
+    State: `count` int32; `history`, `keep_num` gradients in a ring, update t (from 0) in place
+    t mod `keep_num`; `nu` real, a scalar for each array where there is a reduction. All are
+    float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Zhou et al. 2018, arXiv 1810.00143.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_adashift(keep_num=2)
+    >>> state = tx.init(jnp.zeros(2))
+    >>> for _ in range(3):
+    ...     updates, state = tx.update(jnp.array([10.0, -1.0]), state)
+    ...     print(updates.round(3))
+    [ 0. -0.]
+    [ 0. -0.]
+    [ 1.  -0.1]
+    """
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    eps, keep_num = number("eps", eps, "[0, inf)"), steps("keep_num", keep_num)
+    if reduce not in _REDUCTIONS:
+        raise ValueError(f"reduce must be 'max', 'mean' or None, got {reduce!r}")
+    reduced = _REDUCTIONS[reduce]
+
+    def init(params):
+        nu = jax.tree.map(reduced, trees.real_full_like(params))
+        history = jax.tree.map(lambda z: jnp.stack([z] * keep_num), trees.zeros_like(params))
+        return ScaleByAdashiftState(numerics.count_zero(), history, nu)
+
+    def accumulate(grads, state, params, **extra):
+        slot = state.count % keep_num  # stands still when the count does, after 2^31 updates
+        oldest = jax.tree.map(
+            lambda h: jax.lax.dynamic_index_in_dim(h, slot, keepdims=False), state.history
+        )
+        grads = trees.squarable(grads, jax.tree.map(jnp.real, oldest))
+        return ScaleByAdashiftState(
+            count=optax.safe_increment(state.count),
+            history=jax.tree.map(
+                lambda h, g: jax.lax.dynamic_update_index_in_dim(h, g, slot, 0),
+                state.history,
+                grads,
+            ),
+            nu=jax.tree.map(  # 0 as long as the oldest gradients are those of `init`
+                lambda v, g: numerics.ema(v, reduced(numerics.abs_square(g)), b2), state.nu, oldest
+            ),
+        )
+
+    def factor(grads, state):
+        direction = jax.tree.map(
+            lambda h: _window_mean(h, state.count, b1, keep_num), state.history
+        )
+        squares = state.count - keep_num  # that v has seen
+        correction = numerics.bias_correction(b2, jnp.maximum(squares, 1))
+
+        def scale(v, m):
+            s = numerics.inverse_root(v / correction.astype(v.dtype), eps, 0.0)
+            return jnp.full_like(m, jnp.where(squares > 0, s, 0), v.dtype)
+
+        return direction, jax.tree.map(scale, state.nu, direction)
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _window_mean(history, count, b1, keep_num):
+    """The mean of the ring's gradients, each weighted by `b1` to the power of its age."""
+    age = (count - 1 - jnp.arange(keep_num, dtype=count.dtype)) % keep_num
+    power = jnp.asarray(b1, jnp.result_type(float)) ** age.astype(jnp.result_type(float))
+    weights = (power / jnp.sum(power)).astype(history.dtype)
+    return jnp.sum(weights.reshape(-1, *[1] * (history.ndim - 1)) * history, axis=0)
+
+
+_REDUCTIONS = {
+    "max": lambda square: jnp.max(square, initial=0),
+    "mean": lambda square: jnp.sum(square / max(square.size, 1)),  # no overflow of the sum
+    None: lambda square: square,
+}

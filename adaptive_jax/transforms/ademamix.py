@@ -1,0 +1,146 @@
+"""AdEMAMix: Adam with a second mean of the gradients, which remembers much longer."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.adam import ScaleByAdamState, scale_by_adam
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule, Updates
+from adaptive_jax.validation import number, number_or_schedule, steps
+
+
+class ScaleByAdemamixState(NamedTuple):
+    """Adam's state and the slow mean gradient."""
+
+    adam: ScaleByAdamState
+    mu_slow: Updates
+
+
+def scale_by_ademamix(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    b3: ScalarOrSchedule = 0.9999,
+    alpha: ScalarOrSchedule = 5.0,
+    eps: Scalar = 1e-8,
+) -> Preconditioner:
+    r"""Divides the sum of a fast and a slow mean of the gradients by their root mean square.
+
+    .. math::
+        m_t &= b_1 m_{t-1} + (1 - b_1) g_t, \qquad s_t = b_3 s_{t-1} + (1 - b_3) g_t, \qquad
+        v_t = b_2 v_{t-1} + (1 - b_2) |g_t|^2 \\
+        u_t &= \Big(\frac{m_t}{1 - b_1^t} + \alpha s_t\Big) \Big/
+               \left(\sqrt{\frac{v_t}{1 - b_2^t}} + eps\right)
+
+    The slow mean is not corrected: it starts small on purpose. For a large `b3` the paper lets
+    `b3` and `alpha` grow at first as well: give both as the schedules of `ademamix_warmup`. As a
+    Preconditioner, the two means make the direction, and the scale is Adam's.
+
+    Args:
+      b1, b2: decay rates in [0, 1); defaults of the paper.
+      b3: decay rate of the slow mean in [0, 1), or a schedule of the number of updates already
+        made. Default of the paper.
+      alpha: the weight of the slow mean; not negative; a number or a schedule. The paper finds
+        4 to 10 good; the default of the authors' code is 2.
+      eps: added to the corrected root; default of the paper.
+
+    State: that of `scale_by_adam`, and `mu_slow` like its `mu`.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Pagliardini, Ablin & Grangier 2024, arXiv 2409.03137.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_ademamix(b3=0.75, alpha=4.0)
+    >>> updates, state = tx.update(jnp.array([1e3, -1e-3]), tx.init(jnp.zeros(2)))
+    >>> print(updates.round(3))  # 1 from the fast mean, 4 · 0.25 from the slow one
+    [ 2. -2.]
+    """
+    adam = scale_by_adam(b1, b2, eps)
+    b1 = number("b1", b1, "[0, 1)")
+    b3 = number_or_schedule("b3", b3, "[0, 1)")
+    alpha = number_or_schedule("alpha", alpha, "[0, inf)")
+
+    def init(params):
+        return ScaleByAdemamixState(adam.init(params), trees.zeros_like(params))
+
+    def accumulate(grads, state, params, **extra):
+        decay = numerics.at_step(b3, state.adam.count)
+        mu_slow = jax.tree.map(
+            lambda s, g: numerics.ema(s, g, decay),
+            state.mu_slow,
+            trees.squarable(grads, state.adam.nu),
+        )
+        return ScaleByAdemamixState(adam.accumulate(grads, state.adam, params), mu_slow)
+
+    def factor(grads, state):
+        fast, scale = adam.factor(grads, state.adam)
+        weight = numerics.at_step(alpha, state.adam.count - 1)
+        correction = numerics.bias_correction(b1, state.adam.count)  # the scale undoes it
+
+        def mix(m, s):
+            return m + jnp.asarray(weight, m.dtype) * correction.astype(m.dtype) * s
+
+        return jax.tree.map(mix, fast, state.mu_slow), scale
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def ademamix_warmup(
+    warmup_steps: int, alpha: Scalar = 5.0, b3: Scalar = 0.9999, b1: Scalar = 0.9
+) -> tuple[Schedule, Schedule]:
+    r"""The AdEMAMix paper's schedules of `alpha` and `b3`, with T = `warmup_steps`.
+
+    .. math::
+        \alpha(t) = \alpha\, \min(t / T,\ 1), \qquad
+        b_3(t) = \exp\Big(\frac{\ln b_1 \ln b_3}{(1 - t/T) \ln b_3 + (t/T) \ln b_1}\Big)
+        \ (t < T),\ b_3\ (t \ge T)
+
+    with t = 1 at the first update. The number of updates after which a gradient counts half
+    grows linearly, from that of `b1` to that of `b3`.
+
+    Args:
+      warmup_steps: at least 1; the paper takes the number of all updates.
+      alpha: the last value; not negative. Default 5, as in `scale_by_ademamix`.
+      b3: the last value, in (0, 1). Default of the paper.
+      b1: the first value, in (0, 1): the decay rate of the fast mean.
+
+    Returns:
+      The schedules `(alpha, b3)` for `scale_by_ademamix`.
+
+    Raises:
+      ValueError: an argument is out of range.
+
+    Reference: Pagliardini, Ablin & Grangier 2024, arXiv 2409.03137, section 3.
+
+    >>> alpha, b3 = ademamix_warmup(100, alpha=5.0, b3=0.9999, b1=0.9)
+    >>> print(f"{alpha(49):.2f} {b3(49):.4f} {alpha(99):.2f} {b3(99):.4f}")
+    2.50 0.9998 5.00 0.9999
+    """
+    warmup_steps = steps("warmup_steps", warmup_steps)
+    alpha = number("alpha", alpha, "[0, inf)")
+    b3, b1 = number("b3", b3, "(0, 1)"), number("b1", b1, "(0, 1)")
+
+    def completed(count):
+        times = jnp.minimum(jnp.asarray(count), warmup_steps - 1) + 1
+        return times.astype(jnp.result_type(float)) / warmup_steps
+
+    def alpha_at(count):
+        x = completed(count)
+        return jnp.asarray(alpha, x.dtype) * x
+
+    def b3_at(count):
+        x = completed(count)
+        return jnp.exp(1 / ((1 - x) / _log(b1, x.dtype) + x / _log(b3, x.dtype)))
+
+    return alpha_at, b3_at
+
+
+def _log(x, dtype):
+    """In double precision for a Python number: one near 1 would lose digits before."""
+    return jnp.asarray(math.log(x) if isinstance(x, float) else jnp.log(x), dtype)

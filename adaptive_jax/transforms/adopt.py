@@ -1,0 +1,112 @@
+"""ADOPT: gradients over the root mean square of those before them, then momentum."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import number
+
+
+class ScaleByAdoptState(NamedTuple):
+    """Updates made, mean normalized gradient, mean squared gradient."""
+
+    count: jax.Array
+    mu: Updates
+    nu: Updates
+
+
+def scale_by_adopt(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.9999,
+    eps: Scalar = 1e-6,
+    clip_exponent: Scalar | None = 0.25,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Replaces the gradient by the mean of gradients, each divided by what was known before it.
+
+    .. math::
+        c_t &= t^{clip\_exponent}, \qquad
+        m_t = b_1 m_{t-1} + (1 - b_1)\,
+              \mathrm{clip}\Big(\frac{g_t}{\max(\sqrt{v_{t-1}},\, eps)},\ -c_t,\ c_t\Big) \\
+        v_t &= b_2 v_{t-1} + (1 - b_2) |g_t|^2, \qquad u_t = m_t
+
+    Times are counted from 0: the first update only sets :math:`v_0 = |g_0|^2` and makes no step,
+    :math:`u_0 = 0`. That the gradient and its divisor are independent is what makes the method
+    converge with any `b2`.
+
+    Args:
+      b1, b2: decay rates in [0, 1); the authors' defaults.
+      eps: the smallest divisor; the authors' default.
+      clip_exponent: not negative; None does not clip (the paper's Algorithm 1). Complex numbers
+        are clipped in magnitude. 0.25 is the authors' later default (Algorithm 2).
+
+    State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Taniguchi et al. 2024, arXiv 2411.02853.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_adopt(b1=0.5)
+    >>> state = tx.init(jnp.zeros(2))
+    >>> for grad in ([2.0, -1e-3], [1.0, -1e-3]):
+    ...     updates, state = tx.update(jnp.array(grad), state)
+    ...     print(updates)
+    [0. 0.]
+    [ 0.25 -0.5 ]
+    """
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    eps = number("eps", eps, "[0, inf)")
+    if clip_exponent is not None:
+        clip_exponent = number("clip_exponent", clip_exponent, "[0, inf)")
+
+    def init(params):
+        return ScaleByAdoptState(
+            numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
+        )
+
+    def update(updates, state, params=None, **extra):
+        grads = trees.squarable(updates, state.nu)
+        first = state.count == 0
+        # Weights 0 rather than a selection, so that NaN and infinity show in the first step too.
+        take_m = jnp.where(first, 0, 1 - b1)
+        keep_v, take_v = jnp.where(first, 0, b2), jnp.where(first, 1, 1 - b2)
+
+        def momentum(g, m, v):
+            normalized = _over(g, jnp.maximum(numerics.root(v), jnp.asarray(eps, v.dtype)))
+            if clip_exponent is not None:
+                normalized = _clip(normalized, _limit(state.count, clip_exponent))
+            return jnp.asarray(b1, m.dtype) * m + take_m.astype(m.dtype) * normalized
+
+        def mean_square(g, v):
+            square = numerics.abs_square(g)
+            return keep_v.astype(v.dtype) * v + take_v.astype(v.dtype) * square
+
+        mu = jax.tree.map(momentum, grads, state.mu, state.nu)
+        nu = jax.tree.map(mean_square, grads, state.nu)
+        state = ScaleByAdoptState(optax.safe_increment(state.count), mu, nu)
+        return trees.cast_updates(mu, updates, params), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _over(g, size):
+    return g * (1 / size).astype(g.dtype)
+
+
+def _limit(count, exponent):
+    """The largest magnitude of a normalized gradient; the first, at count 0, is not used."""
+    times = jnp.maximum(count, 1).astype(jnp.result_type(float))
+    return times ** jnp.asarray(exponent, times.dtype)
+
+
+def _clip(x, limit):
+    """`x` with a magnitude of at most `limit`; but infinity becomes NaN, which shows."""
+    size = jnp.abs(x)
+    limit = limit.astype(size.dtype)
+    return x * (limit / jnp.maximum(limit, size)).astype(x.dtype)

@@ -1,0 +1,79 @@
+"""DiffGrad: Adam that slows down where the gradient hardly changes."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.adam import ScaleByAdamState, scale_by_adam
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, Updates
+
+
+class ScaleByDiffgradState(NamedTuple):
+    """Adam's state, the last gradient, and the friction of the last step."""
+
+    adam: ScaleByAdamState
+    previous: Updates
+    friction: Updates
+
+
+def scale_by_diffgrad(
+    b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-8, eps_hat: Scalar = 0.0
+) -> Preconditioner:
+    r"""Adam's step times a friction between 1/2 and 1, by how much the gradient has changed.
+
+    .. math::
+        \xi_t = \frac{1}{1 + e^{-|g_t - g_{t-1}|}}, \qquad g_0 = 0, \qquad
+        u_t = \xi_t \frac{m_t}{1 - b_1^t} \Big/ \left(\sqrt{\frac{v_t}{1 - b_2^t}}
+               + eps + \frac{eps\_hat}{\sqrt{1 - b_2^t}}\right)
+
+    with :math:`m` and :math:`v` of `scale_by_adam`. As a Preconditioner the friction belongs to
+    the scale: it is positive, and the paper takes it for a part of the learning rate. So bounds
+    on the learning rate, such as `bound_lr`'s, are bounds on the product. The change is in the
+    gradient's units: this is the one place where the method sees how large gradients are.
+
+    Args:
+      b1, b2, eps: as in `scale_by_adam`; defaults of the paper.
+      eps_hat: added to the uncorrected root, as in the authors' code; set `eps=0` with it.
+
+    State: that of `scale_by_adam`; `previous` in the parameters' shapes; `friction` real, which
+    the method itself does not need from step to step, but who reads the scale does.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Dubey et al. 2019, arXiv 1909.11015. (In the code of the paper's experiments the
+    change was always 0; this is the paper's formula and the authors' later `diffGrad_v2`.)
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_diffgrad()
+    >>> state = tx.init(jnp.zeros(2))
+    >>> for _ in range(2):
+    ...     updates, state = tx.update(jnp.array([100.0, -1e-3]), state)
+    ...     print(updates.round(3))
+    [ 1.  -0.5]
+    [ 0.5 -0.5]
+    """
+    adam = scale_by_adam(b1, b2, eps, eps_hat=eps_hat)
+
+    def init(params):
+        return ScaleByDiffgradState(
+            adam.init(params), trees.zeros_like(params), trees.real_full_like(params)
+        )
+
+    def accumulate(grads, state, params, **extra):
+        grads = trees.squarable(grads, state.friction)
+        friction = jax.tree.map(lambda g, last: _friction(g - last), grads, state.previous)
+        return ScaleByDiffgradState(adam.accumulate(grads, state.adam, params), grads, friction)
+
+    def factor(grads, state):
+        direction, scale = adam.factor(grads, state.adam)
+        return direction, jax.tree.map(jnp.multiply, scale, state.friction)
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _friction(change):
+    return jax.nn.sigmoid(jnp.abs(change))

@@ -1,0 +1,84 @@
+"""LaProp: the momentum of gradients that are normalized before they enter it."""
+
+from typing import NamedTuple
+
+import jax
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import number
+
+
+class ScaleByLapropState(NamedTuple):
+    """Updates made, mean normalized gradient, mean squared gradient."""
+
+    count: jax.Array
+    mu: Updates
+    nu: Updates
+
+
+def scale_by_laprop(
+    b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-15
+) -> optax.GradientTransformationExtraArgs:
+    r"""Replaces the gradient by the mean of gradients, each over the root mean square of its time.
+
+    .. math::
+        v_t &= b_2 v_{t-1} + (1 - b_2) |g_t|^2 \\
+        m_t &= b_1 m_{t-1} + (1 - b_1)\, g_t \Big/
+               \left(\sqrt{\frac{v_t}{1 - b_2^t}} + eps\right), \qquad
+        u_t = \frac{m_t}{1 - b_1^t}
+
+    No step is longer than :math:`1/\sqrt{1 - b_2}`, whatever `b1`, where Adam divides old
+    gradients by a new root. As the mean is of gradients that are divided already, there is no
+    direction and scale to tell apart: this is no Preconditioner. (`scale_by_adam(b1=0)` is one,
+    to put a ScaleModifier on before `momentum(ema=True)`.)
+
+    The learning rate multiplies the mean, as in the paper. The authors' code weighs every
+    gradient in it by the learning rate of its time, which makes a difference only while the
+    rate changes.
+
+    Args:
+      b1, b2: decay rates in [0, 1); the authors' defaults.
+      eps: added to the corrected root; the authors' default.
+
+    State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Ziyin, Wang & Ueda 2020, arXiv 2002.04839.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_laprop(b1=0.5)
+    >>> state = tx.init(jnp.zeros(()))
+    >>> for grad in (100.0, 0.0):
+    ...     update, state = tx.update(jnp.array(grad), state)
+    >>> print(update.round(3))  # Adam divides by a root that has halved: 0.471
+    0.333
+    """
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    eps = number("eps", eps, "[0, inf)")
+
+    def init(params):
+        return ScaleByLapropState(
+            numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
+        )
+
+    def update(updates, state, params=None, **extra):
+        grads = trees.squarable(updates, state.nu)
+        count = optax.safe_increment(state.count)
+        correction1 = numerics.bias_correction(b1, count)
+        correction2 = numerics.bias_correction(b2, count)
+        nu = jax.tree.map(lambda v, g: numerics.ema(v, numerics.abs_square(g), b2), state.nu, grads)
+
+        def momentum(m, g, v):
+            scale = numerics.inverse_root(v / correction2.astype(v.dtype), eps, 0.0)
+            return numerics.ema(m, g * scale.astype(g.dtype), b1)
+
+        mu = jax.tree.map(momentum, state.mu, grads, nu)
+        mean = jax.tree.map(lambda m: m / correction1.astype(m.dtype), mu)
+        return trees.cast_updates(mean, updates, params), ScaleByLapropState(count, mu, nu)
+
+    return optax.GradientTransformationExtraArgs(init, update)
