@@ -139,6 +139,7 @@ PRECONDITIONERS = {
     "rms": aj.scale_by_rms(),
     "rms_centered": aj.scale_by_rms(centered=True),
     "sign": aj.scale_by_sign(),
+    "rprop": aj.scale_by_rprop(),
     "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
 }
 

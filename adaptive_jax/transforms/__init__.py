@@ -30,4 +30,6 @@ from adaptive_jax.transforms.preconditioner import chain as chain
 from adaptive_jax.transforms.rms import ScaleByCenteredRmsState as ScaleByCenteredRmsState
 from adaptive_jax.transforms.rms import ScaleByRmsState as ScaleByRmsState
 from adaptive_jax.transforms.rms import scale_by_rms as scale_by_rms
+from adaptive_jax.transforms.rprop import ScaleByRpropState as ScaleByRpropState
+from adaptive_jax.transforms.rprop import scale_by_rprop as scale_by_rprop
 from adaptive_jax.transforms.sign import scale_by_sign as scale_by_sign
