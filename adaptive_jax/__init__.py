@@ -9,6 +9,7 @@ from adaptive_jax.optimizers import adam as adam
 from adaptive_jax.optimizers import adamw as adamw
 from adaptive_jax.optimizers import amsbound as amsbound
 from adaptive_jax.optimizers import amsgrad as amsgrad
+from adaptive_jax.optimizers import ftrl as ftrl
 from adaptive_jax.optimizers import rmsprop as rmsprop
 from adaptive_jax.optimizers import rprop as rprop
 from adaptive_jax.optimizers import sgd as sgd
@@ -23,6 +24,7 @@ from adaptive_jax.transforms import clip_by_global_norm as clip_by_global_norm
 from adaptive_jax.transforms import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms import clip_by_value as clip_by_value
 from adaptive_jax.transforms import convergent_bounds as convergent_bounds
+from adaptive_jax.transforms import ftrl_proximal as ftrl_proximal
 from adaptive_jax.transforms import momentum as momentum
 from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad

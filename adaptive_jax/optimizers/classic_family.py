@@ -3,7 +3,7 @@
 import optax
 
 from adaptive_jax import transforms
-from adaptive_jax.typing import Scalar
+from adaptive_jax.typing import Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number
 
 
@@ -31,4 +31,34 @@ def rprop(
     return transforms.chain(
         transforms.scale_by_rprop(learning_rate, eta_minus, eta_plus, min_step, max_step),
         transforms.scale_by_learning_rate(1.0),
+    )
+
+
+def ftrl(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    learning_rate_power: Scalar = -0.5,
+    initial_accumulator: Scalar = 0.1,
+    l1: Scalar = 0.0,
+    l2: Scalar = 0.0,
+    l2_shrinkage: Scalar = 0.0,
+    beta: Scalar = 0.0,
+) -> optax.GradientTransformationExtraArgs:
+    r"""FTRL-proximal: Adagrad's learning rates, and with `l1` parameters that are exactly 0.
+
+    This is `ftrl_proximal`, whose arguments it has; the learning rate is part of the formula.
+    The defaults are Keras's; the paper has `beta=1` and `initial_accumulator=0`. It forgets the
+    initial parameters, so it is no method for networks whose start matters.
+
+    Reference: McMahan et al. 2013, doi 10.1145/2487575.2488200.
+
+    >>> import jax.numpy as jnp
+    >>> tx = ftrl(0.1, initial_accumulator=0.0)
+    >>> params = jnp.zeros(2)
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(params), params)[0].round(3))
+    [-0.1  0.1]
+    """
+    return transforms.chain(
+        transforms.ftrl_proximal(
+            learning_rate, learning_rate_power, initial_accumulator, l1, l2, l2_shrinkage, beta
+        )
     )

@@ -17,6 +17,8 @@ from adaptive_jax.transforms.clipping import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms.clipping import clip_by_value as clip_by_value
 from adaptive_jax.transforms.decay import AddDecayedWeightsState as AddDecayedWeightsState
 from adaptive_jax.transforms.decay import add_decayed_weights as add_decayed_weights
+from adaptive_jax.transforms.ftrl import FtrlState as FtrlState
+from adaptive_jax.transforms.ftrl import ftrl_proximal as ftrl_proximal
 from adaptive_jax.transforms.learning_rate import (
     ScaleByLearningRateState as ScaleByLearningRateState,
 )

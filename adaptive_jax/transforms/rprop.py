@@ -82,7 +82,8 @@ def scale_by_rprop(
         )
 
     def accumulate(grads, state, params, **extra):
-        signs = jax.tree.map(jnp.sign, trees.squarable(grads, state.step_size))
+        grads = trees.squarable(grads, state.step_size)
+        signs = jax.tree.map(lambda g, s: jnp.sign(g.astype(s.dtype)), grads, state.sign)
         agreement = jax.tree.map(_agreement, signs, state.sign)
         step_size = jax.tree.map(resize, state.step_size, agreement)
         return ScaleByRpropState(jax.tree.map(_unless_changed, signs, agreement), step_size)
