@@ -9,6 +9,7 @@ from adaptive_jax.optimizers import adam as adam
 from adaptive_jax.optimizers import adamw as adamw
 from adaptive_jax.optimizers import amsbound as amsbound
 from adaptive_jax.optimizers import amsgrad as amsgrad
+from adaptive_jax.optimizers import asgd as asgd
 from adaptive_jax.optimizers import ftrl as ftrl
 from adaptive_jax.optimizers import rmsprop as rmsprop
 from adaptive_jax.optimizers import rprop as rprop
@@ -18,6 +19,8 @@ from adaptive_jax.transforms import Preconditioner as Preconditioner
 from adaptive_jax.transforms import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms import add_decayed_weights as add_decayed_weights
+from adaptive_jax.transforms import asgd_schedule as asgd_schedule
+from adaptive_jax.transforms import averaged_params as averaged_params
 from adaptive_jax.transforms import bound_lr as bound_lr
 from adaptive_jax.transforms import chain as chain
 from adaptive_jax.transforms import clip_by_global_norm as clip_by_global_norm
@@ -26,6 +29,7 @@ from adaptive_jax.transforms import clip_by_value as clip_by_value
 from adaptive_jax.transforms import convergent_bounds as convergent_bounds
 from adaptive_jax.transforms import ftrl_proximal as ftrl_proximal
 from adaptive_jax.transforms import momentum as momentum
+from adaptive_jax.transforms import polyak_average as polyak_average
 from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms import scale_by_adam as scale_by_adam

@@ -9,6 +9,7 @@ from adaptive_jax.optimizers.adagrad_family import rmsprop as rmsprop
 from adaptive_jax.optimizers.adam_family import adam as adam
 from adaptive_jax.optimizers.adam_family import adamw as adamw
 from adaptive_jax.optimizers.adam_family import amsgrad as amsgrad
+from adaptive_jax.optimizers.classic_family import asgd as asgd
 from adaptive_jax.optimizers.classic_family import ftrl as ftrl
 from adaptive_jax.optimizers.classic_family import rprop as rprop
 from adaptive_jax.optimizers.sgd_family import sgd as sgd

@@ -62,3 +62,35 @@ def ftrl(
             learning_rate, learning_rate_power, initial_accumulator, l1, l2, l2_shrinkage, beta
         )
     )
+
+
+def asgd(
+    learning_rate: ScalarOrSchedule = 0.01,
+    lambd: Scalar = 1e-4,
+    alpha: Scalar = 0.75,
+    t0: Scalar = 1e6,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Averaged SGD: :math:`p_t = p_{t-1} - \eta_t (g_t + lambd\, p_{t-1})` and the mean of p.
+
+    :math:`\eta_t` is that of `asgd_schedule`, and `averaged_params(state)` reads the mean of the
+    parameters since update `t0 + 1`. `lambd` is both the decay of the parameters and that of the
+    learning rate, as for a strongly convex objective. Defaults are PyTorch's, whose `t0` leaves
+    the mean out in shorter runs: set it to where the parameters begin to wander about.
+
+    Reference: Polyak & Juditsky 1992, doi 10.1137/0330046.
+
+    >>> import jax.numpy as jnp
+    >>> from adaptive_jax import averaged_params
+    >>> tx = asgd(0.5, t0=0)
+    >>> params, state = jnp.array(1.0), tx.init(jnp.array(1.0))
+    >>> for grad in (1.0, -1.0, 1.0, -1.0, 1.0):
+    ...     update, state = tx.update(jnp.array(grad), state, params)
+    ...     params += update
+    >>> print(f"{params:.2f} {averaged_params(state):.2f}")
+    0.50 0.75
+    """
+    return transforms.chain(
+        transforms.add_decayed_weights(lambd),
+        transforms.scale_by_learning_rate(transforms.asgd_schedule(learning_rate, lambd, alpha)),
+        transforms.polyak_average(number("t0", t0, "[0, inf)") + 1),
+    )

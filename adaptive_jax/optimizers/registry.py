@@ -10,7 +10,7 @@ import optax
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
-from adaptive_jax.optimizers.classic_family import ftrl, rprop
+from adaptive_jax.optimizers.classic_family import asgd, ftrl, rprop
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -108,6 +108,13 @@ _ENTRIES = (
         "Riedmiller & Braun 1993",
         1e-4,
         1e-1,
+    ),
+    _optimizer(
+        asgd,
+        "SGD with a falling rate, and the mean of its parameters",
+        "Polyak & Juditsky 1992",
+        1e-3,
+        1.0,
     ),
     _optimizer(
         ftrl, "Adagrad with sparse parameters, for linear models", "McMahan et al. 2013", 1e-3, 1.0

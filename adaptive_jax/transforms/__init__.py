@@ -8,6 +8,10 @@ from adaptive_jax.transforms.adam import ScaleByAdamState as ScaleByAdamState
 from adaptive_jax.transforms.adam import ScaleByAMSGradState as ScaleByAMSGradState
 from adaptive_jax.transforms.adam import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
+from adaptive_jax.transforms.asgd import PolyakAverageState as PolyakAverageState
+from adaptive_jax.transforms.asgd import asgd_schedule as asgd_schedule
+from adaptive_jax.transforms.asgd import averaged_params as averaged_params
+from adaptive_jax.transforms.asgd import polyak_average as polyak_average
 from adaptive_jax.transforms.bounds import BoundLrState as BoundLrState
 from adaptive_jax.transforms.bounds import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms.bounds import bound_lr as bound_lr
