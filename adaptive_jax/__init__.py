@@ -15,6 +15,7 @@ from adaptive_jax.optimizers import rmsprop as rmsprop
 from adaptive_jax.optimizers import rprop as rprop
 from adaptive_jax.optimizers import sgd as sgd
 from adaptive_jax.optimizers import sign_sgd as sign_sgd
+from adaptive_jax.optimizers import sm3 as sm3
 from adaptive_jax.transforms import Preconditioner as Preconditioner
 from adaptive_jax.transforms import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms import adabound_bounds as adabound_bounds
@@ -38,5 +39,6 @@ from adaptive_jax.transforms import scale_by_learning_rate as scale_by_learning_
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms import scale_by_rprop as scale_by_rprop
 from adaptive_jax.transforms import scale_by_sign as scale_by_sign
+from adaptive_jax.transforms import scale_by_sm3 as scale_by_sm3
 
 __version__ = "0.1.0"

@@ -140,6 +140,7 @@ PRECONDITIONERS = {
     "rms_centered": aj.scale_by_rms(centered=True),
     "sign": aj.scale_by_sign(),
     "rprop": aj.scale_by_rprop(),
+    "sm3": aj.scale_by_sm3(),
     "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
 }
 

@@ -39,3 +39,6 @@ from adaptive_jax.transforms.rms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms.rprop import ScaleByRpropState as ScaleByRpropState
 from adaptive_jax.transforms.rprop import scale_by_rprop as scale_by_rprop
 from adaptive_jax.transforms.sign import scale_by_sign as scale_by_sign
+from adaptive_jax.transforms.sm3 import Cover as Cover
+from adaptive_jax.transforms.sm3 import ScaleBySM3State as ScaleBySM3State
+from adaptive_jax.transforms.sm3 import scale_by_sm3 as scale_by_sm3
