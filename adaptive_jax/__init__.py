@@ -21,24 +21,32 @@ from adaptive_jax.optimizers import qhadam as qhadam
 from adaptive_jax.optimizers import radam as radam
 from adaptive_jax.optimizers import diffgrad as diffgrad
 from adaptive_jax.optimizers import laprop as laprop
+from adaptive_jax.optimizers import asgd as asgd
+from adaptive_jax.optimizers import ftrl as ftrl
 from adaptive_jax.optimizers import rmsprop as rmsprop
+from adaptive_jax.optimizers import rprop as rprop
 from adaptive_jax.optimizers import sgd as sgd
 from adaptive_jax.optimizers import sign_sgd as sign_sgd
 from adaptive_jax.optimizers import yogi as yogi
+from adaptive_jax.optimizers import sm3 as sm3
 from adaptive_jax.transforms import Preconditioner as Preconditioner
 from adaptive_jax.transforms import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms import add_decayed_weights as add_decayed_weights
 from adaptive_jax.transforms import add_proximal_decay as add_proximal_decay
 from adaptive_jax.transforms import ademamix_warmup as ademamix_warmup
+from adaptive_jax.transforms import asgd_schedule as asgd_schedule
+from adaptive_jax.transforms import averaged_params as averaged_params
 from adaptive_jax.transforms import bound_lr as bound_lr
 from adaptive_jax.transforms import chain as chain
 from adaptive_jax.transforms import clip_by_global_norm as clip_by_global_norm
 from adaptive_jax.transforms import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms import clip_by_value as clip_by_value
 from adaptive_jax.transforms import convergent_bounds as convergent_bounds
+from adaptive_jax.transforms import ftrl_proximal as ftrl_proximal
 from adaptive_jax.transforms import momentum as momentum
 from adaptive_jax.transforms import scale_by_adabelief as scale_by_adabelief
+from adaptive_jax.transforms import polyak_average as polyak_average
 from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms import scale_by_adam as scale_by_adam
@@ -55,7 +63,9 @@ from adaptive_jax.transforms import scale_by_nadam as scale_by_nadam
 from adaptive_jax.transforms import scale_by_qhadam as scale_by_qhadam
 from adaptive_jax.transforms import scale_by_radam as scale_by_radam
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms
+from adaptive_jax.transforms import scale_by_rprop as scale_by_rprop
 from adaptive_jax.transforms import scale_by_sign as scale_by_sign
 from adaptive_jax.transforms import scale_by_yogi as scale_by_yogi
+from adaptive_jax.transforms import scale_by_sm3 as scale_by_sm3
 
 __version__ = "0.1.0"

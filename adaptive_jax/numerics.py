@@ -81,6 +81,11 @@ def abs_square(x: jax.Array) -> jax.Array:
     return x.real**2 + x.imag**2 if jnp.iscomplexobj(x) else x * x
 
 
+def add_square(total: jax.Array, x: jax.Array) -> jax.Array:
+    """`total + |x|²`, which stops at the largest number instead of overflowing."""
+    return jnp.minimum(total + abs_square(x), jnp.finfo(total.dtype).max)
+
+
 def ema(old: jax.Array, new: jax.Array, decay: Scalar) -> jax.Array:
     """`decay·old + (1 − decay)·new` in the dtype of `old`."""
     keep, take = jnp.asarray(decay, old.dtype), jnp.asarray(1 - decay, old.dtype)

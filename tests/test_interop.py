@@ -149,6 +149,8 @@ PRECONDITIONERS = {
     "ademamix": aj.scale_by_ademamix(),
     "diffgrad": aj.scale_by_diffgrad(),
     "adashift": aj.scale_by_adashift(keep_num=2),
+    "rprop": aj.scale_by_rprop(),
+    "sm3": aj.scale_by_sm3(),
     "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
 }
 

@@ -22,5 +22,9 @@ from adaptive_jax.optimizers.moments_family import ademamix as ademamix
 from adaptive_jax.optimizers.moments_family import adopt as adopt
 from adaptive_jax.optimizers.moments_family import diffgrad as diffgrad
 from adaptive_jax.optimizers.moments_family import laprop as laprop
+from adaptive_jax.optimizers.classic_family import asgd as asgd
+from adaptive_jax.optimizers.classic_family import ftrl as ftrl
+from adaptive_jax.optimizers.classic_family import rprop as rprop
+from adaptive_jax.optimizers.memory_family import sm3 as sm3
 from adaptive_jax.optimizers.sgd_family import sgd as sgd
 from adaptive_jax.optimizers.sgd_family import sign_sgd as sign_sgd

@@ -20,6 +20,8 @@ from adaptive_jax.optimizers.adam_kin_family import (
     yogi,
 )
 from adaptive_jax.optimizers.moments_family import adan, adashift, ademamix, adopt, diffgrad, laprop
+from adaptive_jax.optimizers.classic_family import asgd, ftrl, rprop
+from adaptive_jax.optimizers.memory_family import sm3
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -121,6 +123,10 @@ _ENTRIES = (
         adabelief,
         "mean gradient over the mean size of its error",
         "arXiv 2010.07468",
+    _optimizer(
+        rprop,
+        "step sizes that grow while the gradient keeps its sign",
+        "Riedmiller & Braun 1993",
         1e-4,
         1e-1,
     ),
@@ -155,6 +161,16 @@ _ENTRIES = (
         1e-3,
         1.0,
     ),
+        asgd,
+        "SGD with a falling rate, and the mean of its parameters",
+        "Polyak & Juditsky 1992",
+        1e-3,
+        1.0,
+    ),
+    _optimizer(
+        ftrl, "Adagrad with sparse parameters, for linear models", "McMahan et al. 2013", 1e-3, 1.0
+    ),
+    _optimizer(sm3, "Adagrad with memory for rows and columns", "arXiv 1901.11150", 1e-3, 1.0),
 )
 
 OPTIMIZERS: Mapping[str, Optimizer] = {entry.name: entry for entry in _ENTRIES}

@@ -21,6 +21,10 @@ from adaptive_jax.transforms.ademamix import ademamix_warmup as ademamix_warmup
 from adaptive_jax.transforms.ademamix import scale_by_ademamix as scale_by_ademamix
 from adaptive_jax.transforms.adopt import ScaleByAdoptState as ScaleByAdoptState
 from adaptive_jax.transforms.adopt import scale_by_adopt as scale_by_adopt
+from adaptive_jax.transforms.asgd import PolyakAverageState as PolyakAverageState
+from adaptive_jax.transforms.asgd import asgd_schedule as asgd_schedule
+from adaptive_jax.transforms.asgd import averaged_params as averaged_params
+from adaptive_jax.transforms.asgd import polyak_average as polyak_average
 from adaptive_jax.transforms.bounds import BoundLrState as BoundLrState
 from adaptive_jax.transforms.bounds import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms.bounds import bound_lr as bound_lr
@@ -36,6 +40,8 @@ from adaptive_jax.transforms.diffgrad import ScaleByDiffgradState as ScaleByDiff
 from adaptive_jax.transforms.diffgrad import scale_by_diffgrad as scale_by_diffgrad
 from adaptive_jax.transforms.laprop import ScaleByLapropState as ScaleByLapropState
 from adaptive_jax.transforms.laprop import scale_by_laprop as scale_by_laprop
+from adaptive_jax.transforms.ftrl import FtrlState as FtrlState
+from adaptive_jax.transforms.ftrl import ftrl_proximal as ftrl_proximal
 from adaptive_jax.transforms.learning_rate import (
     ScaleByLearningRateState as ScaleByLearningRateState,
 )
@@ -53,6 +59,11 @@ from adaptive_jax.transforms.radam import scale_by_radam as scale_by_radam
 from adaptive_jax.transforms.rms import ScaleByCenteredRmsState as ScaleByCenteredRmsState
 from adaptive_jax.transforms.rms import ScaleByRmsState as ScaleByRmsState
 from adaptive_jax.transforms.rms import scale_by_rms as scale_by_rms
+from adaptive_jax.transforms.rprop import ScaleByRpropState as ScaleByRpropState
+from adaptive_jax.transforms.rprop import scale_by_rprop as scale_by_rprop
 from adaptive_jax.transforms.sign import scale_by_sign as scale_by_sign
 from adaptive_jax.transforms.yogi import ScaleByYogiState as ScaleByYogiState
 from adaptive_jax.transforms.yogi import scale_by_yogi as scale_by_yogi
+from adaptive_jax.transforms.sm3 import Cover as Cover
+from adaptive_jax.transforms.sm3 import ScaleBySM3State as ScaleBySM3State
+from adaptive_jax.transforms.sm3 import scale_by_sm3 as scale_by_sm3

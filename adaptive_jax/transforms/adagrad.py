@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -55,7 +54,7 @@ def scale_by_adagrad(
 
     def accumulate(grads, state, params, **extra):
         grads = trees.squarable(grads, state.sum_of_squares)
-        return ScaleByAdagradState(jax.tree.map(_add_square, state.sum_of_squares, grads))
+        return ScaleByAdagradState(jax.tree.map(numerics.add_square, state.sum_of_squares, grads))
 
     def factor(grads, state):
         scale = jax.tree.map(
@@ -64,7 +63,3 @@ def scale_by_adagrad(
         return trees.squarable(grads, state.sum_of_squares), scale
 
     return Preconditioner(init, accumulate, factor)
-
-
-def _add_square(total, grad):
-    return jnp.minimum(total + numerics.abs_square(grad), jnp.finfo(total.dtype).max)

@@ -47,3 +47,23 @@ def cast_updates(updates: Updates, grads: Updates, params: Params | None) -> Upd
     """Updates in the parameters' dtypes, or in the gradients' where there are no parameters."""
     like = {"gradients": grads} if params is None else {"parameters": params}
     return map_leaves(lambda u, x: numerics.cast(u, jnp.result_type(x)), updates=updates, **like)
+
+
+def full_shapes(state: PyTree, factors: type) -> PyTree:
+    """Stand-ins with the parameters' shapes for a state that keeps less than whole arrays.
+
+    In place of each `factors` (a NamedTuple of arrays that broadcast to the shape of one
+    parameter) there is a `ShapeDtypeStruct` of that shape; other leaves stay.
+    """
+
+    def is_factors(x):
+        return isinstance(x, factors)
+
+    def leaf(x):
+        if not is_factors(x):
+            return x
+        arrays = jax.tree.leaves(x)
+        shape = jnp.broadcast_shapes(*(array.shape for array in arrays))
+        return jax.ShapeDtypeStruct(shape, arrays[0].dtype)
+
+    return jax.tree.map(leaf, state, is_leaf=is_factors)

@@ -1,0 +1,136 @@
+"""Averaged SGD: a learning rate that falls as a power, and the mean of the parameters passed."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.typing import Params, Scalar, ScalarOrSchedule, Schedule, State
+from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
+
+
+class PolyakAverageState(NamedTuple):
+    """Updates made, and the mean of the parameters after them (zeros before the first)."""
+
+    count: jax.Array
+    average: Params
+
+
+def polyak_average(start: Scalar = 0) -> optax.GradientTransformationExtraArgs:
+    r"""Leaves updates as they are and keeps the mean of the parameters that they lead to.
+
+    .. math::
+        a_t = a_{t-1} + \frac{p_t - a_{t-1}}{\max(1,\ t - start)}
+
+    which for t > start is the mean of the parameters after the updates since then, and before
+    that the parameters themselves. It stands last in a chain, where updates have their final
+    size; `averaged_params` reads the mean out of the chain's state.
+
+    Args:
+      start: the number of updates that the mean leaves out, not negative.
+
+    State: `count` int32, `average` in the parameters' shapes, float32 or wider.
+
+    Raises:
+      ValueError: `start` is negative, trees do not match, or `update` is called without
+        parameters.
+
+    Reference: Polyak & Juditsky 1992, doi 10.1137/0330046.
+
+    >>> import jax.numpy as jnp
+    >>> tx = polyak_average()
+    >>> params, state = jnp.array(0.0), tx.init(jnp.array(0.0))
+    >>> for update in (1.0, 2.0, 3.0):  # parameters 1, 3, 6
+    ...     update, state = tx.update(jnp.array(update), state, params)
+    ...     params += update
+    >>> print(f"{averaged_params(state):.4f}")
+    3.3333
+    """
+    start = number("start", start, "[0, inf)")
+
+    def init(params):
+        return PolyakAverageState(numerics.count_zero(), trees.zeros_like(params))
+
+    def update(updates, state, params=None, **extra):
+        require_params("polyak_average", params)
+        passed = state.count.astype(jnp.result_type(float)) + 1 - start
+        weight = 1 / jnp.maximum(passed, 1)
+
+        def leaf(u, p, a):
+            after = jnp.asarray(p, a.dtype) + jnp.asarray(u, a.dtype)
+            mean = a + weight.astype(a.dtype) * (after - a)
+            return numerics.saturate(mean, source=u)
+
+        average = map_leaves(leaf, gradients=updates, parameters=params, state=state.average)
+        updates = trees.cast_updates(trees.as_computed(updates), updates, params)
+        return updates, PolyakAverageState(optax.safe_increment(state.count), average)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def averaged_params(state: State) -> Params:
+    """The mean of the parameters, from the state of a chain that has `polyak_average` in it.
+
+    In float32 or wider; before the first update it is zero.
+
+    Args:
+      state: the state of `polyak_average` or `asgd`, or any state that contains it, as those of
+        `chain`, `optax.masked` or `optax.MultiSteps` do.
+
+    Raises:
+      ValueError: there is none in `state`, or more than one.
+
+    >>> import jax.numpy as jnp
+    >>> from adaptive_jax import chain, scale_by_adam, scale_by_learning_rate
+    >>> tx = chain(scale_by_adam(), scale_by_learning_rate(0.5), polyak_average())
+    >>> params = jnp.array([1.0, 1.0])
+    >>> _, state = tx.update(jnp.array([2.0, -2.0]), tx.init(params), params)
+    >>> print(averaged_params(state))
+    [0.5 1.5]
+    """
+
+    def is_average(node):
+        return isinstance(node, PolyakAverageState)
+
+    found = [node for node in jax.tree.leaves(state, is_leaf=is_average) if is_average(node)]
+    if len(found) != 1:
+        raise ValueError(
+            "averaged_params needs a state with exactly one polyak_average(...) in it, "
+            f"found {len(found)}"
+        )
+    return found[0].average
+
+
+def asgd_schedule(
+    learning_rate: ScalarOrSchedule = 0.01, lambd: Scalar = 1e-4, alpha: Scalar = 0.75
+) -> Schedule:
+    r"""The learning rate of averaged SGD: :math:`lr / (1 + lambd \cdot lr \cdot t)^{alpha}`.
+
+    Args:
+      learning_rate: not negative; its value at t = 0, or a schedule itself.
+      lambd: not negative; how soon it falls, in the units of 1 / (learning rate · updates).
+      alpha: not negative; above 1/2 and below 1 in the theory, default 0.75 (PyTorch).
+
+    Raises:
+      ValueError: an argument is out of range.
+
+    Reference: Polyak & Juditsky 1992, doi 10.1137/0330046; Bottou 2012, "Stochastic gradient
+    descent tricks".
+
+    >>> lr = asgd_schedule(0.1, lambd=1.0, alpha=0.5)
+    >>> print(f"{lr(0):.3f} {lr(30):.3f}")
+    0.100 0.050
+    """
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    lambd = number("lambd", lambd, "[0, inf)")
+    alpha = number("alpha", alpha, "[0, inf)")
+
+    def schedule(count):
+        rate = numerics.at_step(learning_rate, count)
+        passed = jnp.asarray(count, jnp.result_type(float))
+        return rate * jnp.exp(-alpha * jnp.log1p(lambd * rate * passed))
+
+    return schedule

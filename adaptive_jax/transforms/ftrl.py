@@ -1,0 +1,126 @@
+"""FTRL-proximal: parameters as the minimizer of all past gradients, with sparsity."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.typing import Scalar, ScalarOrSchedule, Updates
+from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
+
+
+class FtrlState(NamedTuple):
+    """Updates made, sum of squared gradients, and gradients summed less what is proximal."""
+
+    count: jax.Array
+    sum_of_squares: Updates
+    linear: Updates
+
+
+def ftrl_proximal(
+    learning_rate: ScalarOrSchedule,
+    learning_rate_power: Scalar = -0.5,
+    initial_accumulator: Scalar = 0.1,
+    l1: Scalar = 0.0,
+    l2: Scalar = 0.0,
+    l2_shrinkage: Scalar = 0.0,
+    beta: Scalar = 0.0,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Follows the regularized leader: every step minimizes a model of all gradients so far.
+
+    .. math::
+        n_t &= n_{t-1} + |g_t|^2, \qquad q_t = (beta + n_t^{-power}) / lr_t \\
+        z_t &= z_{t-1} + g_t + l2\_shrinkage\, p_{t-1} - (q_t - q_{t-1})\, p_{t-1} \\
+        p_t &= -\frac{z_t}{|z_t|} \frac{\max(|z_t| - l1,\ 0)}{q_t + l2}, \qquad
+        u_t = p_t - p_{t-1}
+
+    It is a whole optimizer: its updates are added to the parameters as they are. The parameters
+    follow from the gradients alone, and what they were before the first update is soon
+    forgotten; so it suits (generalized) linear models, which may start at 0. In half precision
+    the parameters are the rounding of values that the state keeps in full precision.
+
+    Args:
+      learning_rate: positive; a number or a schedule of the number of updates already made. A
+        schedule changes :math:`q_t`, as in the paper's definition of its :math:`\sigma_t`, so that
+        a falling rate only shortens steps; Keras's pulls the parameters towards 0.
+      learning_rate_power: not positive, default -0.5 (paper); 0 keeps the learning rate.
+      initial_accumulator: :math:`n_0`; 0 in the paper, 0.1 in Keras (default).
+      l1: the paper's λ1: parameters whose :math:`|z_t|` is not larger are exactly 0.
+      l2: the paper's λ2, with the penalty λ2·p²/2; twice Keras's `l2_regularization_strength`.
+      l2_shrinkage: adds this times the parameters to the gradient, but not to its square; twice
+        Keras's `l2_shrinkage_regularization_strength`. The paper has none.
+      beta: about 1 in the paper, 0 in Keras (default).
+
+    State: `count` int32, `sum_of_squares` real and `linear` (z), both in the parameters' shapes,
+    float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
+        without parameters.
+
+    Reference: McMahan et al. 2013, "Ad click prediction: a view from the trenches", doi
+    10.1145/2487575.2488200.
+
+    >>> import jax.numpy as jnp
+    >>> tx = ftrl_proximal(0.1, initial_accumulator=0.0, l1=1.0)
+    >>> params = jnp.array([0.0, 3.0])
+    >>> updates, state = tx.update(jnp.array([4.0, 0.0]), tx.init(params), params)
+    >>> print(params + updates)
+    [-0.075  0.   ]
+    """
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "(0, inf)")
+    power = number("learning_rate_power", learning_rate_power, "(-inf, 0]")
+    initial_accumulator = number("initial_accumulator", initial_accumulator, "[0, inf)")
+    l1, l2 = number("l1", l1, "[0, inf)"), number("l2", l2, "[0, inf)")
+    l2_shrinkage = number("l2_shrinkage", l2_shrinkage, "[0, inf)")
+    beta = number("beta", beta, "[0, inf)")
+
+    def init(params):
+        squares = trees.real_full_like(params, initial_accumulator)
+        return FtrlState(numerics.count_zero(), squares, trees.zeros_like(params))
+
+    def update(updates, state, params=None, **extra):
+        require_params("ftrl_proximal", params)
+        rate = numerics.at_step(learning_rate, state.count)
+        rate_before = numerics.at_step(learning_rate, jnp.maximum(state.count - 1, 0))
+        params_before = map_leaves(
+            lambda p, z: jnp.asarray(p, z.dtype), parameters=params, state=state.linear
+        )
+        grads = trees.squarable(updates, state.sum_of_squares)
+        squares = jax.tree.map(numerics.add_square, state.sum_of_squares, grads)
+
+        def strength(total, rate):
+            """1 over the coordinate's learning rate: q in the docstring."""
+            floored = jnp.maximum(total, jnp.finfo(total.dtype).tiny)
+            grown = jnp.asarray(beta, total.dtype) + floored ** jnp.asarray(-power, total.dtype)
+            return jnp.minimum(grown / jnp.asarray(rate, total.dtype), jnp.finfo(total.dtype).max)
+
+        def accumulate(z, g, p, before, now):
+            added = strength(now, rate) - strength(before, rate_before)
+            pull = (added - jnp.asarray(l2_shrinkage, added.dtype)).astype(z.dtype)
+            return numerics.saturate(z + g.astype(z.dtype) - pull * p, source=g)
+
+        def move(z, p, now):
+            below = strength(now, rate) + jnp.asarray(l2, now.dtype)
+            return -_soft_threshold(z, l1) / below.astype(z.dtype) - p
+
+        linear = jax.tree.map(
+            accumulate, state.linear, grads, params_before, state.sum_of_squares, squares
+        )
+        moves = jax.tree.map(move, linear, params_before, squares)
+        state = FtrlState(optax.safe_increment(state.count), squares, linear)
+        return trees.cast_updates(moves, updates, params), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _soft_threshold(z, limit):
+    """`z` shortened by `limit`, or 0 where it is no longer than that."""
+    limit = jnp.asarray(limit, z.real.dtype)
+    if not jnp.iscomplexobj(z):
+        return z - jnp.clip(z, -limit, limit)
+    length = numerics.root(numerics.abs_square(z))
+    return z * jnp.maximum(1 - limit / length, 0).astype(z.dtype)

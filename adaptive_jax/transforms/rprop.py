@@ -1,0 +1,103 @@
+"""Rprop: step sizes that grow while the gradient keeps its sign and shrink when it changes."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import number
+
+
+class ScaleByRpropState(NamedTuple):
+    """The signs moved along, 0 after a change of sign, and every coordinate's step size."""
+
+    sign: Updates
+    step_size: Updates
+
+
+def scale_by_rprop(
+    initial_step: Scalar = 0.01,
+    eta_minus: Scalar = 0.5,
+    eta_plus: Scalar = 1.2,
+    min_step: Scalar = 1e-6,
+    max_step: Scalar = 50.0,
+) -> Preconditioner:
+    r"""Replaces the gradient by its sign times a step size that adapts for every coordinate.
+
+    .. math::
+        \Delta_t &= \mathrm{clip}(\eta_t \Delta_{t-1},\ min\_step,\ max\_step), \qquad
+        \eta_t = eta\_plus,\ eta\_minus,\ 1 \text{ where } g_t s_{t-1} > 0,\ < 0,\ = 0 \\
+        s_t &= \mathrm{sign}(g_t), \text{ but } 0 \text{ where } g_t s_{t-1} < 0, \qquad
+        u_t = \Delta_t s_t
+
+    So a coordinate whose gradient changed its sign waits for one update. Meant for gradients of
+    the whole data set: the noise of mini-batches changes signs too. The sign of a complex number
+    is :math:`g/|g|`, and it has changed when :math:`\mathrm{Re}(g_t \bar s_{t-1}) < 0` (PyTorch
+    takes a complex number for two real ones).
+
+    Args:
+      initial_step: positive, in the units of the parameters; 0.1 in the paper, 0.01 in PyTorch.
+      eta_minus: in (0, 1); 0.5 in the paper and PyTorch.
+      eta_plus: above 1; 1.2 in the paper and PyTorch.
+      min_step, max_step: bounds of the step sizes; 1e-6 and 50 in the paper and PyTorch.
+
+    State: `sign` in the parameters' shapes, `step_size` likewise and real, float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, `min_step` exceeds `max_step`, or trees do not
+        match.
+
+    Reference: Riedmiller & Braun 1993, doi 10.1109/ICNN.1993.298623.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_rprop(0.1)
+    >>> state = tx.init(jnp.zeros(()))
+    >>> for grad in (3.0, 0.2, -1.0, -1.0):
+    ...     update, state = tx.update(jnp.array(grad), state)
+    ...     print(f"{update:.2f}")
+    0.10
+    0.12
+    0.00
+    -0.06
+    """
+    initial_step = number("initial_step", initial_step, "(0, inf)")
+    eta_minus = number("eta_minus", eta_minus, "(0, 1)")
+    eta_plus = number("eta_plus", eta_plus, "(1, inf)")
+    min_step = number("min_step", min_step, "[0, inf)")
+    max_step = number("max_step", max_step, "(0, inf)")
+    if isinstance(min_step, float) and isinstance(max_step, float) and min_step > max_step:
+        raise ValueError(f"min_step must not exceed max_step, got {min_step} and {max_step}")
+
+    def resize(step, agreement):
+        eta = jnp.where(agreement > 0, eta_plus, jnp.where(agreement < 0, eta_minus, 1.0))
+        low, high = jnp.asarray(min_step, step.dtype), jnp.asarray(max_step, step.dtype)
+        return jnp.clip(step * eta.astype(step.dtype), low, high)
+
+    def init(params):
+        return ScaleByRpropState(
+            trees.zeros_like(params), trees.real_full_like(params, initial_step)
+        )
+
+    def accumulate(grads, state, params, **extra):
+        grads = trees.squarable(grads, state.step_size)
+        signs = jax.tree.map(lambda g, s: jnp.sign(g.astype(s.dtype)), grads, state.sign)
+        agreement = jax.tree.map(_agreement, signs, state.sign)
+        step_size = jax.tree.map(resize, state.step_size, agreement)
+        return ScaleByRpropState(jax.tree.map(_unless_changed, signs, agreement), step_size)
+
+    def factor(grads, state):
+        return state.sign, state.step_size
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _agreement(sign, before):
+    """Positive where the sign is the one before, negative where it changed, 0 where either is."""
+    return (sign * before.conj()).real
+
+
+def _unless_changed(sign, agreement):
+    return jnp.where(agreement < 0, jnp.zeros_like(sign), sign)

@@ -1,0 +1,107 @@
+"""SM3: Adagrad with memory for an array's slices instead of its elements."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import number
+
+
+class Cover(NamedTuple):
+    """For each axis the largest entry of every slice, with the other axes kept at size 1."""
+
+    slices: tuple[jax.Array, ...]
+
+
+class ScaleBySM3State(NamedTuple):
+    """Covers of the accumulated squares: before the last update, and after it."""
+
+    before: Updates
+    cover: Updates
+
+
+def scale_by_sm3(eps_root: Scalar = 0.0) -> Preconditioner:
+    r"""Divides the gradient by the root of a bound on the sum of its squares so far.
+
+    .. math::
+        \nu_t(i) = \min_{r \ni i} \mu_{t-1}(r) + |g_t(i)|^2, \qquad
+        \mu_t(r) = \max_{i \in r} \nu_t(i), \qquad
+        u_t = g_t / \sqrt{\nu_t + eps\_root}
+
+    where r are the slices of an array along each of its axes: rows and columns of a matrix. So
+    an (n, m) matrix needs n + m numbers (here twice that). Arrays with less than two axes are
+    their own cover, and for them this is Adagrad. It is the paper's SM3-II, the tighter bound.
+
+    Args:
+      eps_root: added under the root; 0 in the paper, where 0/0 is 0, and 1e-30 in the authors'
+        code.
+
+    State: `cover` (:math:`\mu_t`), for each parameter a `Cover` with an array for each axis, and
+    `before` (:math:`\mu_{t-1}`), which the scale is computed from, likewise but empty for arrays
+    with less than two axes. Real, float32 or wider; saturates instead of overflowing.
+
+    Raises:
+      ValueError: `eps_root` is negative, or trees do not match.
+
+    Reference: Anil, Gupta, Koren & Singer 2019, arXiv 1901.11150.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_sm3()
+    >>> state = tx.init(jnp.zeros((2, 2)))
+    >>> for _ in range(4):
+    ...     updates, state = tx.update(jnp.array([[2.0, 4.0], [0.0, 2.0]]), state)
+    >>> print(updates)
+    [[0.5 0.5]
+     [0.  0.5]]
+    >>> [a.shape for a in state.cover.slices]
+    [(2, 1), (1, 2)]
+    """
+    eps_root = number("eps_root", eps_root, "[0, inf)")
+
+    def init(params):
+        return ScaleBySM3State(
+            jax.tree.map(_cover_before, trees.real_full_like(params)),
+            jax.tree.map(_cover, trees.real_full_like(params)),
+        )
+
+    def squarable(grads, cover):
+        return trees.squarable(grads, trees.full_shapes(cover, Cover))
+
+    def accumulate(grads, state, params, **extra):
+        grads = squarable(grads, state.cover)
+        nu = jax.tree.map(lambda g, cover: _add_to_bound(cover, g), grads, state.cover)
+        before = jax.tree.map(lambda v, cover: cover if v.ndim > 1 else Cover(()), nu, state.cover)
+        return ScaleBySM3State(before, jax.tree.map(_cover, nu))
+
+    def factor(grads, state):
+        grads = squarable(grads, state.cover)
+
+        def scale(g, before, cover):
+            nu = _add_to_bound(before, g) if g.ndim > 1 else cover.slices[0]
+            return numerics.inverse_root(nu, 0.0, eps_root)
+
+        return grads, jax.tree.map(scale, grads, state.before, state.cover)
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _add_to_bound(cover, grad):
+    """ν: the tightest bound that the cover gives on the squares so far, and the new square."""
+    return numerics.add_square(functools.reduce(jnp.minimum, cover.slices), grad)
+
+
+def _cover(nu):
+    if nu.ndim < 2:
+        return Cover((nu,))
+    others = ([a for a in range(nu.ndim) if a != axis] for axis in range(nu.ndim))
+    return Cover(tuple(jnp.max(nu, axes, keepdims=True, initial=0) for axes in others))
+
+
+def _cover_before(nu):
+    return _cover(nu) if nu.ndim > 1 else Cover(())
