@@ -128,6 +128,7 @@ PRECONDITIONERS = {
     "rms": aj.scale_by_rms(),
     "rms_centered": aj.scale_by_rms(centered=True),
     "sign": aj.scale_by_sign(),
+    "lion": aj.scale_by_lion(),
     "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
 }
 

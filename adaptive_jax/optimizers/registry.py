@@ -10,7 +10,7 @@ import optax
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
-from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
+from adaptive_jax.optimizers.sgd_family import lion, sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
 
@@ -101,6 +101,9 @@ _ENTRIES = (
     ),
     _optimizer(adaboundw, "AdaBound with decoupled weight decay", "arXiv 1902.09843", 1e-4, 1e-1),
     _optimizer(amsbound, "AMSGrad within AdaBound's bounds", "arXiv 1902.09843", 1e-4, 1e-1),
+    _optimizer(
+        lion, "sign of a mean that favors the newest gradient", "arXiv 2302.06675", 1e-5, 1e-2
+    ),
 )
 
 OPTIMIZERS: Mapping[str, Optimizer] = {entry.name: entry for entry in _ENTRIES}

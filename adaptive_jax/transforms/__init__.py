@@ -21,6 +21,8 @@ from adaptive_jax.transforms.learning_rate import (
     ScaleByLearningRateState as ScaleByLearningRateState,
 )
 from adaptive_jax.transforms.learning_rate import scale_by_learning_rate as scale_by_learning_rate
+from adaptive_jax.transforms.lion import ScaleByLionState as ScaleByLionState
+from adaptive_jax.transforms.lion import scale_by_lion as scale_by_lion
 from adaptive_jax.transforms.moments import MomentumState as MomentumState
 from adaptive_jax.transforms.moments import momentum as momentum
 from adaptive_jax.transforms.preconditioner import Preconditioner as Preconditioner
