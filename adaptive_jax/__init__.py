@@ -6,10 +6,15 @@ from adaptive_jax.optimizers import adaboundw as adaboundw
 from adaptive_jax.optimizers import adadelta as adadelta
 from adaptive_jax.optimizers import adagrad as adagrad
 from adaptive_jax.optimizers import adam as adam
+from adaptive_jax.optimizers import adamod as adamod
 from adaptive_jax.optimizers import adamw as adamw
 from adaptive_jax.optimizers import amsbound as amsbound
 from adaptive_jax.optimizers import amsgrad as amsgrad
+from adaptive_jax.optimizers import lamb as lamb
+from adaptive_jax.optimizers import lars as lars
 from adaptive_jax.optimizers import lion as lion
+from adaptive_jax.optimizers import novograd as novograd
+from adaptive_jax.optimizers import padam as padam
 from adaptive_jax.optimizers import rmsprop as rmsprop
 from adaptive_jax.optimizers import sgd as sgd
 from adaptive_jax.optimizers import sign_sgd as sign_sgd
@@ -23,14 +28,19 @@ from adaptive_jax.transforms import clip_by_global_norm as clip_by_global_norm
 from adaptive_jax.transforms import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms import clip_by_value as clip_by_value
 from adaptive_jax.transforms import convergent_bounds as convergent_bounds
+from adaptive_jax.transforms import correct_bias as correct_bias
+from adaptive_jax.transforms import momental_bound as momental_bound
 from adaptive_jax.transforms import momentum as momentum
+from adaptive_jax.transforms import partial_adaptivity as partial_adaptivity
 from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms import scale_by_amsgrad as scale_by_amsgrad
 from adaptive_jax.transforms import scale_by_learning_rate as scale_by_learning_rate
 from adaptive_jax.transforms import scale_by_lion as scale_by_lion
+from adaptive_jax.transforms import scale_by_novograd as scale_by_novograd
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms import scale_by_sign as scale_by_sign
+from adaptive_jax.transforms import scale_by_trust_ratio as scale_by_trust_ratio
 
 __version__ = "0.1.0"

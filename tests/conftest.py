@@ -1,16 +1,46 @@
-"""One process, two virtual CPU devices, and JAX's strictest rules for what the library does."""
+"""One process, eight virtual CPU devices, and JAX's strictest rules for what the library does."""
 
 import jax
 import pytest
 
-jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_num_cpu_devices", 8)
 
 
 @pytest.fixture(autouse=True)
 def _strict(request):
-    """No implicit promotion of dtypes or ranks, but in tests of models marked `relaxed`."""
+    """No implicit promotion of dtypes or ranks, but in tests marked `relaxed`."""
     if request.node.get_closest_marker("relaxed"):
         yield
     else:
         with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
             yield
+
+
+def pytest_collection_modifyitems(items):
+    """All properties of a row one after another: what one has compiled serves the next."""
+    items.sort(key=lambda item: repr(_case(item)) if _case(item) else "")
+
+
+def _case(item):
+    return getattr(item, "callspec", None) and item.callspec.params.get("case")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How large the contract is: rows × properties, and how many of them hold."""
+    outcomes = {
+        outcome: [
+            report.nodeid
+            for report in terminalreporter.getreports(outcome)
+            if report.when == "call" and report.nodeid.startswith(_CONTRACT)
+        ]
+        for outcome in ("passed", "failed")
+    }
+    names = [name for names in outcomes.values() for name in names if "[" in name]
+    if len(names) > 1:
+        terminalreporter.write_line(
+            f"contract: {len({name.split('[')[0] for name in names})} properties, {len(names)} "
+            f"checks, {len(outcomes['failed'])} failures"
+        )
+
+
+_CONTRACT = ("tests/test_contract.py", "tests/test_interop.py")

@@ -18,7 +18,7 @@ LR = ("learning_rate",)
 W_DECAYS = {"w": True, "b": False, "s": False}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # so that a case can be the key of a cache
 class Case:
     """A transformation under test.
 

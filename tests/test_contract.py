@@ -1,13 +1,20 @@
-"""The numerics contract: every property over every case of the table in tests/families."""
+"""The numerics contract: every property over every row of the tables in tests/families.
 
+Loops that are not about `jit` are plain Python: their operations are compiled once for all rows,
+where a jitted scan is compiled for each. The suite must stay quick with this many rows.
+"""
+
+import dataclasses
 import functools
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 import adaptive_jax as aj
 from adaptive_jax.optimizers import registry
@@ -34,17 +41,41 @@ def make_grads(steps=STEPS, dtype=jnp.float32, seed=0):
     )
 
 
+def move(params, updates):
+    with jax.numpy_dtype_promotion("standard"):  # optax.apply_updates mixes dtypes
+        return optax.apply_updates(params, updates)
+
+
+def loop(tx, params, grads, steps=STEPS, update=None):
+    """Parameters and state after `steps` updates, and all updates, one operation at a time."""
+    update = update or tx.update
+    grads = jax.tree.map(np.asarray, grads)
+    state = tx.init(params)
+    path = []
+    for i in range(steps):
+        g = jax.tree.map(lambda g, i=i: jnp.asarray(g[i]), grads)
+        updates, state = update(g, state, params)
+        params = move(params, updates)
+        path.append(updates)
+    return params, state, jax.tree.map(lambda *u: np.stack(u), *path)
+
+
 def run(tx, params, grads, steps=STEPS):
-    """Parameters and state after `steps` updates, in one jitted scan."""
+    """The same in one jitted scan."""
 
     def step(carry, g):
         params, state = carry
         updates, state = tx.update(g, state, params)
-        return (optax.apply_updates(params, updates), state), updates
+        return (move(params, updates), state), updates
 
-    with jax.numpy_dtype_promotion("standard"):  # optax.apply_updates mixes dtypes
-        carry, updates = jax.lax.scan(step, (params, tx.init(params)), grads, length=steps)
+    carry, updates = jax.lax.scan(step, (params, tx.init(params)), grads, length=steps)
     return *carry, updates
+
+
+@functools.cache
+def expected(case):
+    """What all the ways to run a case must give."""
+    return loop(case.build(), make_params(), make_grads())
 
 
 def assert_close(actual, expected, rtol=1e-5, atol=1e-7):
@@ -68,6 +99,7 @@ def types(tree):
 
 def test_every_registered_optimizer_is_in_the_table():
     assert {case.make.__name__ for case in RECIPES} == set(registry.OPTIMIZERS)
+    assert len({case.name for case in CASES}) == len(CASES)
 
 
 # Finite, and of stable types.
@@ -79,8 +111,8 @@ def test_every_registered_optimizer_is_in_the_table():
 )
 def test_zero_gradient_gives_zero_step(case, dtype):
     params = jax.tree.map(jnp.zeros_like, make_params(dtype)) if case.decays else make_params(dtype)
-    _, state, updates = run(case.build(), params, make_grads(dtype=dtype, steps=3), 3)
-    _, state, updates = run(case.build(), params, jax.tree.map(jnp.zeros_like, make_grads()))
+    zeros = jax.tree.map(jnp.zeros_like, make_grads(3, dtype))
+    _, state, updates = loop(case.build(), params, zeros, 3)
     assert_finite(state)
     jax.tree.map(lambda u: np.testing.assert_array_equal(np.asarray(u, np.float32), 0), updates)
 
@@ -92,28 +124,25 @@ LADDERS = {
 }
 
 
+PATTERNS = np.stack([np.ones(40), (-1.0) ** np.arange(40), np.arange(40) < 20])
+
+
 @every_case
 @pytest.mark.parametrize("dtype", LADDERS, ids=lambda d: d.__name__)
-@pytest.mark.parametrize("pattern", ["constant", "alternating", "then_zero"])
-def test_finite_in_finite_out(case, dtype, pattern):
-    """Every magnitude at once, one per coordinate, for 40 steps."""
+def test_finite_in_finite_out(case, dtype):
+    """Constant, alternating, and then zero, for 40 steps: all magnitudes in one array, or one."""
     ladder = np.array(LADDERS[dtype])
-    signs = {
-        "constant": np.ones(40),
-        "alternating": (-1.0) ** np.arange(40),
-        "then_zero": np.arange(40) < 20,
-    }[pattern]
-    grads = jnp.asarray(signs[:, None] * ladder, dtype)
-    params = jnp.ones(ladder.shape, dtype)
+    arrays = np.stack([ladder, *np.broadcast_to(ladder[:, None], 2 * ladder.shape)])
+    grads = jnp.asarray(PATTERNS.T[None, :, :, None] * arrays[:, None, None, :], dtype)
+    params = jnp.ones(grads.shape[2:], dtype)
     tx = case.build()
 
     def step(state, g):
         updates, state = tx.update(g, state, params)
         return state, (updates, state)
 
-    _, (updates, states) = jax.lax.scan(step, tx.init(params), grads)
-    assert_finite(updates)
-    assert_finite(states)
+    walk = jax.jit(jax.vmap(lambda g: jax.lax.scan(step, tx.init(params), g)[1]))
+    assert_finite(walk(grads))
 
 
 @pytest.mark.parametrize("case", [case for case in RECIPES if case.scale_free], ids=repr)
@@ -126,22 +155,24 @@ def test_the_largest_gradients_step_like_large_ones(case):
 
 
 @every_case
-@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
-def test_a_bad_gradient_is_seen_and_contained(case, bad):
+def test_a_bad_gradient_is_seen_and_contained(case):
     """Not hidden in the update, and `optax.apply_if_finite` keeps it out of the state."""
     params = make_params()
-    grads = jax.tree.map(lambda p: p.at[...].set(bad), params)
     tx = case.build()
-    updates, _ = tx.update(grads, tx.init(params), params)
-    if not (np.isinf(bad) and case.tames_infinity):
-        for leaf in jax.tree.leaves(updates):
-            assert not np.isfinite(leaf).any()
     contained = optax.apply_if_finite(tx, max_consecutive_errors=3)
     before = contained.init(params)
-    updates, after = contained.update(grads, before, params)
-    assert int(after.total_notfinite) == 1
-    assert_close(after.inner_state, before.inner_state, rtol=0, atol=0)
-    assert_close(updates, jax.tree.map(jnp.zeros_like, params), rtol=0, atol=0)
+    update = jax.jit(contained.update)
+    for bad in (jnp.nan, jnp.inf, -jnp.inf):
+        grads = jax.tree.map(lambda p, bad=bad: p.at[...].set(bad), params)
+        updates, _ = tx.update(grads, tx.init(params), params)
+        if np.isinf(bad) and case.tames_infinity:
+            continue
+        for leaf in jax.tree.leaves(updates):
+            assert not np.isfinite(leaf).any(), bad
+        updates, after = update(grads, before, params)
+        assert int(after.total_notfinite) == 1
+        assert_close(after.inner_state, before.inner_state, rtol=0, atol=0)
+        assert_close(updates, jax.tree.map(jnp.zeros_like, params), rtol=0, atol=0)
 
 
 @every_case
@@ -178,27 +209,26 @@ def test_float64_parameters_are_computed_in_float64(case):
 
 @every_case
 def test_float32_under_x64_stays_float32(case):
-    expected, _, _ = run(case.build(), make_params(), make_grads())
     with jax.enable_x64(True):
-        params, state, updates = run(
+        params, state, updates = loop(
             case.build(**{k: jnp.asarray(v, jnp.float64) for k, v in case.hyper.items()}),
             make_params(),
             make_grads(),
         )
         for leaf in jax.tree.leaves((params, updates, state)):
             assert leaf.dtype in (jnp.float32, jnp.int32)
-    assert_close(params, expected, rtol=2e-5, atol=1e-6)
+    assert_close(params, expected(case)[0], rtol=2e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.needs_params], ids=repr)
 def test_half_precision_parameters_keep_a_full_precision_state(case):
     """The state after many bfloat16 gradients is the one that float32 parameters give."""
-    grads = make_grads(50, jnp.bfloat16)
-    _, state, _ = run(case.build(), make_params(jnp.bfloat16), grads, 50)
+    grads = make_grads(20, jnp.bfloat16)
+    _, state, _ = loop(case.build(), make_params(jnp.bfloat16), grads, 20)
     wide = jax.tree.map(lambda g: g.astype(jnp.float32), grads)
-    _, expected, _ = run(case.build(), make_params(), wide, 50)
-    assert types(state) == types(expected)
-    assert_close(state, expected, rtol=2e-2 if case.rounds_between else 1e-5)
+    _, full, _ = loop(case.build(), make_params(), wide, 20)
+    assert types(state) == types(full)
+    assert_close(state, full, rtol=2e-2 if case.rounds_between else 1e-5)
 
 
 def test_second_moment_reaches_its_limit_in_bfloat16():
@@ -238,6 +268,22 @@ class Pair(NamedTuple):
     second: jax.Array
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Layer:
+    kernel: jax.Array
+    bias: jax.Array
+
+
+class Model(eqx.Module):
+    layer: eqx.nn.Linear
+    activation: object = jax.nn.relu
+
+
+def equinox_params():
+    return eqx.filter(Model(eqx.nn.Linear(3, 2, key=jax.random.key(0))), eqx.is_inexact_array)
+
+
 TREES = {
     "array": jnp.ones(3),
     "0-d": jnp.ones(()),
@@ -248,6 +294,9 @@ TREES = {
     "named tuple": Pair(jnp.ones(2), jnp.ones(3)),
     "None": {"a": None, "b": jnp.ones(2)},
     "MaskedNode": {"a": optax.MaskedNode(), "b": jnp.ones(2)},
+    "dataclass": Layer(jnp.ones((2, 3)), jnp.ones(3)),
+    "Equinox module": equinox_params(),
+    "NNX state": nnx.state(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), nnx.Param),
     "NumPy": {"a": np.ones(3, np.float32), "b": np.float32(2.0)},
     "Python float": 0.5,
 }
@@ -303,28 +352,15 @@ def test_integer_parameters_are_refused(case):
 @every_case
 def test_jit_vmap_and_scan_equal_a_plain_loop(case):
     tx = case.build()
-    grads = make_grads()
-
-    def loop(update):
-        params = make_params()
-        state = tx.init(params)
-        for i in range(STEPS):
-            updates, state = update(jax.tree.map(lambda g, i=i: g[i], grads), state, params)
-            params = optax.apply_updates(params, updates)
-        return params, state
-
-    expected = loop(tx.update)
-    assert_close(loop(jax.jit(tx.update)), expected)
-    assert_close(run(tx, make_params(), grads)[:2], expected)
-    stacked = jax.tree.map(lambda x: jnp.stack([x, 2 * x]), (make_params(), grads))
-    params, state, _ = jax.vmap(functools.partial(run, tx))(*stacked)
-    assert_close(jax.tree.map(lambda x: x[0], (params, state)), expected)
+    assert_close(loop(tx, make_params(), make_grads(), update=jax.jit(tx.update)), expected(case))
+    stacked = jax.tree.map(lambda x: jnp.stack([x, 2 * x]), (make_params(), make_grads()))
+    together = jax.jit(jax.vmap(functools.partial(run, tx)))(*stacked)
+    assert_close(jax.tree.map(lambda x: x[0], together), expected(case))
 
 
 @every_case
 def test_no_retrace_and_donation(case):
     tx = case.build()
-    params, grads = make_params(), make_params()
     traces = 0
 
     @functools.partial(jax.jit, donate_argnums=(1, 2))
@@ -332,15 +368,14 @@ def test_no_retrace_and_donation(case):
         nonlocal traces
         traces += 1
         updates, state = tx.update(grads, state, params)
-        return optax.apply_updates(params, updates), state
+        return move(params, updates), state
 
-    expected, _, _ = run(tx, params, jax.tree.map(lambda g: jnp.stack([g] * 3), grads), 3)
-    params = jax.tree.map(jnp.copy, params)
-    state = jax.jit(tx.init)(params)
-    for _ in range(3):
-        params, state = step(grads, state, params)
+    params = jax.tree.map(jnp.copy, make_params())
+    state = tx.init(params)
+    for i in range(STEPS):
+        params, state = step(jax.tree.map(lambda g, i=i: g[i], make_grads()), state, params)
     assert traces == 1
-    assert_close(params, expected)
+    assert_close((params, state), expected(case)[:2])
 
 
 @every_case
@@ -352,46 +387,96 @@ def test_state_buffers_are_distinct(case):
 
 
 @every_case
-def test_hyperparameters_may_be_arrays_or_traced(case):
-    expected, _, _ = run(case.build(), make_params(), make_grads())
+def test_hyperparameters_may_be_arrays(case):
     arrays = {name: jnp.asarray(value, jnp.float32) for name, value in case.hyper.items()}
-    for got in (
-        run(case.build(**arrays), make_params(), make_grads())[0],
-        jax.jit(lambda h: run(case.build(**h), make_params(), make_grads())[0])(arrays),
-    ):
-        assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    got, _, _ = loop(case.build(**arrays), make_params(), make_grads())
+    assert_close(got, expected(case)[0], rtol=1e-4, atol=1e-5)
 
 
-@every_recipe
-def test_a_sweep_over_learning_rates_is_one_vmap(case):
-    rates = jnp.array([1e-3, 1e-2, 0.1])
+@every_case
+def test_hyperparameters_may_be_traced_and_a_sweep_is_one_vmap(case):
+    """The first member has the row's hyperparameters, the second a tenth of its learning rate."""
+    lower = {name: 0.1 if name == "learning_rate" else 1.0 for name in case.hyper}
+    if not lower:
+        pytest.skip("has no hyperparameters")
+    members = {name: jnp.array([v, lower[name] * v]) for name, v in case.hyper.items()}
     sweep = jax.jit(
-        jax.vmap(lambda r: run(case.build(learning_rate=r), make_params(), make_grads())[0])
-    )(rates)
-    for i, rate in enumerate(rates):
-        expected, _, _ = run(case.build(learning_rate=float(rate)), make_params(), make_grads())
-        assert_close(jax.tree.map(lambda x, i=i: x[i], sweep), expected, atol=1e-6)
+        jax.vmap(lambda hyper: run(case.build(**hyper), make_params(), make_grads())[0])
+    )(members)
+    slow = {name: lower[name] * value for name, value in case.hyper.items()}
+    for i, alone in enumerate(
+        (expected(case)[0], loop(case.build(**slow), make_params(), make_grads())[0])
+    ):
+        assert_close(jax.tree.map(lambda x, i=i: x[i], sweep), alone, rtol=1e-4, atol=1e-5)
 
 
 @every_case
 def test_a_constant_schedule_equals_a_number(case):
-    expected, _, _ = run(case.build(), make_params(), make_grads())
     for name in case.schedulable:
         tx = case.build(**{name: optax.constant_schedule(case.hyper[name])})
-        assert_close(run(tx, make_params(), make_grads())[0], expected)
+        assert_close(loop(tx, make_params(), make_grads())[0], expected(case)[0])
 
 
 @every_case
 def test_gradients_through_an_update_are_finite(case):
-    params = make_params()
+    params = {name: make_params()[name] for name in ("w", "s")}
     tx = case.build()
 
     def moved(grads):
-        _, _, updates = run(tx, params, jax.tree.map(lambda g: jnp.stack([g, g]), grads), 2)
-        return sum(jnp.sum(u) for u in jax.tree.leaves(updates))
+        state = tx.init(params)
+        total = 0.0
+        for _ in range(2):
+            updates, state = tx.update(grads, state, params)
+            total += sum(jnp.sum(u) for u in jax.tree.leaves(updates))
+        return total
 
-    assert_finite(jax.jit(jax.grad(moved))(params))
-    assert_finite(jax.jit(jax.grad(moved))(jax.tree.map(jnp.zeros_like, params)))
+    assert_finite(jax.grad(moved)(params))
+    assert_finite(jax.grad(moved)(jax.tree.map(jnp.zeros_like, params)))
+
+
+@every_case
+def test_state_keeps_its_types_under_cond(case):
+    params = make_params(jnp.bfloat16)
+    tx = case.build()
+
+    def step(flag, state):
+        return jax.lax.cond(
+            flag, lambda: tx.update(make_params(), state, params), lambda: (params, state)
+        )[1]
+
+    state = tx.init(params)
+    after = jax.eval_shape(step, True, state)
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+
+
+@every_case
+def test_init_needs_shapes_only(case):
+    """Not the parameters themselves: `jax.eval_shape` and abstract checkpoints."""
+    params = make_params()
+    tx = case.build()
+    assert types(tx.init(params)) == types(tx.init(jax.eval_shape(make_params)))
+
+
+@every_case
+def test_state_can_be_saved_by_path(case, tmp_path):
+    """As arrays under names that are unique, and training goes on bit for bit."""
+    tx = case.build()
+    grads = make_grads()
+    params, state, _ = loop(tx, make_params(), grads, 2)
+    named = {
+        jax.tree_util.keystr(path): np.asarray(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+    }
+    assert len(named) == len(jax.tree.leaves(state))
+    np.savez(tmp_path / "state.npz", **named)
+    with np.load(tmp_path / "state.npz") as saved:
+        restored = jax.tree_util.tree_map_with_path(
+            lambda path, like: jnp.asarray(saved[jax.tree_util.keystr(path)], like.dtype),
+            jax.eval_shape(tx.init, params),
+        )
+    assert types(restored) == types(state)
+    g = jax.tree.map(lambda g: g[2], grads)
+    assert_close(tx.update(g, restored, params), tx.update(g, state, params), rtol=0, atol=0)
 
 
 @every_case
@@ -415,7 +500,7 @@ def test_sharded_equals_unsharded(case):
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
     params = {"w": jnp.linspace(-1, 1, 8).reshape(4, 2)}
     grads = {"w": jnp.stack([params["w"]] * STEPS)}
-    expected, expected_state, _ = run(case.build(), params, grads)
+    alone, alone_state, _ = loop(case.build(), params, grads)
     sharded = jax.device_put(params, sharding)
     tx = case.build()
     with jax.set_mesh(mesh):
@@ -425,5 +510,5 @@ def test_sharded_equals_unsharded(case):
             updates, new_state = update(jax.device_put(params, sharding), state, sharded)
             assert types(new_state) == types(state)
             sharded, state = optax.apply_updates(sharded, updates), new_state
-    assert_close(jax.device_get(sharded), jax.device_get(expected))
-    assert_close(jax.device_get(state), jax.device_get(expected_state))
+    assert_close(jax.device_get(sharded), jax.device_get(alone))
+    assert_close(jax.device_get(state), jax.device_get(alone_state))

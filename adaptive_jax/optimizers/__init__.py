@@ -9,6 +9,11 @@ from adaptive_jax.optimizers.adagrad_family import rmsprop as rmsprop
 from adaptive_jax.optimizers.adam_family import adam as adam
 from adaptive_jax.optimizers.adam_family import adamw as adamw
 from adaptive_jax.optimizers.adam_family import amsgrad as amsgrad
+from adaptive_jax.optimizers.layerwise_family import lamb as lamb
+from adaptive_jax.optimizers.layerwise_family import lars as lars
+from adaptive_jax.optimizers.layerwise_family import novograd as novograd
+from adaptive_jax.optimizers.partial_family import adamod as adamod
+from adaptive_jax.optimizers.partial_family import padam as padam
 from adaptive_jax.optimizers.sgd_family import lion as lion
 from adaptive_jax.optimizers.sgd_family import sgd as sgd
 from adaptive_jax.optimizers.sgd_family import sign_sgd as sign_sgd

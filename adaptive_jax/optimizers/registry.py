@@ -10,6 +10,8 @@ import optax
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
+from adaptive_jax.optimizers.layerwise_family import lamb, lars, novograd
+from adaptive_jax.optimizers.partial_family import adamod, padam
 from adaptive_jax.optimizers.sgd_family import lion, sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -103,6 +105,29 @@ _ENTRIES = (
     _optimizer(amsbound, "AMSGrad within AdaBound's bounds", "arXiv 1902.09843", 1e-4, 1e-1),
     _optimizer(
         lion, "sign of a mean that favors the newest gradient", "arXiv 2302.06675", 1e-5, 1e-2
+    ),
+    _optimizer(
+        lars,
+        "momentum, each array moving in proportion to its length",
+        "arXiv 1708.03888",
+        0.1,
+        100.0,
+    ),
+    _optimizer(
+        lamb, "Adam, each array moving in proportion to its length", "arXiv 1904.00962", 1e-4, 1e-1
+    ),
+    _optimizer(
+        novograd,
+        "momentum of gradients over their arrays' mean norms",
+        "arXiv 1905.11286",
+        1e-4,
+        1e-1,
+    ),
+    _optimizer(
+        adamod, "Adam with each scale bounded by its own mean", "arXiv 1910.12249", 1e-4, 1e-1
+    ),
+    _optimizer(
+        padam, "AMSGrad with a power of its scale, nearer to SGD", "arXiv 1806.06763", 1e-2, 10.0
     ),
 )
 

@@ -25,6 +25,13 @@ from adaptive_jax.transforms.lion import ScaleByLionState as ScaleByLionState
 from adaptive_jax.transforms.lion import scale_by_lion as scale_by_lion
 from adaptive_jax.transforms.moments import MomentumState as MomentumState
 from adaptive_jax.transforms.moments import momentum as momentum
+from adaptive_jax.transforms.novograd import ScaleByNovogradState as ScaleByNovogradState
+from adaptive_jax.transforms.novograd import scale_by_novograd as scale_by_novograd
+from adaptive_jax.transforms.partial import CorrectBiasState as CorrectBiasState
+from adaptive_jax.transforms.partial import MomentalBoundState as MomentalBoundState
+from adaptive_jax.transforms.partial import correct_bias as correct_bias
+from adaptive_jax.transforms.partial import momental_bound as momental_bound
+from adaptive_jax.transforms.partial import partial_adaptivity as partial_adaptivity
 from adaptive_jax.transforms.preconditioner import Preconditioner as Preconditioner
 from adaptive_jax.transforms.preconditioner import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms.preconditioner import ScaleModifierState as ScaleModifierState
@@ -33,3 +40,4 @@ from adaptive_jax.transforms.rms import ScaleByCenteredRmsState as ScaleByCenter
 from adaptive_jax.transforms.rms import ScaleByRmsState as ScaleByRmsState
 from adaptive_jax.transforms.rms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms.sign import scale_by_sign as scale_by_sign
+from adaptive_jax.transforms.trust_ratio import scale_by_trust_ratio as scale_by_trust_ratio

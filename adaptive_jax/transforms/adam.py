@@ -37,6 +37,7 @@ def scale_by_adam(
     eps_root: Scalar = 0.0,
     eps_hat: Scalar = 0.0,
     nesterov: bool = False,
+    bias_correction: bool = True,
 ) -> Preconditioner:
     r"""Divides the mean of the gradients by the root of the mean of their squares.
 
@@ -53,6 +54,9 @@ def scale_by_adam(
         as in Keras, TensorFlow and AdaBound. Set `eps=0` with it.
       nesterov: put the look-ahead :math:`b_1 m_t / (1 - b_1^{t+1}) + (1 - b_1) g_t / (1 - b_1^t)`
         in place of the corrected first moment (Dozat 2016, with a constant momentum).
+      bias_correction: False leaves out the divisions by :math:`1 - b_1^t` and
+        :math:`1 - b_2^t`, so that the first step is :math:`(1 - b_1) / \sqrt{1 - b_2}` times
+        as long: 3 times with the defaults.
 
     State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
 
@@ -81,8 +85,9 @@ def scale_by_adam(
         return ScaleByAdamState(optax.safe_increment(state.count), mu, nu)
 
     def factor(grads, state):
-        direction = _direction(grads, state, b1, nesterov)
-        return direction, _scale(state.nu, state.count, b1, b2, eps, eps_root, eps_hat)
+        count = state.count if bias_correction else None
+        direction = _direction(grads, state, count, b1, nesterov)
+        return direction, _scale(state.nu, count, b1, b2, eps, eps_root, eps_hat)
 
     return Preconditioner(init, accumulate, factor)
 
@@ -93,6 +98,7 @@ def scale_by_amsgrad(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
     eps_hat: Scalar = 0.0,
+    bias_correction: bool = True,
 ) -> Preconditioner:
     r"""Adam with the largest second moment so far, so that the scale never grows back.
 
@@ -104,8 +110,8 @@ def scale_by_amsgrad(
     The maximum is over the uncorrected moments, as in PyTorch and Keras. The arguments, their
     defaults and errors are those of `scale_by_adam`. State: as there, and `nu_max` like `nu`.
 
-    Reference: Reddi, Kale & Kumar 2018, arXiv 1904.09237 (the paper has no bias correction; all
-    libraries add Adam's).
+    Reference: Reddi, Kale & Kumar 2018, arXiv 1904.09237 (the paper has no bias correction, as
+    here with `bias_correction=False`; all libraries add Adam's).
 
     >>> import jax.numpy as jnp
     >>> tx = scale_by_amsgrad()
@@ -129,8 +135,8 @@ def scale_by_amsgrad(
         return ScaleByAMSGradState(optax.safe_increment(state.count), mu, nu, nu_max)
 
     def factor(grads, state):
-        direction = _direction(grads, state, b1, nesterov=False)
-        return direction, _scale(state.nu_max, state.count, b1, b2, eps, eps_root, eps_hat)
+        count = state.count if bias_correction else None
+        return state.mu, _scale(state.nu_max, count, b1, b2, eps, eps_root, eps_hat)
 
     return Preconditioner(init, accumulate, factor)
 
@@ -147,13 +153,17 @@ def _moments(grads, state, b1, b2):
     return mu, nu
 
 
-def _direction(grads, state, b1, nesterov):
+def _correction(decay, count):
+    """1 − decay^count, and without a count the 1 that corrects nothing."""
+    return jnp.ones([]) if count is None else numerics.bias_correction(decay, count)
+
+
+def _direction(grads, state, count, b1, nesterov):
     """The uncorrected first moment, or its look-ahead; `_scale` divides both by 1 − b1^t."""
     if not nesterov:
         return state.mu
-    ahead = numerics.bias_correction(b1, state.count) / numerics.bias_correction(
-        b1, optax.safe_increment(state.count)
-    )
+    after = None if count is None else optax.safe_increment(count)
+    ahead = _correction(b1, count) / _correction(b1, after)
     return jax.tree.map(
         lambda m, g: numerics.ema(m * ahead.astype(m.dtype), g, b1),
         state.mu,
@@ -162,8 +172,7 @@ def _direction(grads, state, b1, nesterov):
 
 
 def _scale(nu, count, b1, b2, eps, eps_root, eps_hat):
-    correction1 = numerics.bias_correction(b1, count)
-    correction2 = numerics.bias_correction(b2, count)
+    correction1, correction2 = _correction(b1, count), _correction(b2, count)
     added = eps + eps_hat / jnp.sqrt(correction2)
 
     def leaf(v):
