@@ -86,6 +86,33 @@ def add_square(total: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.minimum(total + abs_square(x), jnp.finfo(total.dtype).max)
 
 
+def largest(x: jax.Array) -> jax.Array:
+    """The largest magnitude in `x`, 0 if it is empty; of complex numbers, of a component."""
+    size = jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag)) if jnp.iscomplexobj(x) else jnp.abs(x)
+    return jnp.max(size, initial=0.0)
+
+
+def unit_of(size: jax.Array) -> jax.Array:
+    """What to divide numbers by whose largest is `size`, so that their squares are finite.
+
+    A constant to derivatives, for the choice of a unit changes no result. It is 1 for 0: XLA
+    turns x / y / unit into x / (y·unit), whose denominator must not underflow.
+    """
+    unit = jnp.where(size == 0, 1, jnp.maximum(size, jnp.finfo(size.dtype).tiny))
+    return jax.lax.stop_gradient(unit)
+
+
+def norm(x: jax.Array) -> jax.Array:
+    """`‖x‖` with no square that over- or underflows; at most the largest number.
+
+    Its derivative at 0 is 0.
+    """
+    size = largest(x)
+    unit = unit_of(size)
+    in_units = root(jnp.sum(abs_square(x / unit.astype(x.dtype))))
+    return saturate(jnp.where(size == 0, 0, unit * in_units), source=unit)
+
+
 def ema(old: jax.Array, new: jax.Array, decay: Scalar) -> jax.Array:
     """`decay·old + (1 − decay)·new` in the dtype of `old`."""
     keep, take = jnp.asarray(decay, old.dtype), jnp.asarray(1 - decay, old.dtype)

@@ -99,6 +99,14 @@ def require_params(stage: str, params: PyTree) -> None:
         )
 
 
+def same_structure(**trees: PyTree) -> None:
+    """Raises if the named trees differ in structure, with the path of what is missing."""
+    try:
+        jax.tree.map(lambda *leaves: None, *trees.values())
+    except (ValueError, TypeError) as error:
+        raise ValueError(_explain_mismatch(trees)) from error
+
+
 def map_leaves(fn, **trees: PyTree) -> PyTree:
     """`jax.tree.map` over the named trees, whose mismatch is an error that names the path.
 
@@ -107,10 +115,7 @@ def map_leaves(fn, **trees: PyTree) -> PyTree:
       ...
     ValueError: gradients and state do not match: state has nothing at ['w']
     """
-    try:
-        jax.tree.map(lambda *leaves: None, *trees.values())
-    except (ValueError, TypeError) as error:
-        raise ValueError(_explain_mismatch(trees)) from error
+    same_structure(**trees)
 
     def leaf(path, *leaves):
         shapes = [jnp.shape(x) for x in leaves]

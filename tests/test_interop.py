@@ -151,6 +151,11 @@ PRECONDITIONERS = {
     "adashift": aj.scale_by_adashift(keep_num=2),
     "rprop": aj.scale_by_rprop(),
     "sm3": aj.scale_by_sm3(),
+    "lion": aj.scale_by_lion(),
+    "adam_uncorrected": aj.scale_by_adam(bias_correction=False),
+    "novograd": aj.scale_by_novograd(),
+    "momental": aj.momental_bound()(aj.scale_by_adam()),
+    "partial": aj.correct_bias()(aj.partial_adaptivity()(aj.scale_by_amsgrad())),
     "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
 }
 

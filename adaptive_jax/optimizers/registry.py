@@ -23,6 +23,9 @@ from adaptive_jax.optimizers.moments_family import adan, adashift, ademamix, ado
 from adaptive_jax.optimizers.classic_family import asgd, ftrl, rprop
 from adaptive_jax.optimizers.memory_family import sm3
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
+from adaptive_jax.optimizers.layerwise_family import lamb, lars, novograd
+from adaptive_jax.optimizers.partial_family import adamod, padam
+from adaptive_jax.optimizers.sgd_family import lion, sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
 
@@ -127,6 +130,23 @@ _ENTRIES = (
         rprop,
         "step sizes that grow while the gradient keeps its sign",
         "Riedmiller & Braun 1993",
+    _optimizer(
+        lion, "sign of a mean that favors the newest gradient", "arXiv 2302.06675", 1e-5, 1e-2
+    ),
+    _optimizer(
+        lars,
+        "momentum, each array moving in proportion to its length",
+        "arXiv 1708.03888",
+        0.1,
+        100.0,
+    ),
+    _optimizer(
+        lamb, "Adam, each array moving in proportion to its length", "arXiv 1904.00962", 1e-4, 1e-1
+    ),
+    _optimizer(
+        novograd,
+        "momentum of gradients over their arrays' mean norms",
+        "arXiv 1905.11286",
         1e-4,
         1e-1,
     ),
@@ -171,6 +191,11 @@ _ENTRIES = (
         ftrl, "Adagrad with sparse parameters, for linear models", "McMahan et al. 2013", 1e-3, 1.0
     ),
     _optimizer(sm3, "Adagrad with memory for rows and columns", "arXiv 1901.11150", 1e-3, 1.0),
+        adamod, "Adam with each scale bounded by its own mean", "arXiv 1910.12249", 1e-4, 1e-1
+    ),
+    _optimizer(
+        padam, "AMSGrad with a power of its scale, nearer to SGD", "arXiv 1806.06763", 1e-2, 10.0
+    ),
 )
 
 OPTIMIZERS: Mapping[str, Optimizer] = {entry.name: entry for entry in _ENTRIES}

@@ -1,9 +1,9 @@
-"""Gradient descent, with momentum, and by sign."""
+"""Gradient descent: with momentum, by sign, and by the sign of a momentum."""
 
 import optax
 
 from adaptive_jax import transforms
-from adaptive_jax.typing import Scalar, ScalarOrSchedule
+from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number_or_schedule
 
 
@@ -49,4 +49,33 @@ def sign_sgd(learning_rate: ScalarOrSchedule = 1e-3) -> optax.GradientTransforma
     """
     return transforms.chain(
         transforms.scale_by_sign(), transforms.scale_by_learning_rate(learning_rate)
+    )
+
+
+def lion(
+    learning_rate: ScalarOrSchedule = 1e-4,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.99,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: PyTree | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Lion: :math:`p_t = p_{t-1} - lr\,(\mathrm{sign}(b_1 m_{t-1} + (1 - b_1) g_t) + decay)`.
+
+    Arguments as in `scale_by_lion`; `weight_decay` and `mask` are those of `add_decayed_weights`.
+    The decay, :math:`weight\_decay\, p_{t-1}`, is multiplied by the learning rate. The paper
+    tunes it, along with a learning rate 3 to 10 times smaller, and a decay as much larger, than
+    AdamW's.
+
+    Reference: Chen et al. 2023, arXiv 2302.06675.
+
+    >>> import jax.numpy as jnp
+    >>> tx = lion(0.1, weight_decay=0.5)
+    >>> params = jnp.array([2.0, 4.0])
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(params), params)[0].round(3))
+    [-0.2 -0.1]
+    """
+    return transforms.chain(
+        transforms.scale_by_lion(b1, b2),
+        transforms.add_decayed_weights(weight_decay, mask),
+        transforms.scale_by_learning_rate(learning_rate),
     )

@@ -38,18 +38,27 @@ from adaptive_jax.transforms.decay import add_decayed_weights as add_decayed_wei
 from adaptive_jax.transforms.decay import add_proximal_decay as add_proximal_decay
 from adaptive_jax.transforms.diffgrad import ScaleByDiffgradState as ScaleByDiffgradState
 from adaptive_jax.transforms.diffgrad import scale_by_diffgrad as scale_by_diffgrad
-from adaptive_jax.transforms.laprop import ScaleByLapropState as ScaleByLapropState
-from adaptive_jax.transforms.laprop import scale_by_laprop as scale_by_laprop
 from adaptive_jax.transforms.ftrl import FtrlState as FtrlState
 from adaptive_jax.transforms.ftrl import ftrl_proximal as ftrl_proximal
+from adaptive_jax.transforms.laprop import ScaleByLapropState as ScaleByLapropState
+from adaptive_jax.transforms.laprop import scale_by_laprop as scale_by_laprop
 from adaptive_jax.transforms.learning_rate import (
     ScaleByLearningRateState as ScaleByLearningRateState,
 )
 from adaptive_jax.transforms.learning_rate import scale_by_learning_rate as scale_by_learning_rate
+from adaptive_jax.transforms.lion import ScaleByLionState as ScaleByLionState
+from adaptive_jax.transforms.lion import scale_by_lion as scale_by_lion
 from adaptive_jax.transforms.moments import MomentumState as MomentumState
 from adaptive_jax.transforms.moments import momentum as momentum
 from adaptive_jax.transforms.nadam import ScaleByNadamState as ScaleByNadamState
 from adaptive_jax.transforms.nadam import scale_by_nadam as scale_by_nadam
+from adaptive_jax.transforms.novograd import ScaleByNovogradState as ScaleByNovogradState
+from adaptive_jax.transforms.novograd import scale_by_novograd as scale_by_novograd
+from adaptive_jax.transforms.partial import CorrectBiasState as CorrectBiasState
+from adaptive_jax.transforms.partial import MomentalBoundState as MomentalBoundState
+from adaptive_jax.transforms.partial import correct_bias as correct_bias
+from adaptive_jax.transforms.partial import momental_bound as momental_bound
+from adaptive_jax.transforms.partial import partial_adaptivity as partial_adaptivity
 from adaptive_jax.transforms.preconditioner import Preconditioner as Preconditioner
 from adaptive_jax.transforms.preconditioner import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms.preconditioner import ScaleModifierState as ScaleModifierState
@@ -62,8 +71,9 @@ from adaptive_jax.transforms.rms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms.rprop import ScaleByRpropState as ScaleByRpropState
 from adaptive_jax.transforms.rprop import scale_by_rprop as scale_by_rprop
 from adaptive_jax.transforms.sign import scale_by_sign as scale_by_sign
-from adaptive_jax.transforms.yogi import ScaleByYogiState as ScaleByYogiState
-from adaptive_jax.transforms.yogi import scale_by_yogi as scale_by_yogi
 from adaptive_jax.transforms.sm3 import Cover as Cover
 from adaptive_jax.transforms.sm3 import ScaleBySM3State as ScaleBySM3State
 from adaptive_jax.transforms.sm3 import scale_by_sm3 as scale_by_sm3
+from adaptive_jax.transforms.trust_ratio import scale_by_trust_ratio as scale_by_trust_ratio
+from adaptive_jax.transforms.yogi import ScaleByYogiState as ScaleByYogiState
+from adaptive_jax.transforms.yogi import scale_by_yogi as scale_by_yogi

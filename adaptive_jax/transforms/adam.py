@@ -37,6 +37,7 @@ def scale_by_adam(
     eps_root: Scalar = 0.0,
     eps_hat: Scalar = 0.0,
     nesterov: bool = False,
+    bias_correction: bool = True,
 ) -> Preconditioner:
     r"""Divides the mean of the gradients by the root of the mean of their squares.
 
@@ -53,6 +54,9 @@ def scale_by_adam(
         as in Keras, TensorFlow and AdaBound. Set `eps=0` with it.
       nesterov: put the look-ahead :math:`b_1 m_t / (1 - b_1^{t+1}) + (1 - b_1) g_t / (1 - b_1^t)`
         in place of the corrected first moment (Dozat 2016, with a constant momentum).
+      bias_correction: False leaves out the divisions by :math:`1 - b_1^t` and
+        :math:`1 - b_2^t`, so that the first step is :math:`(1 - b_1) / \sqrt{1 - b_2}` times
+        as long: 3 times with the defaults.
 
     State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
 
@@ -81,10 +85,11 @@ def scale_by_adam(
         return ScaleByAdamState(optax.safe_increment(state.count), mu, nu)
 
     def factor(grads, state):
-        correction1 = numerics.bias_correction(b1, state.count)
-        correction2 = numerics.bias_correction(b2, state.count)
+        correction1, correction2 = _corrections(state.count, b1, b2, bias_correction)
         scale = corrected_scale(state.nu, correction1, correction2, eps, eps_root, eps_hat)
-        return _direction(grads, state, b1, nesterov), scale
+        if not nesterov:
+            return state.mu, scale
+        return _look_ahead(grads, state, b1, b2, bias_correction), scale
 
     return Preconditioner(init, accumulate, factor)
 
@@ -95,6 +100,7 @@ def scale_by_amsgrad(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
     eps_hat: Scalar = 0.0,
+    bias_correction: bool = True,
 ) -> Preconditioner:
     r"""Adam with the largest second moment so far, so that the scale never grows back.
 
@@ -106,8 +112,8 @@ def scale_by_amsgrad(
     The maximum is over the uncorrected moments, as in PyTorch and Keras. The arguments, their
     defaults and errors are those of `scale_by_adam`. State: as there, and `nu_max` like `nu`.
 
-    Reference: Reddi, Kale & Kumar 2018, arXiv 1904.09237 (the paper has no bias correction; all
-    libraries add Adam's).
+    Reference: Reddi, Kale & Kumar 2018, arXiv 1904.09237 (the paper has no bias correction, as
+    here with `bias_correction=False`; all libraries add Adam's).
 
     >>> import jax.numpy as jnp
     >>> tx = scale_by_amsgrad()
@@ -131,21 +137,25 @@ def scale_by_amsgrad(
         return ScaleByAMSGradState(optax.safe_increment(state.count), mu, nu, nu_max)
 
     def factor(grads, state):
-        correction1 = numerics.bias_correction(b1, state.count)
-        correction2 = numerics.bias_correction(b2, state.count)
+        correction1, correction2 = _corrections(state.count, b1, b2, bias_correction)
         scale = corrected_scale(state.nu_max, correction1, correction2, eps, eps_root, eps_hat)
         return state.mu, scale
 
     return Preconditioner(init, accumulate, factor)
 
 
-def _direction(grads, state, b1, nesterov):
-    """The uncorrected first moment, or its look-ahead; the scale divides both by 1 − b1^t."""
-    if not nesterov:
-        return state.mu
-    ahead = numerics.bias_correction(b1, state.count) / numerics.bias_correction(
-        b1, optax.safe_increment(state.count)
-    )
+def _corrections(count, b1, b2, bias_correction):
+    """1 − b1^t and 1 − b2^t, or the ones that correct nothing."""
+    if not bias_correction:
+        return jnp.ones([]), jnp.ones([])
+    return numerics.bias_correction(b1, count), numerics.bias_correction(b2, count)
+
+
+def _look_ahead(grads, state, b1, b2, bias_correction):
+    """The mean gradient one step on; like the mean, uncorrected until the scale divides it."""
+    now, _ = _corrections(state.count, b1, b2, bias_correction)
+    next_, _ = _corrections(optax.safe_increment(state.count), b1, b2, bias_correction)
+    ahead = now / next_
     return jax.tree.map(
         lambda m, g: numerics.ema(m * ahead.astype(m.dtype), g, b1),
         state.mu,

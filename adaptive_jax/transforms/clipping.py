@@ -97,13 +97,12 @@ def _stateless(fn) -> optax.GradientTransformationExtraArgs:
 
 def _shorten(grads, max_norm):
     """The tree times min(1, max_norm / its norm), with no square that over- or underflows."""
-    leaves = [g for g in jax.tree.leaves(grads) if g.size]
+    leaves = jax.tree.leaves(grads)
     if not leaves:
         return grads
     dtype = jnp.result_type(*(numerics.real_dtype(g) for g in leaves))
-    largest = jnp.stack([jnp.max(_magnitude(g)).astype(dtype) for g in leaves])
-    # The result does not depend on the unit, so neither need its derivative.
-    unit = jax.lax.stop_gradient(jnp.maximum(jnp.max(largest), jnp.finfo(dtype).tiny))
+    largest = jnp.stack([numerics.largest(g).astype(dtype) for g in leaves])
+    unit = numerics.unit_of(jnp.max(largest))
     squares = [numerics.abs_square(g / unit.astype(g.dtype)) for g in leaves]
     norm_in_units = numerics.root(sum(jnp.sum(s).astype(dtype) for s in squares))
     max_norm = jnp.asarray(max_norm, dtype)
@@ -114,8 +113,3 @@ def _shorten(grads, max_norm):
         return jnp.where(short, g, shortened)
 
     return jax.tree.map(leaf, grads)
-
-
-def _magnitude(g):
-    """|g|, for complex numbers the larger component: enough to scale by, and never infinite."""
-    return jnp.maximum(jnp.abs(g.real), jnp.abs(g.imag)) if jnp.iscomplexobj(g) else jnp.abs(g)

@@ -32,19 +32,23 @@ def adam(
     nesterov=False,
     amsgrad=False,
     weight_decay=0.0,
+    corrected=True,
     **common,
 ):
     """Adam, AMSGrad, and with `weight_decay` (times the rate) AdamW."""
+
+    def short_of(decay, t):
+        return 1 - decay**t if corrected else 1.0
 
     def step(t, p, g, buffers):
         m = buffers["m"] = b1 * buffers.get("m", 0.0) + (1 - b1) * g
         v = buffers["v"] = b2 * buffers.get("v", 0.0) + (1 - b2) * g**2
         if amsgrad:
             v = buffers["largest"] = np.maximum(buffers.get("largest", 0.0), v)
-        mean = m / (1 - b1**t)
+        mean = m / short_of(b1, t)
         if nesterov:
-            mean = b1 * m / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
-        u = ratio(mean, np.sqrt(v / (1 - b2**t) + eps_root) + eps)
+            mean = b1 * m / short_of(b1, t + 1) + (1 - b1) * g / short_of(b1, t)
+        u = ratio(mean, np.sqrt(v / short_of(b2, t) + eps_root) + eps)
         return p - value_at(lr, t) * (u + value_at(weight_decay, t) * p)
 
     return descend(params, grads, step, **common)
@@ -169,6 +173,21 @@ FORMULAS = [
         lr=RATE,
         b1=0.0,
         b2=0.9999,
+    ),
+    formula(
+        "adam nesterov uncorrected",
+        lambda: aj.chain(
+            aj.scale_by_adam(0.8, 0.9, 1e-3, 1e-4, 0.0, nesterov=True, bias_correction=False),
+            aj.scale_by_learning_rate(RATE),
+        ),
+        adam,
+        lr=RATE,
+        b1=0.8,
+        b2=0.9,
+        eps=1e-3,
+        eps_root=1e-4,
+        nesterov=True,
+        corrected=False,
     ),
     formula("adamw", lambda: aj.adamw(), adam, weight_decay=0.01),
     formula(

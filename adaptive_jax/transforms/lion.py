@@ -1,0 +1,89 @@
+"""Lion: the sign of a mean that weighs the newest gradient more than the memory does."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.validation import map_leaves, number
+
+
+class ScaleByLionState(NamedTuple):
+    """The mean gradient."""
+
+    mu: Updates
+
+
+def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Preconditioner:
+    r"""Takes the sign of a mean of gradients, in which the newest weighs 1 − b1.
+
+    .. math::
+        u_t = \mathrm{sign}(b_1 m_{t-1} + (1 - b_1) g_t), \qquad
+        m_t = b_2 m_{t-1} + (1 - b_2) g_t
+
+    Complex gradients keep the phase of the mean. As a Preconditioner its direction is the sign
+    and its scale 1.
+
+    Args:
+      b1: how much the memory weighs in the step, in [0, 1); default of the paper (and Keras).
+      b2: decay rate of the memory, in (0, 1); default of the paper (and Keras).
+
+    State: `mu` in the parameters' shapes, float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Chen et al. 2023, arXiv 2302.06675.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_lion()
+    >>> state = tx.init(jnp.zeros(()))
+    >>> for grad in (10.0, -0.5, -2.0):  # 0.9 times the memory is 0.09, then 0.085
+    ...     update, state = tx.update(jnp.array(grad), state)
+    ...     print(update)
+    1.0
+    1.0
+    -1.0
+    """
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "(0, 1)")
+
+    def init(params):
+        return ScaleByLionState(trees.zeros_like(params))
+
+    def accumulate(grads, state, params, **extra):
+        return ScaleByLionState(map_leaves(_mean(b2), gradients=grads, state=state.mu))
+
+    def factor(grads, state):
+        direction = map_leaves(_direction(b1, b2), gradients=grads, state=state.mu)
+        scale = jax.tree.map(lambda m: jnp.ones_like(m, numerics.real_dtype(m)), state.mu)
+        return direction, scale
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _mean(b2):
+    def leaf(g, m):
+        g = jnp.asarray(g, m.dtype)
+        return numerics.saturate(numerics.ema(m, g, b2), source=g)
+
+    return leaf
+
+
+def _direction(b1, b2):
+    """The sign of b1·m + (1 − b1)·g, from the memory m' = b2·m + (1 − b2)·g after the step.
+
+    b2 times that mean is b1·m' + (b2 − b1)·g, which has the same sign: no division, no second
+    memory, and with b1 < b2 not even a difference. An infinite gradient ruins the memory, so
+    its sign must not pass for a step.
+    """
+
+    def leaf(g, m):
+        weight = jnp.asarray(b2 - b1, m.dtype)
+        mean = jnp.asarray(b1, m.dtype) * m + weight * jnp.asarray(g, m.dtype)
+        return jnp.where(jnp.isfinite(mean), jnp.sign(mean), jnp.nan)
+
+    return leaf

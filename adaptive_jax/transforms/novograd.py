@@ -1,0 +1,87 @@
+"""NovoGrad: gradients over the root of the mean of their squared norms, array by array."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import PyTree, Scalar
+from adaptive_jax.validation import check_inexact, number, same_structure
+
+
+class ScaleByNovogradState(NamedTuple):
+    """Updates made, and each array's mean squared norm of the gradient, a number."""
+
+    count: jax.Array
+    nu: PyTree
+
+
+def scale_by_novograd(b2: Scalar = 0.98, eps: Scalar = 1e-8) -> Preconditioner:
+    r"""Divides each array's gradient by the root of the moving mean of its squared norm.
+
+    .. math::
+        v_1 = \|g_1\|^2, \qquad v_t = b_2 v_{t-1} + (1 - b_2) \|g_t\|^2, \qquad
+        u_t = g_t / (\sqrt{v_t} + eps)
+
+    NovoGrad's other parts are stages after this one: `add_decayed_weights`, then `momentum`,
+    whose first buffer is the first step, undamped.
+
+    Args:
+      b2: decay rate in [0, 1); default of the paper, which also has 0.25 (for a language model).
+      eps: added to the root.
+
+    State: `count` int32, `nu` a real number for every array, float32 or wider.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Ginsburg et al. 2019, arXiv 1905.11286.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_novograd()
+    >>> updates, state = tx.update(jnp.array([3.0, -4.0]), tx.init(jnp.zeros(2)))
+    >>> print(updates, state.nu)
+    [ 0.6 -0.8] 25.0
+    """
+    b2, eps = number("b2", b2, "[0, 1)"), number("eps", eps, "[0, inf)")
+
+    def init(params):
+        check_inexact(params)
+        nu = jax.tree.map(lambda p: jnp.zeros([], numerics.real_dtype(p)), params)
+        return ScaleByNovogradState(numerics.count_zero(), nu)
+
+    def accumulate(grads, state, params, **extra):
+        same_structure(gradients=grads, state=state.nu)
+
+        def leaf(g, v):
+            _, square = _shortened(g, v.dtype)
+            return jnp.where(state.count == 0, square, numerics.ema(v, square, b2))
+
+        return ScaleByNovogradState(
+            optax.safe_increment(state.count), jax.tree.map(leaf, grads, state.nu)
+        )
+
+    def factor(grads, state):
+        same_structure(gradients=grads, state=state.nu)
+        direction = jax.tree.map(lambda g, v: _shortened(g, v.dtype)[0], grads, state.nu)
+        scale = jax.tree.map(
+            lambda g, v: jnp.full_like(g, numerics.inverse_root(v, eps, 0.0), v.dtype),
+            grads,
+            state.nu,
+        )
+        return direction, scale
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _shortened(g, real_dtype):
+    """The gradient, at most so long that the square of its norm is finite, and that square."""
+    info = jnp.finfo(real_dtype)
+    g = jnp.asarray(g, f"complex{2 * info.bits}" if jnp.iscomplexobj(g) else info.dtype)
+    longest = jnp.asarray(2.0 ** (info.maxexp // 2 - 4), info.dtype)
+    norm = numerics.norm(g)
+    shortened = g * (longest / jnp.maximum(norm, longest)).astype(g.dtype)
+    return shortened, jnp.minimum(norm, longest) ** 2

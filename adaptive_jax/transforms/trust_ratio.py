@@ -1,0 +1,98 @@
+"""Trust ratios: an array's step in proportion to the array's own length."""
+
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.typing import PyTree, Scalar
+from adaptive_jax.validation import check_inexact, map_leaves, number, require_params
+
+
+def scale_by_trust_ratio(
+    coefficient: Scalar = 1.0,
+    eps: Scalar = 0.0,
+    weight_decay: Scalar = 0.0,
+    min_norm: Scalar = 0.0,
+    max_norm: Scalar = float("inf"),
+    mask: PyTree | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Gives every array's update a length in proportion to that of the parameters.
+
+    .. math::
+        u \leftarrow r\,(u + weight\_decay\, p), \qquad
+        r = \frac{coefficient\ \phi(\|p\|)}{\|u\| + weight\_decay\,\|p\| + eps}, \qquad
+        \phi(x) = \min(\max(x, min\_norm), max\_norm)
+
+    and r = 1 where :math:`\phi(\|p\|)` or :math:`\|u\| + weight\_decay\,\|p\|` is 0. Norms are
+    Euclidean, one for every array.
+
+    Args:
+      coefficient: positive; 1 in LAMB, 0.001 in LARS.
+      eps: not negative; neither paper has it.
+      weight_decay: LARS's decay, part of its ratio, not negative. LAMB's is not: put
+        `add_decayed_weights` before this stage, which then measures the sum of the two.
+      min_norm, max_norm: LAMB's bounds of the parameters' norm; none by default.
+      mask: a tree of booleans like the parameters (or a prefix of it), or a function from the
+        parameters to one. Leaves with False pass unchanged, without ratio and decay. Commonly
+        `lambda params: jax.tree.map(lambda p: p.ndim > 1, params)`: not of biases.
+
+    No state.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
+        without parameters.
+
+    Reference: You, Gitman & Ginsburg 2017, arXiv 1708.03888 (LARS); You et al. 2020,
+    arXiv 1904.00962 (LAMB).
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_trust_ratio()
+    >>> params = jnp.array([3.0, 4.0])
+    >>> print(tx.update(jnp.array([0.0, -1e30]), tx.init(params), params)[0])
+    [ 0. -5.]
+    """
+    coefficient = number("coefficient", coefficient, "(0, inf)")
+    eps = number("eps", eps, "[0, inf)")
+    weight_decay = number("weight_decay", weight_decay, "[0, inf)")
+    min_norm = number("min_norm", min_norm, "[0, inf)")
+    max_norm = number("max_norm", max_norm, "(0, inf]")
+    if isinstance(min_norm, float) and isinstance(max_norm, float) and min_norm > max_norm:
+        raise ValueError(f"min_norm must not exceed max_norm, got {min_norm} and {max_norm}")
+
+    def init(params):
+        check_inexact(params)
+        return optax.EmptyState()
+
+    def leaf(u, p):
+        p = jnp.asarray(p, numerics.compute_dtype(p))
+        length = numerics.norm(p)
+        low, high, factor = (
+            jnp.asarray(x, length.dtype) for x in (min_norm, max_norm, coefficient)
+        )
+        trusted = numerics.saturate(factor * jnp.clip(length, low, high), source=length)
+        pull = numerics.saturate(jnp.asarray(weight_decay, p.dtype) * p, source=p)
+        return _adapt(jnp.asarray(u, p.dtype), pull, trusted, jnp.asarray(eps, length.dtype))
+
+    def update(updates, state, params=None, **extra):
+        require_params("scale_by_trust_ratio", params)
+        adapted = map_leaves(leaf, gradients=updates, parameters=params)
+        return trees.cast_updates(adapted, updates, params), state
+
+    tx = optax.GradientTransformationExtraArgs(init, update)
+    return tx if mask is None else optax.masked(tx, mask)
+
+
+def _adapt(u, pull, trusted, eps):
+    """(u + pull)·trusted / (‖u‖ + ‖pull‖ + eps), or u + pull where there is nothing to divide.
+
+    Taken in a unit of the denominator's size, in which no square over- or underflows.
+    """
+    size = jnp.maximum(numerics.largest(u), numerics.largest(pull))
+    free = (trusted == 0) | (size == 0)
+    unit = numerics.unit_of(jnp.where(size == 0, size, jnp.maximum(size, eps)))
+    u_in_units, pull_in_units = u / unit.astype(u.dtype), pull / unit.astype(u.dtype)
+    below = sum(numerics.root(jnp.sum(numerics.abs_square(x))) for x in (u_in_units, pull_in_units))
+    ratio = (trusted / jnp.where(free, 1, below + eps / unit)).astype(u.dtype)
+    adapted = jnp.where(free, u + pull, ratio * (u_in_units + pull_in_units))
+    return numerics.saturate(adapted, source=u)
