@@ -9,6 +9,7 @@ from adaptive_jax.optimizers import adam as adam
 from adaptive_jax.optimizers import adamw as adamw
 from adaptive_jax.optimizers import amsbound as amsbound
 from adaptive_jax.optimizers import amsgrad as amsgrad
+from adaptive_jax.optimizers import muon as muon
 from adaptive_jax.optimizers import rmsprop as rmsprop
 from adaptive_jax.optimizers import sgd as sgd
 from adaptive_jax.optimizers import sign_sgd as sign_sgd
@@ -22,12 +23,16 @@ from adaptive_jax.transforms import clip_by_global_norm as clip_by_global_norm
 from adaptive_jax.transforms import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms import clip_by_value as clip_by_value
 from adaptive_jax.transforms import convergent_bounds as convergent_bounds
+from adaptive_jax.transforms import mask_by_ndim as mask_by_ndim
+from adaptive_jax.transforms import mask_by_path as mask_by_path
 from adaptive_jax.transforms import momentum as momentum
+from adaptive_jax.transforms import partition_by_mask as partition_by_mask
 from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms import scale_by_amsgrad as scale_by_amsgrad
 from adaptive_jax.transforms import scale_by_learning_rate as scale_by_learning_rate
+from adaptive_jax.transforms import scale_by_muon as scale_by_muon
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms import scale_by_sign as scale_by_sign
 

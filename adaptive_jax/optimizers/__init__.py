@@ -9,5 +9,6 @@ from adaptive_jax.optimizers.adagrad_family import rmsprop as rmsprop
 from adaptive_jax.optimizers.adam_family import adam as adam
 from adaptive_jax.optimizers.adam_family import adamw as adamw
 from adaptive_jax.optimizers.adam_family import amsgrad as amsgrad
+from adaptive_jax.optimizers.muon_family import muon as muon
 from adaptive_jax.optimizers.sgd_family import sgd as sgd
 from adaptive_jax.optimizers.sgd_family import sign_sgd as sign_sgd

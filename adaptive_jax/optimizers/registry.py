@@ -10,6 +10,7 @@ import optax
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
+from adaptive_jax.optimizers.muon_family import muon
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -101,6 +102,13 @@ _ENTRIES = (
     ),
     _optimizer(adaboundw, "AdaBound with decoupled weight decay", "arXiv 1902.09843", 1e-4, 1e-1),
     _optimizer(amsbound, "AMSGrad within AdaBound's bounds", "arXiv 1902.09843", 1e-4, 1e-1),
+    _optimizer(
+        muon,
+        "orthogonalized momentum for matrices, AdamW for the rest",
+        "arXiv 2502.16982",
+        1e-4,
+        1e-1,
+    ),
 )
 
 OPTIMIZERS: Mapping[str, Optimizer] = {entry.name: entry for entry in _ENTRIES}
