@@ -29,6 +29,7 @@ from adaptive_jax.optimizers import novograd as novograd
 from adaptive_jax.optimizers import padam as padam
 from adaptive_jax.optimizers import qhadam as qhadam
 from adaptive_jax.optimizers import radam as radam
+from adaptive_jax.optimizers import muon as muon
 from adaptive_jax.optimizers import rmsprop as rmsprop
 from adaptive_jax.optimizers import rprop as rprop
 from adaptive_jax.optimizers import sgd as sgd
@@ -56,6 +57,10 @@ from adaptive_jax.transforms import momentum as momentum
 from adaptive_jax.transforms import partial_adaptivity as partial_adaptivity
 from adaptive_jax.transforms import polyak_average as polyak_average
 from adaptive_jax.transforms import scale_by_adabelief as scale_by_adabelief
+from adaptive_jax.transforms import mask_by_ndim as mask_by_ndim
+from adaptive_jax.transforms import mask_by_path as mask_by_path
+from adaptive_jax.transforms import momentum as momentum
+from adaptive_jax.transforms import partition_by_mask as partition_by_mask
 from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms import scale_by_adam as scale_by_adam
@@ -73,6 +78,7 @@ from adaptive_jax.transforms import scale_by_nadam as scale_by_nadam
 from adaptive_jax.transforms import scale_by_novograd as scale_by_novograd
 from adaptive_jax.transforms import scale_by_qhadam as scale_by_qhadam
 from adaptive_jax.transforms import scale_by_radam as scale_by_radam
+from adaptive_jax.transforms import scale_by_muon as scale_by_muon
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms import scale_by_rprop as scale_by_rprop
 from adaptive_jax.transforms import scale_by_sign as scale_by_sign

@@ -22,6 +22,7 @@ from adaptive_jax.optimizers.adam_kin_family import (
 from adaptive_jax.optimizers.moments_family import adan, adashift, ademamix, adopt, diffgrad, laprop
 from adaptive_jax.optimizers.classic_family import asgd, ftrl, rprop
 from adaptive_jax.optimizers.memory_family import sm3
+from adaptive_jax.optimizers.muon_family import muon
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.optimizers.layerwise_family import lamb, lars, novograd
 from adaptive_jax.optimizers.partial_family import adamod, padam
@@ -195,6 +196,13 @@ _ENTRIES = (
     ),
     _optimizer(
         padam, "AMSGrad with a power of its scale, nearer to SGD", "arXiv 1806.06763", 1e-2, 10.0
+    ),
+    _optimizer(
+        muon,
+        "orthogonalized momentum for matrices, AdamW for the rest",
+        "arXiv 2502.16982",
+        1e-4,
+        1e-1,
     ),
 )
 

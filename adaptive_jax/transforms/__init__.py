@@ -59,6 +59,12 @@ from adaptive_jax.transforms.partial import MomentalBoundState as MomentalBoundS
 from adaptive_jax.transforms.partial import correct_bias as correct_bias
 from adaptive_jax.transforms.partial import momental_bound as momental_bound
 from adaptive_jax.transforms.partial import partial_adaptivity as partial_adaptivity
+from adaptive_jax.transforms.masks import mask_by_ndim as mask_by_ndim
+from adaptive_jax.transforms.masks import mask_by_path as mask_by_path
+from adaptive_jax.transforms.masks import partition_by_mask as partition_by_mask
+from adaptive_jax.transforms.moments import MomentumState as MomentumState
+from adaptive_jax.transforms.moments import momentum as momentum
+from adaptive_jax.transforms.muon import scale_by_muon as scale_by_muon
 from adaptive_jax.transforms.preconditioner import Preconditioner as Preconditioner
 from adaptive_jax.transforms.preconditioner import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms.preconditioner import ScaleModifierState as ScaleModifierState

@@ -1,0 +1,101 @@
+"""Muon for the matrices of a model, AdamW for what is left."""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import transforms
+from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
+from adaptive_jax.validation import number, number_or_schedule
+
+
+def muon(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    momentum: ScalarOrSchedule = 0.95,
+    nesterov: bool = True,
+    coefficients: str | Sequence = "jordan",
+    ns_steps: int = 5,
+    adjust: str | Callable[[int, int], float] | None = "match_rms_adamw",
+    eps: Scalar = 1e-7,
+    iteration_dtype=None,
+    weight_decay: ScalarOrSchedule = 0.1,
+    mask: PyTree | None = None,
+    muon_mask: PyTree | None = None,
+    adam_learning_rate: ScalarOrSchedule | None = None,
+    adam_b1: Scalar = 0.9,
+    adam_b2: Scalar = 0.95,
+    adam_eps: Scalar = 1e-8,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Muon for matrices, AdamW for the rest.
+
+    .. math::
+        p_t = p_{t-1} - lr\,(u_t + weight\_decay\, p_{t-1})
+
+    with the :math:`u_t` of `scale_by_muon` or of `scale_by_adam`. The defaults are those of Liu
+    et al., with whom steps of matrices are as large as Adam's, so that one learning rate suits all.
+    Jordan's are `muon(0.02, adjust="original", weight_decay=0.0, adam_learning_rate=3e-4)`;
+    PyTorch's Muon, for matrices alone and in the layout (out, in), has `adjust="original"` at
+    `output_axis=0` and the learning rate 1e-3.
+
+    Embedding tables are matrices by shape, but Muon is not for them, nor for the last layer:
+    `muon_mask=mask_by_path("embed*", "head", invert=True)`.
+
+    Args:
+      learning_rate: of all parameters, or if `adam_learning_rate` is given of Muon's alone.
+      momentum, nesterov, coefficients, ns_steps, adjust, eps, iteration_dtype: as in
+        `scale_by_muon`.
+      weight_decay, mask: of all parameters, as in `add_decayed_weights`.
+      muon_mask: a tree of booleans like the parameters, or a function from the parameters to one:
+        where Muon is used, given two axes or more. Default: where there are exactly two (as in
+        PyTorch, Keras and Optax).
+      adam_learning_rate, adam_b1, adam_b2, adam_eps: of AdamW.
+
+    Reference: Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025,
+    arXiv 2502.16982.
+
+    >>> tx = muon(0.1, adjust=None, weight_decay=0.0, coefficients="polar_express", ns_steps=8)
+    >>> params = {"kernel": jnp.array([[3.0, 0.0], [0.0, -2.0]]), "bias": jnp.array([4.0, -4.0])}
+    >>> updates, _ = tx.update(params, tx.init(params), params)
+    >>> print(updates["kernel"].round(3), updates["bias"].round(3))
+    [[-0.1 -0. ]
+     [-0.   0.1]] [-0.1  0.1]
+    """
+
+    adam_b1, adam_b2 = number("adam_b1", adam_b1, "[0, 1)"), number("adam_b2", adam_b2, "[0, 1)")
+    adam_eps = number("adam_eps", adam_eps, "[0, inf)")
+
+    def is_for_muon(params):
+        if muon_mask is None:
+            return jax.tree.map(lambda p: jnp.ndim(p) == 2, params)
+        chosen = muon_mask(params) if callable(muon_mask) else muon_mask
+        return jax.tree.map(
+            lambda m, part: jax.tree.map(lambda p: bool(m) and jnp.ndim(p) >= 2, part),
+            chosen,
+            params,
+        )
+
+    def split(for_muon, for_adam):
+        return transforms.partition_by_mask(is_for_muon, for_muon, for_adam)
+
+    rate = transforms.scale_by_learning_rate(learning_rate)
+    if adam_learning_rate is not None:
+        number_or_schedule("adam_learning_rate", adam_learning_rate, "[0, inf)")
+        rate = split(rate, transforms.scale_by_learning_rate(adam_learning_rate))
+    return transforms.chain(
+        split(
+            transforms.scale_by_muon(
+                momentum,
+                nesterov,
+                coefficients=coefficients,
+                ns_steps=ns_steps,
+                adjust=adjust,
+                eps=eps,
+                iteration_dtype=iteration_dtype,
+            ),
+            transforms.scale_by_adam(adam_b1, adam_b2, adam_eps),
+        ),
+        transforms.add_decayed_weights(weight_decay, mask),
+        rate,
+    )

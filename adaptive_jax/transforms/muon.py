@@ -1,0 +1,314 @@
+"""Muon: the momentum of a matrix, replaced by the orthogonal matrix nearest to it.
+
+The iteration is a handful of products of matrices, so matrices of the same shape go through it
+together, as one batch: twelve layers of a transformer cost twelve times the arithmetic of one, but
+not twelve times the launches.
+"""
+
+import collections
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.moments import momentum as momentum_of
+from adaptive_jax.typing import Scalar, ScalarOrSchedule
+from adaptive_jax.validation import map_leaves, number, number_or_schedule, steps
+
+Triple = tuple[Scalar, Scalar, Scalar]
+
+
+def _damped(triple: Triple, safety: float) -> Triple:
+    """The polynomial a·x + b·x³ + c·x⁵ at x / safety."""
+    a, b, c = triple
+    return a / safety, b / safety**3, c / safety**5
+
+
+# Amsel et al. 2025, arXiv 2505.16932, Algorithm 1: optimal for singular values from 1e-3 to 1, and
+# the fixed polynomial that they converge to. Its safety factor 1.01 is in every polynomial but the
+# last, and once more in the norm that it divides by, which is here part of the first polynomial.
+_OPTIMAL = (
+    (8.28721201814563, -23.595886519098837, 17.300387312530933),
+    (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
+    (3.9486908534822946, -2.908902115962949, 0.5518191394370137),
+    (3.3184196573706015, -2.488488024314874, 0.51004894012372),
+    (2.300652019954817, -1.6689039845747493, 0.4188073119525673),
+    (1.891301407787398, -1.2679958271945868, 0.37680408948524835),
+    (1.8750014808534479, -1.2500016453999487, 0.3750001645474248),
+)
+_SAFE = tuple(_damped(triple, 1.01) for triple in _OPTIMAL)
+
+COEFFICIENTS = {
+    "jordan": ((3.4445, -4.7750, 2.0315),),
+    "polar_express": (_damped(_SAFE[0], 1.01), *_SAFE[1:], (1.875, -1.25, 0.375)),
+}
+"""Name -> the coefficients (a, b, c) of the first steps; the last triple stays."""
+
+ADJUSTMENTS = {
+    "original": lambda fan_out, fan_in: math.sqrt(max(1.0, fan_out / fan_in)),
+    "match_rms_adamw": lambda fan_out, fan_in: 0.2 * math.sqrt(max(fan_out, fan_in)),
+    "spectral_unclamped": lambda fan_out, fan_in: math.sqrt(fan_out / fan_in),
+}
+"""Name -> (rows that come out, rows that go in) -> what the orthogonal matrix is multiplied by."""
+
+
+def scale_by_muon(
+    momentum: ScalarOrSchedule = 0.95,
+    nesterov: bool = True,
+    ema: bool = True,
+    coefficients: str | Triple | Sequence[Triple] = "jordan",
+    ns_steps: int = 5,
+    adjust: str | Callable[[int, int], float] | None = "original",
+    eps: Scalar = 1e-7,
+    min_norm: Scalar = 0.0,
+    flatten: bool = False,
+    output_axis: int = -1,
+    iteration_dtype=None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Orthogonalizes the momentum of every matrix by a Newton-Schulz iteration.
+
+    .. math::
+        X_0 &= M_t / (\max(\|M_t\|_F, min\_norm) + eps) \\
+        X_{k+1} &= a_k X_k + (b_k A_k + c_k A_k^2) X_k, \qquad A_k = X_k X_k^H \\
+        u_t &= adjust \cdot X_{ns\_steps}
+
+    :math:`M_t` is what `adaptive_jax.momentum` makes of the gradients. With the SVD
+    :math:`M = U \Sigma V^H` the result is :math:`U S V^H`, all diagonal elements of S near 1:
+    0.7 to 1.2 with `"jordan"`, which does not converge further; 1 with `"polar_express"` and
+    enough steps.
+
+    A leaf must have two axes or more: see the recipe `muon` for a model that also has vectors.
+    Embeddings are matrices by shape only, and are better left to Adam.
+
+    Args:
+      momentum, nesterov, ema: passed on to `adaptive_jax.momentum`; 0.95 with Nesterov is
+        Jordan's. `ema` (his code and PyTorch) and the sum (his article and Keras) differ by a
+        factor that the normalization takes out, so only in how they compare with `eps`.
+      coefficients: `"jordan"` (default, also PyTorch's and Keras's), `"polar_express"`, one
+        triple (a, b, c), or a triple for each step, the last of which is repeated.
+      ns_steps: iterations.
+      adjust: by what to multiply the result, depending on its shape. `"original"` (Jordan):
+        :math:`\sqrt{\max(1, out/in)}`. `"match_rms_adamw"` (Liu et al.):
+        :math:`0.2\sqrt{\max(out, in)}`, steps as large as Adam's. `"spectral_unclamped"`:
+        :math:`\sqrt{out/in}`. Or a function of (out, in), or None.
+      eps: added to the norm; 1e-7 in Jordan's code and Keras.
+      min_norm: a floor of the norm; 1e-7 in PyTorch, whose `eps` it is (ours is 0 then).
+      flatten: what a leaf of more than two axes is. False: a stack of matrices, one for each
+        index of the leading axes (layers to scan over, heads, positions of a convolution's
+        kernel). True: one matrix, from all axes but the output axis to that one (Jordan's and
+        Optax's way with convolutions).
+      output_axis: which axis the outputs are on: -1, as in JAX's libraries, or 0, as in PyTorch,
+        where it means the first of a matrix's two axes. It matters to `adjust` and `flatten`.
+      iteration_dtype: of the iteration's matrices, while sums run in float32. None: the
+        parameters' own, float32 at least and in full precision. `jnp.bfloat16` is Jordan's and
+        PyTorch's, faster on accelerators; complex matrices stay complex64 then.
+
+    State: `MomentumState`, in the parameters' shapes, float32 or wider. Sharded matrices of an
+    explicit mesh are gathered for the iteration, since every product needs all of them.
+
+    Raises:
+      ValueError: an argument is out of range, a leaf has fewer than two axes, or trees do not
+        match.
+
+    Reference: Jordan et al. 2024, kellerjordan.github.io/posts/muon; Amsel et al. 2025,
+    arXiv 2505.16932 (`"polar_express"`); Liu et al. 2025, arXiv 2502.16982
+    (`"match_rms_adamw"`); Bernstein 2025, jeremybernste.in/writing/deriving-muon
+    (`"spectral_unclamped"`).
+
+    >>> tx = scale_by_muon(coefficients="polar_express", ns_steps=8, adjust=None)
+    >>> gradient = jnp.array([[3.0, 0.0], [0.0, -0.1]])
+    >>> print(tx.update(gradient, tx.init(gradient))[0].round(3))
+    [[ 1.  0.]
+     [ 0. -1.]]
+    """
+    triples = _triples(coefficients, steps("ns_steps", ns_steps))
+    factor = ADJUSTMENTS.get(adjust, adjust) if isinstance(adjust, str) else adjust
+    if not (factor is None or callable(factor)):
+        raise ValueError(
+            f"adjust must be one of {', '.join(map(repr, ADJUSTMENTS))}, a function of the numbers "
+            f"of outputs and inputs, or None; got {adjust!r}"
+        )
+    if output_axis not in (-1, 0):
+        raise ValueError(f"output_axis must be -1 (JAX) or 0 (PyTorch), got {output_axis!r}")
+    if iteration_dtype is not None and not jnp.issubdtype(iteration_dtype, jnp.floating):
+        raise ValueError(f"iteration_dtype must be a real floating type, got {iteration_dtype!r}")
+    eps, min_norm = number("eps", eps, "[0, inf)"), number("min_norm", min_norm, "[0, inf)")
+    accumulate = momentum_of(number_or_schedule("momentum", momentum, "[0, 1]"), nesterov, ema=ema)
+
+    def init(params):
+        _check_matrices(params)
+        return accumulate.init(params)
+
+    def update(updates, state, params=None, **extra):
+        wide = map_leaves(
+            lambda g, m: jnp.asarray(g, m.dtype), gradients=updates, state=state.trace
+        )
+        direction, state = accumulate.update(wide, state)
+        leaves, structure = jax.tree.flatten(direction)
+        shapes = [_stack_shape(leaf.shape, flatten, output_axis) for leaf in leaves]
+        stacks = [_gather(leaf).reshape(to) for leaf, to in zip(leaves, shapes, strict=True)]
+        stacks = _in_batches(
+            lambda batch: _orthogonalize(batch, triples, eps, min_norm, iteration_dtype), stacks
+        )
+        if factor is not None:
+            stacks = [_times(factor, stack, output_axis) for stack in stacks]
+        orthogonal = [
+            _scatter(stack.reshape(leaf.shape), leaf)
+            for stack, leaf in zip(stacks, leaves, strict=True)
+        ]
+        return trees.cast_updates(structure.unflatten(orthogonal), updates, params), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _triples(coefficients, ns_steps) -> list[Triple]:
+    """The coefficients of every step."""
+    if isinstance(coefficients, str):
+        if coefficients not in COEFFICIENTS:
+            raise ValueError(
+                f"coefficients must be one of {', '.join(map(repr, COEFFICIENTS))}, or numbers; "
+                f"got {coefficients!r}"
+            )
+        triples = COEFFICIENTS[coefficients]
+    else:
+        triples = tuple(coefficients)
+        if triples and not isinstance(triples[0], Sequence):
+            triples = (triples,)
+        if not triples or any(len(triple) != 3 for triple in triples):
+            raise ValueError(
+                f"coefficients must be a triple (a, b, c), or one a step; got {coefficients!r}"
+            )
+    triples = [tuple(number("coefficients", x, "(-inf, inf)") for x in t) for t in triples]
+    return (triples + [triples[-1]] * ns_steps)[:ns_steps]
+
+
+def _check_matrices(tree) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if jnp.ndim(leaf) < 2:
+            raise ValueError(
+                f"scale_by_muon needs matrices, got shape {jnp.shape(leaf)} at "
+                f"{jax.tree_util.keystr(path) or 'the only leaf'}; the recipe muon gives such "
+                "leaves to Adam, and partition_by_mask to what you like"
+            )
+
+
+def _stack_shape(shape, flatten, output_axis):
+    """The shape of a leaf as a stack: matrices, rows, columns."""
+    *leading, rows, columns = shape
+    if not (flatten and leading):
+        return math.prod(leading), rows, columns
+    if output_axis == -1:
+        return 1, math.prod(leading) * rows, columns
+    return 1, shape[0], math.prod(shape[1:])
+
+
+def _in_batches(iterate, stacks):
+    """`iterate` on stacks of matrices, tall ones transposed: once for each shape and dtype."""
+    wide = [stack.mT if _is_tall(stack) else stack for stack in stacks]
+    groups = collections.defaultdict(list)
+    for i, stack in enumerate(wide):
+        groups[stack.shape[1:], stack.dtype].append(i)
+    for members in groups.values():
+        batch = iterate(jnp.concatenate([wide[i] for i in members]))
+        ends = list(itertools.accumulate(len(wide[i]) for i in members))
+        for i, part in zip(members, jnp.split(batch, ends[:-1]), strict=True):
+            wide[i] = part
+    return [new.mT if _is_tall(old) else new for new, old in zip(wide, stacks, strict=True)]
+
+
+def _is_tall(stack) -> bool:
+    return stack.shape[1] > stack.shape[2]
+
+
+def _orthogonalize(x, triples, eps, min_norm, dtype):
+    """Newton-Schulz on a stack of wide matrices, whose elements are rounded to `dtype`."""
+    given = x.dtype
+    cell, sums = _dtypes(given, dtype)
+    unit = _unit(x)
+    x = _round((x / unit.astype(given)).astype(sums), cell)
+    # The largest element is about 1, so a norm below 1/2 is that of zeros.
+    square = jnp.sum(numerics.abs_square(x.astype(sums)), axis=(1, 2), keepdims=True)
+    norm = _round(jnp.sqrt(jnp.maximum(square, 0.25)), cell).astype(square.dtype)
+    floor, added = (jnp.asarray(v, unit.dtype) / unit for v in (min_norm, eps))
+    norm = jnp.maximum(norm, floor.astype(norm.dtype)) + added.astype(norm.dtype)
+    x = _round(x.astype(sums) / _round(norm, cell).astype(sums), cell)
+    for a, b, c in triples:
+        a, b, c = (jnp.asarray(v, sums) for v in (a, b, c))
+        gram = _round(_product(x, jnp.conj(x.mT), sums), cell)
+        poly = _round(b * gram.astype(sums) + c * _product(gram, gram, sums), cell)
+        x = _round(a * x.astype(sums) + _product(poly, x, sums), cell)
+    return x.astype(given)
+
+
+def _dtypes(given, wanted):
+    """The dtypes of the iteration's matrices and of the sums in their products."""
+    if wanted is None:
+        return given, given
+    wide = numerics.compute_dtype(wanted)
+    if jnp.issubdtype(given, jnp.complexfloating):  # there are no complex numbers of half precision
+        wide = jnp.dtype(f"complex{2 * jnp.finfo(wide).bits}")
+        return wide, wide
+    return jnp.dtype(wanted), wide
+
+
+def _unit(x):
+    """A power of two near each matrix's largest element, so that scaling by it is exact.
+
+    It takes squares of 1e38 and 1e-38 out of the norm. The result does not depend on it, so
+    neither need its derivative.
+    """
+    size = jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag)) if jnp.iscomplexobj(x) else jnp.abs(x)
+    largest = jnp.max(jax.lax.stop_gradient(size), axis=(1, 2), keepdims=True, initial=0)
+    info = jnp.finfo(largest.dtype)
+    unit = jnp.clip(largest, info.tiny, info.max / 4)
+    unit = jax.lax.reduce_precision(unit, exponent_bits=info.nexp, mantissa_bits=0)
+    return jnp.where(largest == 0, 1, unit)
+
+
+def _product(p, q, sums):
+    """`p @ q` with sums in `sums`; operands of 32 bits are not rounded to the TF32 of GPUs."""
+    precision = None if jnp.finfo(p.dtype).bits < 32 else jax.lax.Precision.HIGHEST
+    return jnp.matmul(p, q, precision=precision, preferred_element_type=sums)
+
+
+def _round(x, dtype):
+    """Rounds to a narrower dtype, or leaves `x` alone.
+
+    By `reduce_precision`, because XLA may skip a mere conversion to bfloat16 and back.
+    """
+    info = jnp.finfo(dtype)
+    if info.bits >= jnp.finfo(x.dtype).bits:
+        return x
+    x = jax.lax.reduce_precision(x, exponent_bits=info.nexp, mantissa_bits=info.nmant)
+    return x.astype(info.dtype)
+
+
+def _times(factor, stack, output_axis):
+    """The stack of matrices times what `factor` says of their numbers of outputs and inputs."""
+    _, rows, columns = stack.shape
+    if not rows or not columns:
+        return stack
+    fan_out, fan_in = (columns, rows) if output_axis == -1 else (rows, columns)
+    return stack * jnp.asarray(factor(fan_out, fan_in), stack.dtype)
+
+
+def _gather(x):
+    """All of `x` on every device, if it is sharded over a mesh of explicit axes."""
+    sharding = jax.typeof(x).sharding
+    if all(axis is None for axis in sharding.spec):
+        return x
+    whole = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+    return jax.sharding.reshard(x, whole)
+
+
+def _scatter(x, like):
+    """The opposite of `_gather`: `x` sharded as `like` is."""
+    sharding = jax.typeof(like).sharding
+    if all(axis is None for axis in sharding.spec):
+        return x
+    return jax.sharding.reshard(x, sharding)
