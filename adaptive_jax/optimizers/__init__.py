@@ -29,9 +29,9 @@ from adaptive_jax.optimizers.moments_family import ademamix as ademamix
 from adaptive_jax.optimizers.moments_family import adopt as adopt
 from adaptive_jax.optimizers.moments_family import diffgrad as diffgrad
 from adaptive_jax.optimizers.moments_family import laprop as laprop
+from adaptive_jax.optimizers.muon_family import muon as muon
 from adaptive_jax.optimizers.partial_family import adamod as adamod
 from adaptive_jax.optimizers.partial_family import padam as padam
 from adaptive_jax.optimizers.sgd_family import lion as lion
-from adaptive_jax.optimizers.muon_family import muon as muon
 from adaptive_jax.optimizers.sgd_family import sgd as sgd
 from adaptive_jax.optimizers.sgd_family import sign_sgd as sign_sgd

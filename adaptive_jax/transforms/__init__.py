@@ -48,8 +48,12 @@ from adaptive_jax.transforms.learning_rate import (
 from adaptive_jax.transforms.learning_rate import scale_by_learning_rate as scale_by_learning_rate
 from adaptive_jax.transforms.lion import ScaleByLionState as ScaleByLionState
 from adaptive_jax.transforms.lion import scale_by_lion as scale_by_lion
+from adaptive_jax.transforms.masks import mask_by_ndim as mask_by_ndim
+from adaptive_jax.transforms.masks import mask_by_path as mask_by_path
+from adaptive_jax.transforms.masks import partition_by_mask as partition_by_mask
 from adaptive_jax.transforms.moments import MomentumState as MomentumState
 from adaptive_jax.transforms.moments import momentum as momentum
+from adaptive_jax.transforms.muon import scale_by_muon as scale_by_muon
 from adaptive_jax.transforms.nadam import ScaleByNadamState as ScaleByNadamState
 from adaptive_jax.transforms.nadam import scale_by_nadam as scale_by_nadam
 from adaptive_jax.transforms.novograd import ScaleByNovogradState as ScaleByNovogradState
@@ -59,12 +63,6 @@ from adaptive_jax.transforms.partial import MomentalBoundState as MomentalBoundS
 from adaptive_jax.transforms.partial import correct_bias as correct_bias
 from adaptive_jax.transforms.partial import momental_bound as momental_bound
 from adaptive_jax.transforms.partial import partial_adaptivity as partial_adaptivity
-from adaptive_jax.transforms.masks import mask_by_ndim as mask_by_ndim
-from adaptive_jax.transforms.masks import mask_by_path as mask_by_path
-from adaptive_jax.transforms.masks import partition_by_mask as partition_by_mask
-from adaptive_jax.transforms.moments import MomentumState as MomentumState
-from adaptive_jax.transforms.moments import momentum as momentum
-from adaptive_jax.transforms.muon import scale_by_muon as scale_by_muon
 from adaptive_jax.transforms.preconditioner import Preconditioner as Preconditioner
 from adaptive_jax.transforms.preconditioner import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms.preconditioner import ScaleModifierState as ScaleModifierState

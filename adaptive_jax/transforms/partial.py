@@ -70,7 +70,7 @@ def momental_bound(b3: Scalar = 0.999) -> ScaleModifier:
 
 
 def partial_adaptivity(p: Scalar = 0.125) -> ScaleModifier:
-    r"""Padam's exponent, :math:`s_t \leftarrow s_t^{2p}`: of :math:`1/\sqrt v` it makes :math:`v^{-p}`.
+    r"""Padam's exponent :math:`s_t \leftarrow s_t^{2p}`, which makes :math:`v^{-p}` of a scale.
 
     Args:
       p: in [0, 1/2]; 1/2 changes nothing, 0 leaves the direction alone (SGD). Default of the
