@@ -73,7 +73,7 @@ def test_no_number(value):
 @pytest.mark.parametrize("case", [c for c in CASES if c.hyper], ids=repr)
 def test_every_hyperparameter_of_every_case_is_checked(case):
     for name in case.hyper:
-        for bad in (float("nan"), -1.0):
+        for bad in (float("nan"), -float("inf")):
             with pytest.raises(ValueError, match=f"{name} must be in"):
                 case.build(**{name: bad})
 

@@ -9,7 +9,7 @@ from adaptive_jax.validation import number_or_schedule
 
 def lars(
     learning_rate: ScalarOrSchedule = 1.0,
-    momentum: ScalarOrSchedule = 0.9,
+    momentum: ScalarOrSchedule | None = 0.9,
     coefficient: Scalar = 0.001,
     weight_decay: Scalar = 5e-4,
     mask: PyTree | None = None,
@@ -23,10 +23,10 @@ def lars(
 
     `coefficient`, `weight_decay` and `mask` are those of `scale_by_trust_ratio`: where the mask
     is False there is no ratio and no decay, which is usual for biases and normalization
-    (the paper has all arrays alike). `momentum` is the decay rate of `adaptive_jax.momentum`. The
-    learning rate is inside the momentum, as in the paper. Defaults of the paper, whose learning
-    rate grows with the batch size: with 1, an array moves by 1/1000 of its length in a step, and
-    with momentum by 1/100.
+    (the paper has all arrays alike). `momentum` is the decay rate of `adaptive_jax.momentum`
+    (None: no such stage). The learning rate is inside the momentum, as in the paper. Defaults of
+    the paper, whose learning rate grows with the batch size: with 1, an array moves by 1/1000 of
+    its length in a step, and with momentum by 1/100.
 
     Reference: You, Gitman & Ginsburg 2017, arXiv 1708.03888.
 
@@ -40,8 +40,8 @@ def lars(
         transforms.scale_by_trust_ratio(coefficient, weight_decay=weight_decay, mask=mask),
         transforms.scale_by_learning_rate(learning_rate),
     ]
-    momentum = number_or_schedule("momentum", momentum, "[0, 1]")
-    if not (isinstance(momentum, float) and momentum == 0):
+    if momentum is not None:
+        momentum = number_or_schedule("momentum", momentum, "[0, 1]")
         stages.append(transforms.momentum(momentum))
     return transforms.chain(*stages)
 
@@ -112,6 +112,7 @@ def novograd(
     >>> print(tx.update(jnp.array([4.0, -3.0]), tx.init(params), params)[0].round(3))
     [-0.08  0.06]
     """
+    b1 = number_or_schedule("b1", b1, "[0, 1]")
     return transforms.chain(
         transforms.scale_by_novograd(b2, eps),
         transforms.add_decayed_weights(weight_decay, mask),

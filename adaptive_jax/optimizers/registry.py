@@ -64,12 +64,7 @@ _ENTRIES = (
     (sgd, 1e-3, "Polyak 1964", "gradient descent, with momentum if wanted"),
     (sign_sgd, 1e-5, "arXiv 1802.04434", "the gradient's sign: every coordinate moves as far"),
     (lion, 1e-5, "arXiv 2302.06675", "sign of a mean that favors the newest gradient"),
-    (
-        asgd,
-        1e-3,
-        "Polyak & Juditsky 1992",
-        "SGD with a falling rate, and the mean of its path",
-    ),
+    (asgd, 1e-3, "Polyak & Juditsky 1992", "SGD with a falling rate, and the mean of its path"),
     (
         rprop,
         1e-3,
