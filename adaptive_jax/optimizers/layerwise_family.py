@@ -109,8 +109,9 @@ def novograd(
     >>> import jax.numpy as jnp
     >>> tx = novograd(0.1)
     >>> params = jnp.zeros(2)
-    >>> print(tx.update(jnp.array([4.0, -3.0]), tx.init(params), params)[0].round(3))
-    [-0.08  0.06]
+    >>> updates, _ = tx.update(jnp.array([4.0, -3.0]), tx.init(params), params)
+    >>> print(f"{updates[0]:.3f} {updates[1]:.3f}")
+    -0.080 0.060
     """
     b1 = number_or_schedule("b1", b1, "[0, 1]")
     return transforms.chain(
