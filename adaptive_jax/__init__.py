@@ -4,6 +4,7 @@ from adaptive_jax import schedules as schedules
 from adaptive_jax.optimizers import adabound as adabound
 from adaptive_jax.optimizers import adaboundw as adaboundw
 from adaptive_jax.optimizers import adadelta as adadelta
+from adaptive_jax.optimizers import adafactor as adafactor
 from adaptive_jax.optimizers import adagrad as adagrad
 from adaptive_jax.optimizers import adam as adam
 from adaptive_jax.optimizers import adamw as adamw
@@ -24,6 +25,7 @@ from adaptive_jax.transforms import asgd_schedule as asgd_schedule
 from adaptive_jax.transforms import averaged_params as averaged_params
 from adaptive_jax.transforms import bound_lr as bound_lr
 from adaptive_jax.transforms import chain as chain
+from adaptive_jax.transforms import clip_by_block_rms as clip_by_block_rms
 from adaptive_jax.transforms import clip_by_global_norm as clip_by_global_norm
 from adaptive_jax.transforms import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms import clip_by_value as clip_by_value
@@ -31,11 +33,14 @@ from adaptive_jax.transforms import convergent_bounds as convergent_bounds
 from adaptive_jax.transforms import ftrl_proximal as ftrl_proximal
 from adaptive_jax.transforms import momentum as momentum
 from adaptive_jax.transforms import polyak_average as polyak_average
+from adaptive_jax.transforms import relative_step as relative_step
 from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms import scale_by_amsgrad as scale_by_amsgrad
+from adaptive_jax.transforms import scale_by_factored_rms as scale_by_factored_rms
 from adaptive_jax.transforms import scale_by_learning_rate as scale_by_learning_rate
+from adaptive_jax.transforms import scale_by_param_rms as scale_by_param_rms
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms import scale_by_rprop as scale_by_rprop
 from adaptive_jax.transforms import scale_by_sign as scale_by_sign

@@ -101,6 +101,14 @@ def root(x: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
 
 
+def rms(x: jax.Array) -> jax.Array:
+    """`√mean(|x|²)`, real, in units of the largest entry: no square over- or underflows."""
+    largest = jnp.max(jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag)), initial=0)
+    # The result does not depend on the unit, so neither need its derivative.
+    unit = jax.lax.stop_gradient(jnp.maximum(largest, jnp.finfo(x.dtype).tiny))
+    return unit * root(jnp.sum(abs_square(x / unit.astype(x.dtype))) / max(x.size, 1))
+
+
 def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
     """`1 / (√(x + eps_root) + eps)`, finite also where all three are 0."""
     return 1 / (root(x + jnp.asarray(eps_root, x.dtype)) + jnp.asarray(eps, x.dtype))

@@ -141,6 +141,7 @@ PRECONDITIONERS = {
     "sign": aj.scale_by_sign(),
     "rprop": aj.scale_by_rprop(),
     "sm3": aj.scale_by_sm3(),
+    "factored_rms": aj.scale_by_factored_rms(),
     "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
 }
 

@@ -12,6 +12,7 @@ from adaptive_jax.optimizers.adam_family import amsgrad as amsgrad
 from adaptive_jax.optimizers.classic_family import asgd as asgd
 from adaptive_jax.optimizers.classic_family import ftrl as ftrl
 from adaptive_jax.optimizers.classic_family import rprop as rprop
+from adaptive_jax.optimizers.memory_family import adafactor as adafactor
 from adaptive_jax.optimizers.memory_family import sm3 as sm3
 from adaptive_jax.optimizers.sgd_family import sgd as sgd
 from adaptive_jax.optimizers.sgd_family import sign_sgd as sign_sgd

@@ -11,7 +11,7 @@ from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsboun
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
 from adaptive_jax.optimizers.classic_family import asgd, ftrl, rprop
-from adaptive_jax.optimizers.memory_family import sm3
+from adaptive_jax.optimizers.memory_family import adafactor, sm3
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -119,6 +119,13 @@ _ENTRIES = (
     ),
     _optimizer(
         ftrl, "Adagrad with sparse parameters, for linear models", "McMahan et al. 2013", 1e-3, 1.0
+    ),
+    _optimizer(
+        adafactor,
+        "RMSprop with memory for rows and columns, relative steps",
+        "arXiv 1804.04235",
+        1e-3,
+        1.0,
     ),
     _optimizer(sm3, "Adagrad with memory for rows and columns", "arXiv 1901.11150", 1e-3, 1.0),
 )
