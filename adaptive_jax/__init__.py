@@ -5,6 +5,7 @@ from adaptive_jax.optimizers import adabelief as adabelief
 from adaptive_jax.optimizers import adabound as adabound
 from adaptive_jax.optimizers import adaboundw as adaboundw
 from adaptive_jax.optimizers import adadelta as adadelta
+from adaptive_jax.optimizers import adafactor as adafactor
 from adaptive_jax.optimizers import adagrad as adagrad
 from adaptive_jax.optimizers import adam as adam
 from adaptive_jax.optimizers import adamax as adamax
@@ -46,6 +47,7 @@ from adaptive_jax.transforms import asgd_schedule as asgd_schedule
 from adaptive_jax.transforms import averaged_params as averaged_params
 from adaptive_jax.transforms import bound_lr as bound_lr
 from adaptive_jax.transforms import chain as chain
+from adaptive_jax.transforms import clip_by_block_rms as clip_by_block_rms
 from adaptive_jax.transforms import clip_by_global_norm as clip_by_global_norm
 from adaptive_jax.transforms import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms import clip_by_value as clip_by_value
@@ -59,6 +61,7 @@ from adaptive_jax.transforms import momentum as momentum
 from adaptive_jax.transforms import partial_adaptivity as partial_adaptivity
 from adaptive_jax.transforms import partition_by_mask as partition_by_mask
 from adaptive_jax.transforms import polyak_average as polyak_average
+from adaptive_jax.transforms import relative_step as relative_step
 from adaptive_jax.transforms import scale_by_adabelief as scale_by_adabelief
 from adaptive_jax.transforms import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms import scale_by_adagrad as scale_by_adagrad
@@ -70,12 +73,14 @@ from adaptive_jax.transforms import scale_by_ademamix as scale_by_ademamix
 from adaptive_jax.transforms import scale_by_adopt as scale_by_adopt
 from adaptive_jax.transforms import scale_by_amsgrad as scale_by_amsgrad
 from adaptive_jax.transforms import scale_by_diffgrad as scale_by_diffgrad
+from adaptive_jax.transforms import scale_by_factored_rms as scale_by_factored_rms
 from adaptive_jax.transforms import scale_by_laprop as scale_by_laprop
 from adaptive_jax.transforms import scale_by_learning_rate as scale_by_learning_rate
 from adaptive_jax.transforms import scale_by_lion as scale_by_lion
 from adaptive_jax.transforms import scale_by_muon as scale_by_muon
 from adaptive_jax.transforms import scale_by_nadam as scale_by_nadam
 from adaptive_jax.transforms import scale_by_novograd as scale_by_novograd
+from adaptive_jax.transforms import scale_by_param_rms as scale_by_param_rms
 from adaptive_jax.transforms import scale_by_qhadam as scale_by_qhadam
 from adaptive_jax.transforms import scale_by_radam as scale_by_radam
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms

@@ -107,10 +107,21 @@ def norm(x: jax.Array) -> jax.Array:
 
     Its derivative at 0 is 0.
     """
+    unit, in_units = _norm_in_units(x)
+    return saturate(unit * in_units, source=unit)
+
+
+def rms(x: jax.Array) -> jax.Array:
+    """`√mean(|x|²)`, as safely as `norm`; 0 of an empty array."""
+    unit, in_units = _norm_in_units(x)
+    return unit * (in_units / math.sqrt(max(x.size, 1)))
+
+
+def _norm_in_units(x):
     size = largest(x)
     unit = unit_of(size)
     in_units = root(jnp.sum(abs_square(x / unit.astype(x.dtype))))
-    return saturate(jnp.where(size == 0, 0, unit * in_units), source=unit)
+    return unit, jnp.where(size == 0, 0, in_units)
 
 
 def ema(old: jax.Array, new: jax.Array, decay: Scalar) -> jax.Array:

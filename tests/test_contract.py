@@ -228,7 +228,8 @@ def test_half_precision_parameters_keep_a_full_precision_state(case):
     wide = jax.tree.map(lambda g: g.astype(jnp.float32), grads)
     _, full, _ = loop(case.build(), make_params(), wide, 20)
     assert types(state) == types(full)
-    assert_close(state, full, rtol=2e-2 if case.rounds_between else 1e-5)
+    rounding = {"rtol": 2e-2, "atol": 1e-3} if case.rounds_between else {"rtol": 1e-5}
+    assert_close(state, full, **rounding)
 
 
 def test_second_moment_reaches_its_limit_in_bfloat16():
@@ -255,9 +256,10 @@ def test_complex_parameters(case):
     assert types(new_state) == types(state)
     assert types(updates) == types(params)
     assert_finite((updates, new_state))
-    real = tx.update({"z": jnp.abs(grads["z"])}, tx.init({"z": jnp.ones(4)}), {"z": jnp.zeros(4)})
+    real = {name: jax.tree.map(jnp.abs, tree) for name, tree in (("p", params), ("g", grads))}
+    real_updates, _ = tx.update(real["g"], tx.init(real["p"]), real["p"])
     if not (case.decays or case.by_component):  # a gradient's phase is its step's
-        assert_close(jnp.abs(updates["z"]), jnp.abs(real[0]["z"]), rtol=1e-5)
+        assert_close(jnp.abs(updates["z"]), jnp.abs(real_updates["z"]), rtol=1e-5)
 
 
 # Trees.

@@ -22,6 +22,7 @@ from adaptive_jax.optimizers.classic_family import rprop as rprop
 from adaptive_jax.optimizers.layerwise_family import lamb as lamb
 from adaptive_jax.optimizers.layerwise_family import lars as lars
 from adaptive_jax.optimizers.layerwise_family import novograd as novograd
+from adaptive_jax.optimizers.memory_family import adafactor as adafactor
 from adaptive_jax.optimizers.memory_family import sm3 as sm3
 from adaptive_jax.optimizers.moments_family import adan as adan
 from adaptive_jax.optimizers.moments_family import adashift as adashift

@@ -21,7 +21,7 @@ from adaptive_jax.optimizers.adam_kin_family import (
 )
 from adaptive_jax.optimizers.classic_family import asgd, ftrl, rprop
 from adaptive_jax.optimizers.layerwise_family import lamb, lars, novograd
-from adaptive_jax.optimizers.memory_family import sm3
+from adaptive_jax.optimizers.memory_family import adafactor, sm3
 from adaptive_jax.optimizers.moments_family import adan, adashift, ademamix, adopt, diffgrad, laprop
 from adaptive_jax.optimizers.muon_family import muon
 from adaptive_jax.optimizers.partial_family import adamod, padam
@@ -65,14 +65,10 @@ _ENTRIES = (
     (sign_sgd, 1e-5, "arXiv 1802.04434", "the gradient's sign: every coordinate moves as far"),
     (lion, 1e-5, "arXiv 2302.06675", "sign of a mean that favors the newest gradient"),
     (asgd, 1e-3, "Polyak & Juditsky 1992", "SGD with a falling rate, and the mean of its path"),
-    (
-        rprop,
-        1e-3,
-        "Riedmiller & Braun 1993",
-        "step sizes that grow while a gradient keeps its sign",
-    ),
+    (rprop, 1e-3, "Riedmiller & Braun 1993", "steps that grow while a gradient keeps its sign"),
     (ftrl, 1e-3, "McMahan et al. 2013", "Adagrad with sparse parameters, for linear models"),
     (adagrad, 1e-3, "Duchi et al. 2011", "gradient over the root of the sum of its squares"),
+    (adafactor, 1e-3, "arXiv 1804.04235", "RMSprop with memory for rows and columns"),
     (sm3, 1e-3, "arXiv 1901.11150", "Adagrad with memory for rows and columns"),
     (adadelta, 0.1, "arXiv 1212.5701", "steps measured in units of the steps before them"),
     (rmsprop, 1e-4, "Tieleman & Hinton 2012", "gradient over the root of its recent mean square"),

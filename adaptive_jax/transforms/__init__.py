@@ -4,6 +4,11 @@ from adaptive_jax.transforms.adabelief import ScaleByAdaBeliefState as ScaleByAd
 from adaptive_jax.transforms.adabelief import scale_by_adabelief as scale_by_adabelief
 from adaptive_jax.transforms.adadelta import ScaleByAdadeltaState as ScaleByAdadeltaState
 from adaptive_jax.transforms.adadelta import scale_by_adadelta as scale_by_adadelta
+from adaptive_jax.transforms.adafactor import FactoredMoment as FactoredMoment
+from adaptive_jax.transforms.adafactor import ScaleByFactoredRmsState as ScaleByFactoredRmsState
+from adaptive_jax.transforms.adafactor import relative_step as relative_step
+from adaptive_jax.transforms.adafactor import scale_by_factored_rms as scale_by_factored_rms
+from adaptive_jax.transforms.adafactor import scale_by_param_rms as scale_by_param_rms
 from adaptive_jax.transforms.adagrad import ScaleByAdagradState as ScaleByAdagradState
 from adaptive_jax.transforms.adagrad import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms.adam import ScaleByAdamState as ScaleByAdamState
@@ -29,6 +34,7 @@ from adaptive_jax.transforms.bounds import BoundLrState as BoundLrState
 from adaptive_jax.transforms.bounds import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms.bounds import bound_lr as bound_lr
 from adaptive_jax.transforms.bounds import convergent_bounds as convergent_bounds
+from adaptive_jax.transforms.clipping import clip_by_block_rms as clip_by_block_rms
 from adaptive_jax.transforms.clipping import clip_by_global_norm as clip_by_global_norm
 from adaptive_jax.transforms.clipping import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms.clipping import clip_by_value as clip_by_value

@@ -4,6 +4,8 @@ Norms are taken of gradients divided by their largest magnitude, so that neither
 1e38 overflows: `optax.clip_by_global_norm` returns zeros or NaN there.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -59,6 +61,34 @@ def clip_by_norm(max_norm: Scalar) -> optax.GradientTransformationExtraArgs:
     """
     max_norm = number("max_norm", max_norm, "(0, inf)")
     return _stateless(lambda grads: jax.tree.map(lambda g: _shorten(g, max_norm), grads))
+
+
+def clip_by_block_rms(max_rms: Scalar = 1.0) -> optax.GradientTransformationExtraArgs:
+    r"""Shrinks each array to a root mean square of at most `max_rms`.
+
+    .. math::
+        u = g / \max\big(1,\ \sqrt{\mathrm{mean}(|g|^2)} / max\_rms\big)
+
+    After a preconditioner, whose updates are about 1, it catches steps that an outdated second
+    moment makes too large. A gradient with NaN or infinity comes out as NaN.
+
+    Args:
+      max_rms: positive; default 1 (paper, its d).
+
+    Raises:
+      ValueError: `max_rms` is not positive.
+
+    Reference: Shazeer & Stern 2018, arXiv 1804.04235, section 6.
+
+    >>> import jax.numpy as jnp
+    >>> tx = clip_by_block_rms(1.0)
+    >>> print(tx.update(jnp.array([3.0, -3.0, 3.0]), tx.init(jnp.zeros(3)))[0])
+    [ 1. -1.  1.]
+    """
+    max_rms = number("max_rms", max_rms, "(0, inf)")
+    return _stateless(
+        lambda grads: jax.tree.map(lambda g: _shorten(g, max_rms * math.sqrt(g.size)), grads)
+    )
 
 
 def clip_by_global_norm(max_norm: Scalar) -> optax.GradientTransformationExtraArgs:

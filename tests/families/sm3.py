@@ -71,7 +71,7 @@ CASES = [
         aj.sm3,
         {"learning_rate": 0.1, "eps_root": 1e-30},
         LR,
-        {"momentum": 0.0},
+        {"momentum": None},
         scale_free=True,
     ),
 ]
@@ -90,13 +90,13 @@ FORMULAS = [
     ),
     formula(
         "sm3 of three axes",
-        lambda: folded(aj.sm3(momentum=0.0)),
+        lambda: folded(aj.sm3(momentum=None)),
         of_folded(sm3),
         by_array=True,
     ),
     formula(
         "sm3 of one axis is adagrad",
-        lambda: aj.sm3(momentum=0.0),
+        lambda: aj.sm3(momentum=None),
         adagrad,
         lr=0.1,
         eps=0.0,
@@ -104,4 +104,4 @@ FORMULAS = [
 ]
 
 
-PORTS = {"SM3": Port(lambda lr: aj.sm3(lr, momentum=0.0))}
+PORTS = {"SM3": Port(lambda lr: aj.sm3(lr, momentum=None))}

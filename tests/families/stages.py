@@ -38,6 +38,16 @@ def clip_by_norm(limit):
     return clip
 
 
+def clip_by_block_rms(limit):
+    def clip(g):
+        return {
+            name: array / max(1.0, math.sqrt(np.mean(array**2)) / limit)
+            for name, array in g.items()
+        }
+
+    return clip
+
+
 def clip_by_global_norm(limit):
     def clip(g):
         norm = math.sqrt(sum(np.sum(array**2) for array in g.values()))
@@ -74,6 +84,7 @@ CASES = [
         by_component=True,
     ),
     Case("clip_by_norm", aj.clip_by_norm, {"max_norm": 0.5}),
+    Case("clip_by_block_rms", aj.clip_by_block_rms, {"max_rms": 0.5}),
     Case("clip_by_global_norm", aj.clip_by_global_norm, {"max_norm": 0.5}, joint=True),
     Case(
         "everything",
@@ -133,6 +144,14 @@ FORMULAS = [
         lr=0.1,
         by_array=True,
         clip=clip_by_norm(2.0),
+    ),
+    formula(
+        "clip by block rms",
+        before(lambda: aj.clip_by_block_rms(0.8), lambda: aj.adagrad(0.1)),
+        adagrad,
+        lr=0.1,
+        by_array=True,
+        clip=clip_by_block_rms(0.8),
     ),
     formula(
         "clip by global norm",

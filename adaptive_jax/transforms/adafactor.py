@@ -1,0 +1,196 @@
+"""Adafactor: a second moment kept as rows and columns, and steps relative to the parameters."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule, Updates
+from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
+
+
+class FactoredMoment(NamedTuple):
+    """Mean squares over the last axis, and over the axis before it; both axes kept at size 1."""
+
+    row: jax.Array
+    column: jax.Array
+
+
+class ScaleByFactoredRmsState(NamedTuple):
+    """Updates made, and the mean squares, factored for arrays with two or more axes."""
+
+    count: jax.Array
+    nu: Updates
+
+
+def scale_by_factored_rms(
+    decay_exponent: Scalar = 0.8, eps: Scalar = 1e-30, min_rms: Scalar = 0.0
+) -> Preconditioner:
+    r"""Divides the gradient by a root mean square that is kept for rows and columns only.
+
+    .. math::
+        r_t &= (1 - t^{-c})\, r_{t-1} + t^{-c}\, \mathrm{mean}_{cols}(|g_t|^2 + eps), \qquad
+        c_t \text{ likewise of rows}, \qquad c = decay\_exponent \\
+        v_t &= r_t c_t^T / \mathrm{mean}(r_t), \qquad u_t = g_t / \sqrt{v_t}
+
+    So an (n, m) matrix needs n + m numbers. Arrays with more axes are stacks of matrices along
+    their last two, as in PyTorch and Keras; arrays with fewer keep :math:`v_t` in full. The decay
+    rate rises from 0, so that there is no bias to correct.
+
+    Args:
+      decay_exponent: not negative; 0.8 in the paper, PyTorch and Keras.
+      eps: added to the squares; 1e-30 in the paper (its ε1) and Keras, 0 in PyTorch.
+      min_rms: the least that :math:`\sqrt{v_t}`, and :math:`\mathrm{mean}(r_t)` in its
+        denominator, are taken for: the spacing of floats at 1 in PyTorch (its `eps[0]`), which
+        makes the steps of gradients below 3e-4 larger in float32; none in the paper (0).
+
+    State: `count` int32, and `nu`, real, float32 or wider: for each parameter with two or more
+    axes a `FactoredMoment`, else an array of its shape.
+
+    Raises:
+      ValueError: a hyperparameter is negative, or trees do not match.
+
+    Reference: Shazeer & Stern 2018, arXiv 1804.04235.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_factored_rms()
+    >>> state = tx.init(jnp.zeros((2, 3)))
+    >>> updates, state = tx.update(jnp.array([[1.0, 2.0, -4.0], [10.0, -20.0, 40.0]]), state)
+    >>> print(updates.round(3))  # squares of rank 1 are factored without loss
+    [[ 1.  1. -1.]
+     [ 1. -1.  1.]]
+    >>> state.nu.row.shape, state.nu.column.shape
+    ((2, 1), (1, 3))
+    """
+    decay_exponent = number("decay_exponent", decay_exponent, "[0, inf)")
+    eps, min_rms = number("eps", eps, "[0, inf)"), number("min_rms", min_rms, "[0, inf)")
+
+    def init(params):
+        nu = jax.tree.map(_factored, trees.real_full_like(params))
+        return ScaleByFactoredRmsState(numerics.count_zero(), nu)
+
+    def squarable(grads, state):
+        return trees.squarable(grads, trees.full_shapes(state.nu, FactoredMoment))
+
+    def accumulate(grads, state, params, **extra):
+        count = optax.safe_increment(state.count)
+        take = count.astype(jnp.result_type(float)) ** -decay_exponent
+        means = jax.tree.map(
+            lambda g: _factored(numerics.abs_square(g) + jnp.asarray(eps, g.real.dtype)),
+            squarable(grads, state),
+        )
+        # Not numerics.ema, which would take 1 − (1 − take): 0.4 % off after 1e6 updates.
+        nu = jax.tree.map(
+            lambda old, new: (1 - take).astype(old.dtype) * old + take.astype(old.dtype) * new,
+            state.nu,
+            means,
+        )
+        return ScaleByFactoredRmsState(count, nu)
+
+    def factor(grads, state):
+        scale = jax.tree.map(
+            lambda v: _inverse_rms(v, min_rms),
+            state.nu,
+            is_leaf=lambda v: isinstance(v, FactoredMoment),
+        )
+        return squarable(grads, state), scale
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _factored(square):
+    if square.ndim < 2:
+        return square
+    return FactoredMoment(_mean(square, -1), _mean(square, -2))
+
+
+def _mean(x, axis):
+    """The mean along an axis, 0 if that is empty; no sum that overflows where no entry does."""
+    return jnp.sum(x * (1 / max(x.shape[axis], 1)), axis, keepdims=True)
+
+
+def _inverse_rms(nu, min_rms):
+    """`1 / √v`, from roots: v itself, or its derivative, may overflow where they do not."""
+    if isinstance(nu, FactoredMoment):
+        mean = jnp.maximum(_mean(nu.row, -2), jnp.asarray(min_rms, nu.row.dtype))
+        relative = numerics.root(nu.row) * (1 / numerics.root(mean))
+        least = math.sqrt(jnp.finfo(relative.dtype).tiny)
+        scale = (1 / jnp.maximum(relative, least)) * (1 / numerics.root(nu.column))
+    else:
+        scale = 1 / numerics.root(nu)
+    return jnp.minimum(scale, 1 / jnp.asarray(min_rms, scale.dtype))
+
+
+def scale_by_param_rms(min_rms: Scalar = 1e-3) -> optax.GradientTransformationExtraArgs:
+    r"""Multiplies each array's update by the root mean square of its parameters.
+
+    .. math::
+        u_t = g_t \max\big(min\_rms,\ \sqrt{\mathrm{mean}(|p_{t-1}|^2)}\big)
+
+    So steps, and the learning rate, are relative to the parameters.
+
+    Args:
+      min_rms: not negative; lets parameters that are 0 move. Default 1e-3 (paper, its ε2).
+
+    State: none.
+
+    Raises:
+      ValueError: `min_rms` is negative, trees do not match, or `update` is called without
+        parameters.
+
+    Reference: Shazeer & Stern 2018, arXiv 1804.04235, section 8.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_param_rms()
+    >>> params = {"w": jnp.array([3.0, 3.0, -3.0]), "b": jnp.zeros(1)}
+    >>> updates, _ = tx.update({"w": jnp.ones(3), "b": jnp.ones(1)}, tx.init(params), params)
+    >>> print(updates["w"], updates["b"])
+    [3. 3. 3.] [0.001]
+    """
+    min_rms = number("min_rms", min_rms, "[0, inf)")
+
+    def update(updates, state, params=None, **extra):
+        require_params("scale_by_param_rms", params)
+
+        def leaf(u, p):
+            p = jnp.asarray(p, numerics.compute_dtype(p))
+            u = jnp.asarray(u, p.dtype)
+            size = numerics.rms(p)
+            scaled = u * jnp.maximum(size, jnp.asarray(min_rms, size.dtype)).astype(u.dtype)
+            return numerics.saturate(scaled, source=u)
+
+        scaled = map_leaves(leaf, gradients=updates, parameters=params)
+        return trees.cast_updates(scaled, updates, params), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+
+
+def relative_step(learning_rate: ScalarOrSchedule = 1e-2) -> Schedule:
+    r"""Adafactor's learning rate: :math:`\min(lr, 1/\sqrt{t})`, with t = 1 at the first update.
+
+    Args:
+      learning_rate: the most it is; a number or a schedule of the number of updates already
+        made. Default 1e-2 (paper).
+
+    Raises:
+      ValueError: the learning rate is negative or not finite.
+
+    Reference: Shazeer & Stern 2018, arXiv 1804.04235.
+
+    >>> lr = relative_step()
+    >>> print(f"{lr(0):.4f} {lr(39999):.4f}")
+    0.0100 0.0050
+    """
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "[0, inf)")
+
+    def schedule(count):
+        t = jnp.asarray(count, jnp.result_type(float)) + 1
+        rate = numerics.at_step(learning_rate, count)
+        return jnp.minimum(jnp.asarray(rate, t.dtype), 1 / jnp.sqrt(t))
+
+    return schedule
