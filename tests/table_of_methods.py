@@ -57,9 +57,8 @@ def table() -> str:
     ]
     for name, entry in OPTIMIZERS.items():
         size = bytes_per_parameter(entry.factory())
-        lines.append(
-            f"| `{name}` | {entry.description} | {entry.reference} | {size:.2g} | {equal_to(name)} |"
-        )
+        cells = (f"`{name}`", entry.description, entry.reference, f"{size:.2g}", equal_to(name))
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
