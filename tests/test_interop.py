@@ -156,6 +156,7 @@ PRECONDITIONERS = {
     "novograd": aj.scale_by_novograd(),
     "momental": aj.momental_bound()(aj.scale_by_adam()),
     "partial": aj.correct_bias()(aj.partial_adaptivity()(aj.scale_by_amsgrad())),
+    "swats": aj.scale_by_swats(),
     "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
 }
 

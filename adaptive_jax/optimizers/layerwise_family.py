@@ -107,10 +107,10 @@ def novograd(
     Reference: Ginsburg et al. 2019, arXiv 1905.11286.
 
     >>> import jax.numpy as jnp
-    >>> tx = novograd(0.1)
+    >>> tx = novograd(1.0)
     >>> params = jnp.zeros(2)
     >>> print(tx.update(jnp.array([4.0, -3.0]), tx.init(params), params)[0].round(3))
-    [-0.08  0.06]
+    [-0.8  0.6]
     """
     b1 = number_or_schedule("b1", b1, "[0, 1]")
     return transforms.chain(
