@@ -36,6 +36,7 @@ from adaptive_jax.optimizers import rprop as rprop
 from adaptive_jax.optimizers import sgd as sgd
 from adaptive_jax.optimizers import sign_sgd as sign_sgd
 from adaptive_jax.optimizers import sm3 as sm3
+from adaptive_jax.optimizers import swats as swats
 from adaptive_jax.optimizers import yogi as yogi
 from adaptive_jax.transforms import Preconditioner as Preconditioner
 from adaptive_jax.transforms import ScaleModifier as ScaleModifier
@@ -87,6 +88,7 @@ from adaptive_jax.transforms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms import scale_by_rprop as scale_by_rprop
 from adaptive_jax.transforms import scale_by_sign as scale_by_sign
 from adaptive_jax.transforms import scale_by_sm3 as scale_by_sm3
+from adaptive_jax.transforms import scale_by_swats as scale_by_swats
 from adaptive_jax.transforms import scale_by_trust_ratio as scale_by_trust_ratio
 from adaptive_jax.transforms import scale_by_yogi as scale_by_yogi
 

@@ -157,6 +157,7 @@ PRECONDITIONERS = {
     "momental": aj.momental_bound()(aj.scale_by_adam()),
     "partial": aj.correct_bias()(aj.partial_adaptivity()(aj.scale_by_amsgrad())),
     "factored_rms": aj.scale_by_factored_rms(),
+    "swats": aj.scale_by_swats(),
     "bound": aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()),
 }
 

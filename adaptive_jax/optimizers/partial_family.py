@@ -1,4 +1,4 @@
-"""Between adaptive methods and SGD: AdaMod, Padam."""
+"""Between adaptive methods and SGD: AdaMod, Padam, SWATS."""
 
 import optax
 
@@ -66,5 +66,31 @@ def padam(
     return transforms.chain(
         transforms.scale_by_amsgrad(b1, b2, eps, bias_correction=False),
         transforms.partial_adaptivity(p),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+def swats(
+    learning_rate: ScalarOrSchedule = 1e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-9,
+    tolerance: Scalar = 1e-6,
+) -> optax.GradientTransformationExtraArgs:
+    r"""SWATS: Adam, until the learning rate that SGD would need has settled; then SGD.
+
+    Arguments as in `scale_by_swats`; all defaults are the paper's (its :math:`\epsilon = 10^{-9}`
+    is `eps`, and `tolerance` times the learning rate). In the second phase SGD's momentum is `b1`
+    and its rate what Adam's steps amounted to; a schedule of the learning rate goes on.
+
+    Reference: Keskar & Socher 2017, arXiv 1712.07628.
+
+    >>> import jax.numpy as jnp
+    >>> tx = swats(0.1)
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
+    [-0.1  0.1]
+    """
+    return transforms.chain(
+        transforms.scale_by_swats(b1, b2, eps, tolerance),
         transforms.scale_by_learning_rate(learning_rate),
     )

@@ -24,7 +24,7 @@ from adaptive_jax.optimizers.layerwise_family import lamb, lars, novograd
 from adaptive_jax.optimizers.memory_family import adafactor, sm3
 from adaptive_jax.optimizers.moments_family import adan, adashift, ademamix, adopt, diffgrad, laprop
 from adaptive_jax.optimizers.muon_family import muon
-from adaptive_jax.optimizers.partial_family import adamod, padam
+from adaptive_jax.optimizers.partial_family import adamod, padam, swats
 from adaptive_jax.optimizers.sgd_family import lion, sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -90,6 +90,7 @@ _ENTRIES = (
     (adashift, 1e-3, "arXiv 1810.00143", "mean gradient over the root mean square of older ones"),
     (adamod, 1e-4, "arXiv 1910.12249", "Adam with each scale bounded by its own mean"),
     (padam, 1e-2, "arXiv 1806.06763", "AMSGrad with a power of its scale, nearer to SGD"),
+    (swats, 1e-4, "arXiv 1712.07628", "Adam, then SGD at the rate that it has settled on"),
     (adabound, 1e-4, "arXiv 1902.09843", "Adam within bounds that close on SGD's rate"),
     (adaboundw, 1e-4, "arXiv 1902.09843", "AdaBound with decoupled weight decay"),
     (amsbound, 1e-4, "arXiv 1902.09843", "AMSGrad within AdaBound's bounds"),

@@ -84,6 +84,8 @@ from adaptive_jax.transforms.sign import scale_by_sign as scale_by_sign
 from adaptive_jax.transforms.sm3 import Cover as Cover
 from adaptive_jax.transforms.sm3 import ScaleBySM3State as ScaleBySM3State
 from adaptive_jax.transforms.sm3 import scale_by_sm3 as scale_by_sm3
+from adaptive_jax.transforms.swats import ScaleBySwatsState as ScaleBySwatsState
+from adaptive_jax.transforms.swats import scale_by_swats as scale_by_swats
 from adaptive_jax.transforms.trust_ratio import scale_by_trust_ratio as scale_by_trust_ratio
 from adaptive_jax.transforms.yogi import ScaleByYogiState as ScaleByYogiState
 from adaptive_jax.transforms.yogi import scale_by_yogi as scale_by_yogi

@@ -1,0 +1,127 @@
+"""SWATS: Adam, until the learning rate that SGD would need has settled; then SGD."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.adam import ScaleByAdamState, scale_by_adam
+from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax.typing import Scalar
+from adaptive_jax.validation import number
+
+
+class ScaleBySwatsState(NamedTuple):
+    """Adam's state (later `mu` is SGD's buffer), SGD's mean rate, and when it took over.
+
+    `switched` is the number of updates made when the rate settled, 0 until then.
+    """
+
+    adam: ScaleByAdamState
+    mean_rate: jax.Array
+    switched: jax.Array
+
+
+def scale_by_swats(
+    b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-9, tolerance: Scalar = 1e-6
+) -> Preconditioner:
+    r"""Adam's steps until the rate at which SGD would make them settles, from then on SGD's.
+
+    With Adam's step :math:`u_t`, whose projection on the gradient is that of :math:`\gamma_t g_t`
+    on :math:`u_t`,
+
+    .. math::
+        \gamma_t = \frac{\|u_t\|^2}{\langle u_t, g_t \rangle}, \qquad
+        \lambda_t = b_2 \lambda_{t-1} + (1 - b_2) \gamma_t, \qquad
+        \Lambda = \frac{\lambda_t}{1 - b_2^t}
+        \;\text{ once }\; \Big|\frac{\lambda_t}{1 - b_2^t} - \gamma_t\Big| < tolerance,\ t > 1
+
+    and from the next update on :math:`m_t = b_1 m_{t-1} + g_t`, from 0 again, and
+    :math:`u_t = (1 - b_1) \Lambda\, m_t`. All arrays together have one rate and switch at once,
+    as in the paper, whose algorithm is for the vector of all parameters; `optax.partition` makes
+    groups that switch apart. A rate that is not positive, which would ascend, is never taken
+    (the paper does not say).
+
+    The paper puts the learning rate into :math:`\gamma`; here the rate is left to
+    `scale_by_learning_rate` in both phases, so that a schedule goes on in the second.
+
+    Args:
+      b1, b2: Adam's decay rates in [0, 1); `b1` is also SGD's momentum and `b2` that of the mean
+        rate. Defaults of the paper.
+      eps: added to the uncorrected root; default of the paper.
+      tolerance: how near the rate must be to its mean, in units of parameter per gradient per
+        learning rate; 0 is Adam for ever. The paper's is 1e-9 with the learning rate inside,
+        which is 1e-6 here at the paper's learning rate of 1e-3.
+
+    State: Adam's, and two numbers, one float32 or wider, one int32.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or trees do not match.
+
+    Reference: Keskar & Socher 2017, arXiv 1712.07628.
+
+    >>> import jax.numpy as jnp
+    >>> tx = scale_by_swats(tolerance=0.01)
+    >>> state = tx.init(jnp.zeros(()))
+    >>> for grad in (2.0, 2.0, 2.0, 4.0):  # Adam makes steps of 1, SGD would need a rate of 1/2
+    ...     update, state = tx.update(jnp.array(grad), state)
+    ...     print(f"{update:.2f}")
+    1.00
+    1.00
+    0.10
+    0.29
+    """
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    eps = number("eps", eps, "[0, inf)")
+    tolerance = number("tolerance", tolerance, "[0, inf)")
+    adam = scale_by_adam(b1, b2, eps=0.0, eps_hat=eps)
+
+    def init(params):
+        return ScaleBySwatsState(
+            adam.init(params), trees.real_scalar(params), numerics.count_zero()
+        )
+
+    def accumulate(grads, state, params, **extra):
+        before, after = state.adam, adam.accumulate(grads, state.adam, params)
+        grads = trees.squarable(grads, before.nu)
+        mean_rate, settled = _follow(
+            *adam.factor(grads, after), grads, state.mean_rate, after.count, b2, tolerance
+        )
+        new = ScaleBySwatsState(after, mean_rate, jnp.where(settled, after.count, 0))
+        keep = jnp.where(before.count == state.switched, 0.0, b1)
+        buffer = jax.tree.map(lambda m, g: jnp.asarray(keep, m.dtype) * m + g, before.mu, grads)
+        sgd = state._replace(adam=ScaleByAdamState(after.count, buffer, before.nu))
+        return jax.tree.map(lambda s, a: jnp.where(state.switched > 0, s, a), sgd, new)
+
+    def factor(grads, state):
+        direction, scale = adam.factor(grads, state.adam)
+        is_sgd = (state.switched > 0) & (state.adam.count > state.switched)
+        correction = numerics.bias_correction(b2, jnp.maximum(state.switched, 1))
+        dtype = state.mean_rate.dtype
+        rate = jnp.asarray(1 - b1, dtype) * state.mean_rate / correction.astype(dtype)
+        return direction, jax.tree.map(lambda s: jnp.where(is_sgd, rate.astype(s.dtype), s), scale)
+
+    return Preconditioner(init, accumulate, factor)
+
+
+def _follow(direction, scale, grads, mean_rate, count, b2, tolerance):
+    """The mean of SGD's rate after this step, and whether the rate has settled on it."""
+
+    def dot(xs, ys):
+        products = jax.tree.map(lambda x, y: jnp.sum((x * y.conj()).real), xs, ys)
+        return sum(
+            (product.astype(mean_rate.dtype) for product in jax.tree.leaves(products)),
+            jnp.zeros_like(mean_rate),
+        )
+
+    step = jax.tree.map(lambda d, s: d * s.astype(d.dtype), direction, scale)
+    along = dot(step, grads)
+    known = along != 0
+    limit = 2.0 ** (jnp.finfo(mean_rate.dtype).maxexp // 2 - 4)  # its product with a gradient's
+    rate = jnp.clip(dot(step, step) / jnp.where(known, along, 1), -limit, limit)
+    mean_rate = jnp.where(known, numerics.ema(mean_rate, rate, b2), mean_rate)
+    mean = mean_rate / numerics.bias_correction(b2, count).astype(mean_rate.dtype)
+    near = jnp.abs(mean - rate) < jnp.asarray(tolerance, rate.dtype)
+    return mean_rate, known & near & (mean > 0) & (count > 1)
