@@ -19,8 +19,15 @@ from adaptive_jax.optimizers.registry import OPTIMIZERS
 
 pytestmark = pytest.mark.relaxed
 
-# Where our defaults are a paper's or PyTorch's and the suites count on Optax's.
+
+def adafactor(learning_rate=1e-2, min_dim_size_to_factor=2):
+    """With an argument that the suites name; ours factors matrices of any size."""
+    return aj.adafactor(learning_rate)
+
+
+# Where our arguments are a paper's or PyTorch's and the suites count on Optax's.
 OPTAX_DEFAULTS = {
+    "adafactor": adafactor,
     "adadelta": functools.partial(aj.adadelta, rho=0.9),
     "adamw": functools.partial(aj.adamw, weight_decay=1e-4),
 }
