@@ -11,6 +11,7 @@ from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsboun
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
 from adaptive_jax.optimizers.muon_family import muon
+from adaptive_jax.optimizers.schedule_free_family import schedule_free_adamw, schedule_free_sgd
 from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
@@ -106,6 +107,20 @@ _ENTRIES = (
         muon,
         "orthogonalized momentum for matrices, AdamW for the rest",
         "arXiv 2502.16982",
+        1e-4,
+        1e-1,
+    ),
+    _optimizer(
+        schedule_free_sgd,
+        "SGD with an average for a schedule",
+        "arXiv 2405.15682",
+        1e-2,
+        10.0,
+    ),
+    _optimizer(
+        schedule_free_adamw,
+        "AdamW with an average for a schedule",
+        "arXiv 2405.15682",
         1e-4,
         1e-1,
     ),

@@ -14,10 +14,33 @@ def zeros_like(params: Params) -> PyTree:
     return jax.tree.map(lambda p: jnp.zeros_like(p, numerics.compute_dtype(p)), params)
 
 
+def copy(params: Params) -> PyTree:
+    """State that starts as the parameters: buffers of their own, in `compute_dtype`.
+
+    Abstract parameters, which have a shape only, become zeros.
+    """
+    check_inexact(params)
+
+    def leaf(p):
+        if isinstance(p, jax.ShapeDtypeStruct):
+            return jnp.zeros_like(p, numerics.compute_dtype(p))
+        return jnp.array(p, numerics.compute_dtype(p), copy=True)
+
+    return jax.tree.map(leaf, params)
+
+
 def real_full_like(params: Params, value: Scalar = 0.0) -> PyTree:
     """State for a second moment: `value` in each parameter's shape and `real_dtype`."""
     check_inexact(params)
     return jax.tree.map(lambda p: jnp.full_like(p, value, numerics.real_dtype(p)), params)
+
+
+def real_scalar(params: Params, value: Scalar = 0.0) -> jax.Array:
+    """State that is one number for all parameters: `value` in the widest of their `real_dtype`."""
+    check_inexact(params)
+    dtypes = [numerics.real_dtype(p) for p in jax.tree.leaves(params)]
+    widest = max(dtypes, key=lambda dtype: jnp.finfo(dtype).bits, default=jnp.dtype(jnp.float32))
+    return jnp.full((), value, widest)
 
 
 def as_computed(grads: Updates) -> Updates:
