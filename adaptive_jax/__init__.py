@@ -33,6 +33,8 @@ from adaptive_jax.optimizers import qhadam as qhadam
 from adaptive_jax.optimizers import radam as radam
 from adaptive_jax.optimizers import rmsprop as rmsprop
 from adaptive_jax.optimizers import rprop as rprop
+from adaptive_jax.optimizers import schedule_free_adamw as schedule_free_adamw
+from adaptive_jax.optimizers import schedule_free_sgd as schedule_free_sgd
 from adaptive_jax.optimizers import sgd as sgd
 from adaptive_jax.optimizers import sign_sgd as sign_sgd
 from adaptive_jax.optimizers import sm3 as sm3
@@ -47,6 +49,8 @@ from adaptive_jax.transforms import ademamix_warmup as ademamix_warmup
 from adaptive_jax.transforms import asgd_schedule as asgd_schedule
 from adaptive_jax.transforms import averaged_params as averaged_params
 from adaptive_jax.transforms import bound_lr as bound_lr
+from adaptive_jax.transforms import cautious as cautious
+from adaptive_jax.transforms import centralize_gradients as centralize_gradients
 from adaptive_jax.transforms import chain as chain
 from adaptive_jax.transforms import clip_by_block_rms as clip_by_block_rms
 from adaptive_jax.transforms import clip_by_global_norm as clip_by_global_norm
@@ -55,6 +59,7 @@ from adaptive_jax.transforms import clip_by_value as clip_by_value
 from adaptive_jax.transforms import convergent_bounds as convergent_bounds
 from adaptive_jax.transforms import correct_bias as correct_bias
 from adaptive_jax.transforms import ftrl_proximal as ftrl_proximal
+from adaptive_jax.transforms import lookahead as lookahead
 from adaptive_jax.transforms import mask_by_ndim as mask_by_ndim
 from adaptive_jax.transforms import mask_by_path as mask_by_path
 from adaptive_jax.transforms import momental_bound as momental_bound
@@ -91,5 +96,7 @@ from adaptive_jax.transforms import scale_by_sm3 as scale_by_sm3
 from adaptive_jax.transforms import scale_by_swats as scale_by_swats
 from adaptive_jax.transforms import scale_by_trust_ratio as scale_by_trust_ratio
 from adaptive_jax.transforms import scale_by_yogi as scale_by_yogi
+from adaptive_jax.transforms import schedule_free as schedule_free
+from adaptive_jax.transforms import schedule_free_params as schedule_free_params
 
 __version__ = "0.1.0"

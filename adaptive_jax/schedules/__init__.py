@@ -13,4 +13,5 @@ from adaptive_jax.schedules.decay import inverse_time_decay as inverse_time_deca
 from adaptive_jax.schedules.decay import piecewise_constant as piecewise_constant
 from adaptive_jax.schedules.decay import polynomial_decay as polynomial_decay
 from adaptive_jax.schedules.warmup import inverse_sqrt as inverse_sqrt
+from adaptive_jax.schedules.warmup import linear_warmup as linear_warmup
 from adaptive_jax.schedules.warmup import warmup_stable_decay as warmup_stable_decay

@@ -1,11 +1,40 @@
-"""Schedules that warm up first: inverse square root, warmup-stable-decay."""
+"""Schedules that warm up first: linearly, to an inverse square root, warmup-stable-decay."""
 
 import jax.numpy as jnp
 import optax
 
 from adaptive_jax.schedules.pieces import as_float, linear
-from adaptive_jax.typing import Scalar, Schedule
-from adaptive_jax.validation import number, steps
+from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule
+from adaptive_jax.validation import number, number_or_schedule, steps
+
+
+def linear_warmup(value: ScalarOrSchedule, warmup_steps: int) -> Schedule:
+    r"""A rate that is brought in linearly: :math:`value\,\min(1, (t + 1) / warmup\_steps)`.
+
+    The first update has 1/warmup_steps of the value, not 0 of it, and update number
+    `warmup_steps` all of it.
+
+    Args:
+      value: a number or a schedule, which goes on from t = 0 whether warm or not.
+      warmup_steps: at least 1.
+
+    Raises:
+      ValueError: an argument is out of range.
+
+    Reference: Goyal et al. 2017, arXiv 1706.02677.
+
+    >>> lr = linear_warmup(0.1, warmup_steps=4)
+    >>> print(f"{lr(0):.3f} {lr(1):.3f} {lr(3):.3f} {lr(9):.3f}")
+    0.025 0.050 0.100 0.100
+    """
+    value = number_or_schedule("value", value, "[0, inf)")
+    warmup_steps = steps("warmup_steps", warmup_steps)
+
+    def schedule(count):
+        now = value(count) if callable(value) else value
+        return now * jnp.minimum(1, (as_float(count) + 1) / warmup_steps)
+
+    return schedule
 
 
 def inverse_sqrt(init_value: Scalar, peak_value: Scalar, warmup_steps: int) -> Schedule:

@@ -35,6 +35,8 @@ from adaptive_jax.transforms.bounds import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms.bounds import bound_lr as bound_lr
 from adaptive_jax.transforms.bounds import convergent_bounds as convergent_bounds
 from adaptive_jax.transforms.clipping import clip_by_block_rms as clip_by_block_rms
+from adaptive_jax.transforms.cautious import cautious as cautious
+from adaptive_jax.transforms.centralization import centralize_gradients as centralize_gradients
 from adaptive_jax.transforms.clipping import clip_by_global_norm as clip_by_global_norm
 from adaptive_jax.transforms.clipping import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms.clipping import clip_by_value as clip_by_value
@@ -54,6 +56,8 @@ from adaptive_jax.transforms.learning_rate import (
 from adaptive_jax.transforms.learning_rate import scale_by_learning_rate as scale_by_learning_rate
 from adaptive_jax.transforms.lion import ScaleByLionState as ScaleByLionState
 from adaptive_jax.transforms.lion import scale_by_lion as scale_by_lion
+from adaptive_jax.transforms.lookahead import LookaheadState as LookaheadState
+from adaptive_jax.transforms.lookahead import lookahead as lookahead
 from adaptive_jax.transforms.masks import mask_by_ndim as mask_by_ndim
 from adaptive_jax.transforms.masks import mask_by_path as mask_by_path
 from adaptive_jax.transforms.masks import partition_by_mask as partition_by_mask
@@ -76,10 +80,14 @@ from adaptive_jax.transforms.preconditioner import chain as chain
 from adaptive_jax.transforms.qhadam import scale_by_qhadam as scale_by_qhadam
 from adaptive_jax.transforms.radam import scale_by_radam as scale_by_radam
 from adaptive_jax.transforms.rms import ScaleByCenteredRmsState as ScaleByCenteredRmsState
+from adaptive_jax.transforms.rms import ScaleByCorrectedRmsState as ScaleByCorrectedRmsState
 from adaptive_jax.transforms.rms import ScaleByRmsState as ScaleByRmsState
 from adaptive_jax.transforms.rms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms.rprop import ScaleByRpropState as ScaleByRpropState
 from adaptive_jax.transforms.rprop import scale_by_rprop as scale_by_rprop
+from adaptive_jax.transforms.schedule_free import ScheduleFreeState as ScheduleFreeState
+from adaptive_jax.transforms.schedule_free import schedule_free as schedule_free
+from adaptive_jax.transforms.schedule_free import schedule_free_params as schedule_free_params
 from adaptive_jax.transforms.sign import scale_by_sign as scale_by_sign
 from adaptive_jax.transforms.sm3 import Cover as Cover
 from adaptive_jax.transforms.sm3 import ScaleBySM3State as ScaleBySM3State

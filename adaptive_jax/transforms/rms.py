@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -25,12 +26,20 @@ class ScaleByCenteredRmsState(NamedTuple):
     nu: Updates
 
 
+class ScaleByCorrectedRmsState(NamedTuple):
+    """Updates made and the mean squared gradient."""
+
+    count: jax.Array
+    nu: Updates
+
+
 def scale_by_rms(
     decay: Scalar = 0.9,
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
     centered: bool = False,
     initial_accumulator: Scalar = 0.0,
+    bias_correction: bool = False,
 ) -> Preconditioner:
     r"""Divides the gradient by the root of the moving mean of its squares.
 
@@ -48,11 +57,15 @@ def scale_by_rms(
       eps_root: added under the root, as in Keras (1e-7 there, with `eps=0`).
       centered: divide by the standard deviation instead (Graves 2013).
       initial_accumulator: :math:`v_0`.
+      bias_correction: divide :math:`v_t` by :math:`1 - decay^t`, which makes this Adam without
+        a first moment. Not with `centered`.
 
     State: `nu`, real, and with `centered` also `mu`; the parameters' shapes, float32 or wider.
+    With `bias_correction` also `count`, int32.
 
     Raises:
-      ValueError: a hyperparameter is out of range, or trees do not match.
+      ValueError: a hyperparameter is out of range, both `centered` and `bias_correction` are
+        set, or trees do not match.
 
     Reference: Tieleman & Hinton 2012, Coursera lecture 6.5; Graves 2013, arXiv 1308.0850.
 
@@ -66,8 +79,13 @@ def scale_by_rms(
     eps, eps_root = number("eps", eps, "[0, inf)"), number("eps_root", eps_root, "[0, inf)")
     initial_accumulator = number("initial_accumulator", initial_accumulator, "[0, inf)")
 
+    if centered and bias_correction:
+        raise ValueError("scale_by_rms corrects no bias with centered=True")
+
     def init(params):
         nu = trees.real_full_like(params, initial_accumulator)
+        if bias_correction:
+            return ScaleByCorrectedRmsState(numerics.count_zero(), nu)
         if centered:
             return ScaleByCenteredRmsState(trees.zeros_like(params), nu)
         return ScaleByRmsState(nu)
@@ -77,6 +95,8 @@ def scale_by_rms(
         nu = jax.tree.map(
             lambda v, g: numerics.ema(v, numerics.abs_square(g), decay), state.nu, grads
         )
+        if bias_correction:
+            return ScaleByCorrectedRmsState(optax.safe_increment(state.count), nu)
         if centered:
             mu = jax.tree.map(lambda m, g: numerics.ema(m, g, decay), state.mu, grads)
             return ScaleByCenteredRmsState(mu, nu)
@@ -84,6 +104,9 @@ def scale_by_rms(
 
     def factor(grads, state):
         spread = jax.tree.map(_variance, state.nu, state.mu) if centered else state.nu
+        if bias_correction:
+            correction = numerics.bias_correction(decay, state.count)
+            spread = jax.tree.map(lambda v: v / correction.astype(v.dtype), spread)
         scale = jax.tree.map(lambda v: numerics.inverse_root(v, eps, eps_root), spread)
         return trees.squarable(grads, state.nu), scale
 

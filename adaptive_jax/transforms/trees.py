@@ -14,6 +14,21 @@ def zeros_like(params: Params) -> PyTree:
     return jax.tree.map(lambda p: jnp.zeros_like(p, numerics.compute_dtype(p)), params)
 
 
+def copy(params: Params) -> PyTree:
+    """State that starts as the parameters: buffers of their own, in `compute_dtype`.
+
+    Abstract parameters, which have a shape only, become zeros.
+    """
+    check_inexact(params)
+
+    def leaf(p):
+        if isinstance(p, jax.ShapeDtypeStruct):
+            return jnp.zeros_like(p, numerics.compute_dtype(p))
+        return jnp.array(p, numerics.compute_dtype(p), copy=True)
+
+    return jax.tree.map(leaf, params)
+
+
 def real_full_like(params: Params, value: Scalar = 0.0) -> PyTree:
     """State for a second moment: `value` in each parameter's shape and `real_dtype`."""
     check_inexact(params)

@@ -1,0 +1,52 @@
+"""Gradient centralization: the gradients of each neuron's weights have mean 0."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+
+
+def centralize_gradients(output_axis: int = -1) -> optax.GradientTransformationExtraArgs:
+    r"""Subtracts from each neuron's gradient its mean over the neuron's inputs.
+
+    .. math::
+        u_{i o} = g_{i o} - \frac{1}{n} \sum_{j=1}^{n} g_{j o}
+
+    where o is the place on the output axis and i all other places. Leaves with fewer than two
+    axes pass unchanged. It stands before the adaptive stage: `chain(centralize_gradients(),
+    adam(1e-3))`. There is no state.
+
+    Args:
+      output_axis: which axis the outputs are on: -1 (default), as in Flax's kernels, dense and
+        convolutional; 0 as in PyTorch's and Equinox's.
+
+    Raises:
+      ValueError: gradients are not floating-point or complex, or one of two or more axes has no
+        such axis.
+
+    Reference: Yong et al. 2020, arXiv 2004.01461.
+
+    >>> tx = centralize_gradients()
+    >>> gradient = jnp.array([[1.0, 5.0], [3.0, 9.0]])  # two inputs, two outputs
+    >>> print(tx.update(gradient, tx.init(gradient))[0])
+    [[-1. -2.]
+     [ 1.  2.]]
+    """
+
+    def leaf(g):
+        if g.ndim < 2:
+            return g
+        if not -g.ndim <= output_axis < g.ndim:
+            raise ValueError(f"output_axis is {output_axis}, but a gradient has shape {g.shape}")
+        inputs = tuple(axis for axis in range(g.ndim) if axis != output_axis % g.ndim)
+        count = max(1, g.size // max(1, g.shape[output_axis]))
+        mean = jnp.sum(g / count, axis=inputs, keepdims=True)  # no sum that overflows
+        return numerics.saturate(g - mean, source=g)
+
+    def update(updates, state, params=None, **extra):
+        centered = jax.tree.map(leaf, trees.as_computed(updates))
+        return trees.cast_updates(centered, updates, params), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)

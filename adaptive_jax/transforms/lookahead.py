@@ -1,0 +1,87 @@
+"""Lookahead: an optimizer explores, and slow weights follow it part of the way."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.typing import Params, Scalar, State
+from adaptive_jax.validation import map_leaves, number, require_params, steps
+
+
+class LookaheadState(NamedTuple):
+    """Updates made, the slow weights, and the optimizer's state."""
+
+    count: jax.Array
+    slow: Params
+    inner: State
+
+
+def lookahead(
+    tx: optax.GradientTransformation, sync_period: int = 6, slow_step_size: Scalar = 0.5
+) -> optax.GradientTransformationExtraArgs:
+    r"""Every few steps, goes back to a point between the last such point and where it has come.
+
+    .. math::
+        \text{after } sync\_period \text{ updates of } tx: \quad
+        \phi \leftarrow \phi + slow\_step\_size\,(p - \phi), \qquad p \leftarrow \phi
+
+    The parameters p are plain (`optax.lookahead` wants a pair of trees in their place); the slow
+    weights :math:`\phi` are in the state. The state of `tx` is kept across.
+
+    Args:
+      tx: any optimizer. It must be whole: what changes the updates after this wrapper would move
+        p away from :math:`\phi`.
+      sync_period: k in the paper; at least 1. Default 6, of its experiments on ImageNet and
+        translation: 5 on CIFAR.
+      slow_step_size: alpha in the paper, in (0, 1]; 1 is `tx` alone.
+
+    State: `count` int32, `slow` in the parameters' shapes, float32 or wider, and `inner`. To
+    evaluate at the slow weights take `state.slow`.
+
+    Raises:
+      ValueError: an argument is out of range, trees do not match, or `update` is called without
+        parameters.
+
+    Reference: Zhang et al. 2019, arXiv 1907.08610.
+
+    >>> from adaptive_jax import sgd
+    >>> tx = lookahead(sgd(1.0), sync_period=2)
+    >>> params = jnp.array(0.0)
+    >>> state = tx.init(params)
+    >>> for _ in range(2):  # to 1, to 2, and half the way back to 0
+    ...     updates, state = tx.update(jnp.array(-1.0), state, params)
+    ...     params = params + updates
+    >>> print(params, state.slow)
+    1.0 1.0
+    """
+    sync_period = steps("sync_period", sync_period)
+    slow_step_size = number("slow_step_size", slow_step_size, "(0, 1]")
+    tx = optax.with_extra_args_support(tx)
+
+    def init(params):
+        return LookaheadState(numerics.count_zero(), trees.copy(params), tx.init(params))
+
+    def update(updates, state, params=None, **extra):
+        require_params("lookahead", params)
+        fast, inner = tx.update(updates, state.inner, params, **extra)
+        count = optax.safe_increment(state.count)
+        now = count % sync_period == 0
+
+        def follow(p, u, slow):
+            p, u = jnp.asarray(p, slow.dtype), jnp.asarray(u, slow.dtype)
+            ahead = jnp.asarray(slow_step_size, slow.dtype) * (p - slow + u)
+            return jnp.where(now, numerics.saturate(slow + ahead, source=u), slow)
+
+        def back(p, u, slow):
+            p, u = jnp.asarray(p, slow.dtype), jnp.asarray(u, slow.dtype)
+            return jnp.where(now, numerics.saturate(slow - p, source=u), u)
+
+        slow = map_leaves(follow, parameters=params, updates=fast, state=state.slow)
+        new = jax.tree.map(back, params, fast, slow)
+        return trees.cast_updates(new, updates, params), LookaheadState(count, slow, inner)
+
+    return optax.GradientTransformationExtraArgs(init, update)

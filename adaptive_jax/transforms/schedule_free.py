@@ -1,0 +1,189 @@
+"""Schedule-Free: an average of the iterates takes the place of a learning rate that falls."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
+from adaptive_jax.typing import Params, PyTree, Scalar, ScalarOrSchedule, State
+from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
+
+
+class ScheduleFreeState(NamedTuple):
+    """Updates made; b1, sum of weights, largest rate; z, y of half precision; the optimizer's."""
+
+    count: jax.Array
+    b1: jax.Array
+    weight_sum: jax.Array
+    max_rate: jax.Array
+    z: Params
+    y: PyTree
+    inner: State
+
+
+def schedule_free(
+    tx: optax.GradientTransformation,
+    learning_rate: ScalarOrSchedule,
+    b1: Scalar = 0.9,
+    weight_lr_power: Scalar = 2.0,
+    r: Scalar = 0.0,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Trains at a point between an optimizer's own path and the average of that path.
+
+    .. math::
+        z_t &= z_{t-1} + u_t(g_t,\ y_{t-1}), \qquad
+        x_t = (1 - c_t)\, x_{t-1} + c_t z_t, \qquad
+        y_t = (1 - b_1)\, z_t + b_1 x_t \\
+        c_t &= w_t \big/ \textstyle\sum_{i \le t} w_i, \qquad
+        w_t = t^r \max_{i \le t} lr_i^{weight\_lr\_power}
+
+    The parameters are y: gradients are taken there, and :math:`u_t` is the update that `tx` makes
+    of them. Evaluate at x, which `schedule_free_params` gives. All three start at the same point.
+
+    Args:
+      tx: any optimizer, its learning rate included, best without momentum: b1 is in place of it.
+        It sees y as the parameters, so weight decay within it is "at y", as in the authors'
+        optimizers.
+      learning_rate: the same as in `tx`; a number or a schedule, with a warm-up but no decay.
+      b1: in (0, 1]; 0.9 in the paper.
+      weight_lr_power: of the largest rate so far in the weights of the average; 2 in the
+        authors' code, 0 in Keras.
+      r: power of the number of the update in these weights; 0 in the authors' code.
+
+    State: `z` in the parameters' shapes, float32 or wider, numbers, and `inner`. For parameters
+    in half precision also `y` in float32, which they are the rounding of: an average whose
+    weights fall as 1/t would soon stand still in bfloat16. Elsewhere `y` has None.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
+        without parameters.
+
+    Reference: Defazio et al. 2024, arXiv 2405.15682.
+
+    >>> from adaptive_jax import sgd
+    >>> tx = schedule_free(sgd(1.0), learning_rate=1.0, b1=0.5)
+    >>> params = jnp.array(0.0)
+    >>> state = tx.init(params)
+    >>> for _ in range(3):
+    ...     updates, state = tx.update(jnp.array(-1.0), state, params)
+    ...     params = params + updates
+    >>> print(state.z, schedule_free_params(state, params), params)  # x is the mean of 1, 2, 3
+    3.0 2.0 2.5
+    """
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    b1 = number("b1", b1, "(0, 1]")
+    weight_lr_power = number("weight_lr_power", weight_lr_power, "[0, inf)")
+    r = number("r", r, "[0, inf)")
+    tx = optax.with_extra_args_support(tx)
+
+    def init(params):
+        z = trees.copy(params)
+        y = jax.tree.map(lambda p, z: None if _is_wide(p) else jnp.array(z), params, z)
+        # The optimizer always sees parameters of full precision, so it starts from such.
+        return ScheduleFreeState(
+            count=numerics.count_zero(),
+            b1=trees.real_scalar(params, b1),
+            weight_sum=trees.real_scalar(params),
+            max_rate=trees.real_scalar(params),
+            z=z,
+            y=y,
+            inner=tx.init(z),
+        )
+
+    def update(updates, state, params=None, **extra):
+        require_params("schedule_free", params)
+        map_leaves(lambda *_: None, gradients=updates, parameters=params, state=state.z)
+        y = _in_full(params, state.y)
+        step, inner = tx.update(updates, state.inner, y, **extra)
+
+        dtype = state.weight_sum.dtype
+        count = optax.safe_increment(state.count)
+        rate = jnp.asarray(numerics.at_step(learning_rate, state.count), dtype)
+        max_rate = jnp.maximum(state.max_rate, rate)
+        weight = max_rate ** jnp.asarray(weight_lr_power, dtype)
+        weight *= count.astype(dtype) ** jnp.asarray(r, dtype)
+        weight_sum = state.weight_sum + weight
+        c = weight / jnp.where(weight_sum == 0, 1, weight_sum)
+        ahead = jnp.asarray(1 - b1, dtype) + jnp.asarray(b1, dtype) * c
+
+        def move(y, z, u):  # to (1 − b1) z' + b1 x', without x
+            u = jnp.asarray(u, z.dtype)
+            new = c.astype(z.dtype) * (z - y) + ahead.astype(z.dtype) * u
+            return numerics.saturate(new, source=u)
+
+        moved = jax.tree.map(move, y, state.z, step)
+        new_y = jax.tree.map(_add, y, moved)
+        moved = jax.tree.map(
+            lambda p, m, y: m if _is_wide(p) else y - jnp.asarray(p, y.dtype), params, moved, new_y
+        )
+        state = ScheduleFreeState(
+            count=count,
+            b1=jnp.asarray(b1, dtype),
+            weight_sum=weight_sum,
+            max_rate=max_rate,
+            z=jax.tree.map(_add, state.z, step),
+            y=jax.tree.map(lambda p, y: None if _is_wide(p) else y, params, new_y),
+            inner=inner,
+        )
+        return trees.cast_updates(moved, updates, params), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def schedule_free_params(state: State, params: Params) -> Params:
+    r"""The averaged parameters x of `schedule_free`, at which to evaluate.
+
+    .. math::
+        x = y + (1 - 1/b_1)\,(z - y)
+
+    Args:
+      state: the optimizer's state: `ScheduleFreeState`, or one that contains it.
+      params: the parameters y that are trained.
+
+    Returns:
+      Parameters of the same dtypes.
+
+    Raises:
+      ValueError: there is not one `ScheduleFreeState` in the state, or trees do not match.
+
+    >>> from adaptive_jax import schedule_free_sgd
+    >>> tx = schedule_free_sgd(0.5)
+    >>> params = jnp.array(2.0)
+    >>> state = tx.init(params)
+    >>> print(schedule_free_params(state, params))
+    2.0
+    """
+    found = [s for s in jax.tree.leaves(state, is_leaf=_is_state) if _is_state(s)]
+    if len(found) != 1:
+        raise ValueError(f"there must be one ScheduleFreeState in the state, got {len(found)}")
+    (state,) = found
+    map_leaves(lambda *_: None, parameters=params, state=state.z)
+
+    def leaf(p, y, z):
+        beyond = (1 - 1 / state.b1).astype(z.dtype)
+        return numerics.cast(y + beyond * (z - y), jnp.result_type(p))
+
+    return jax.tree.map(leaf, params, _in_full(params, state.y), state.z)
+
+
+def _is_state(x) -> bool:
+    return isinstance(x, ScheduleFreeState)
+
+
+def _is_wide(p) -> bool:
+    return numerics.compute_dtype(p) == jnp.result_type(p)
+
+
+def _in_full(params, y):
+    """The parameters in the precision of arithmetic: what is kept in `y`, or they themselves."""
+    return jax.tree.map(
+        lambda p, y: jnp.asarray(p, numerics.compute_dtype(p)) if y is None else y, params, y
+    )
+
+
+def _add(x, u):
+    u = jnp.asarray(u, x.dtype)
+    return numerics.saturate(x + u, source=u)

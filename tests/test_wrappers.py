@@ -1,0 +1,137 @@
+"""Optimizers around optimizers: against Optax's, in half precision, and where one evaluates."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import adaptive_jax as aj
+
+
+def walk(tx, params, grads):
+    """Parameters after each update, and the last state."""
+
+    def step(carry, g):
+        params, state = carry
+        updates, state = tx.update(g, state, params)
+        params = optax.apply_updates(params, updates)
+        return (params, state), params
+
+    (_, state), path = jax.lax.scan(step, (params, tx.init(params)), grads)
+    return path, state
+
+
+def noise(steps, *shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(steps, *shape)), jnp.float32)
+
+
+@pytest.mark.relaxed
+def test_lookahead_equals_optax_with_its_pairs():
+    params, grads = jnp.ones(5), noise(20, 5)
+    path, state = walk(aj.lookahead(aj.adam(0.1), 4, 0.3), params, grads)
+    theirs = optax.lookahead(optax.adam(0.1), 4, 0.3)
+    pair = optax.LookaheadParams.init_synced(params)
+    their_state = theirs.init(pair)
+    for g, ours in zip(grads, path, strict=True):
+        updates, their_state = theirs.update(g, their_state, pair)
+        pair = optax.apply_updates(pair, updates)
+        np.testing.assert_allclose(pair.fast, ours, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(pair.slow, state.slow, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.relaxed
+def test_wrappers_take_optimizers_of_optax():
+    params, grads = {"a": jnp.ones((2, 3))}, {"a": noise(10, 2, 3)}
+    for wrap in (
+        aj.cautious,
+        aj.lookahead,
+        lambda tx: aj.schedule_free(tx, 0.1),
+        lambda tx: aj.chain(aj.centralize_gradients(), tx),
+    ):
+        theirs, _ = walk(wrap(optax.adam(0.1)), params, grads)
+        ours, _ = walk(wrap(aj.adam(0.1)), params, grads)
+        np.testing.assert_allclose(theirs["a"], ours["a"], rtol=1e-4, atol=1e-5)
+
+
+def test_schedule_free_evaluates_at_the_average():
+    params, grads = {"a": jnp.ones(4)}, {"a": noise(30, 4)}
+    tx = aj.chain(aj.clip_by_global_norm(100.0), aj.schedule_free_sgd(0.1, b1=0.8))
+    path, state = walk(tx, params, grads)
+    x = aj.schedule_free_params(state, jax.tree.map(lambda p: p[-1], path))
+    z = 1 - 0.1 * np.cumsum(grads["a"], axis=0)
+    np.testing.assert_allclose(x["a"], z.mean(0), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(path["a"][-1], 0.2 * z[-1] + 0.8 * z.mean(0), rtol=1e-5, atol=1e-5)
+
+
+def test_schedule_free_average_does_not_stand_still_in_bfloat16():
+    """That of optax.contrib 0.2.8, whose state is in bfloat16 too, is off by 0.3 here."""
+    steps = 3000
+    grads = noise(steps, 50).astype(jnp.bfloat16)
+    params = jnp.ones(50, jnp.bfloat16)
+    tx = aj.schedule_free_sgd(0.01)
+    path, state = walk(tx, params, grads)
+    z = 1 - 0.01 * np.cumsum(np.asarray(grads, np.float64), axis=0)
+    np.testing.assert_allclose(state.z, z[-1], atol=1e-4)
+    x = aj.schedule_free_params(state, path[-1])
+    assert x.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(x, np.float64), z.mean(0), rtol=2**-8, atol=1e-4)
+    assert state.y.dtype == jnp.float32
+    assert aj.schedule_free_sgd().init(jnp.ones(3)).y is None
+
+
+def test_schedule_free_needs_one_state():
+    params = jnp.ones(3)
+    with pytest.raises(ValueError, match="one ScheduleFreeState in the state, got 0"):
+        aj.schedule_free_params(aj.adam().init(params), params)
+    state = aj.schedule_free_sgd().init({"a": params})
+    with pytest.raises(ValueError, match=r"has nothing at \['b'\]"):
+        aj.schedule_free_params(state, {"a": params, "b": params})
+
+
+def test_cautious_moves_only_downhill_and_is_not_fooled_by_small_numbers():
+    tx = aj.cautious(aj.sgd(1.0, momentum=0.9), xi=0.0)
+    state = tx.init(jnp.zeros(3))
+    _, state = tx.update(jnp.array([1e-30, 1e-30, 1.0]), state)
+    updates, _ = tx.update(jnp.array([1e-30, -1e-31, 1.0]), state)  # products underflow
+    assert updates[0] < 0 and updates[1] == 0 and updates[2] < 0
+
+
+def test_cautious_keeps_complex_numbers_whole():
+    tx = aj.cautious(aj.sgd(1.0, momentum=0.5), xi=0.0)
+    state = tx.init(jnp.zeros(2, jnp.complex64))
+    _, state = tx.update(jnp.array([2 + 2j, 2 + 2j]), state)
+    updates, _ = tx.update(jnp.array([-0.5 + 3j, -0.5 - 0.4j]), state)
+    np.testing.assert_allclose(updates, [2 * -(0.5 + 4j), 0], atol=1e-6)
+
+
+def test_centralized_gradients_of_a_convolution():
+    kernel = noise(3, 3, 4, 8)
+    tx = aj.centralize_gradients()
+    updates, _ = tx.update(kernel, tx.init(kernel))
+    np.testing.assert_allclose(jnp.mean(updates, axis=(0, 1, 2)), np.zeros(8), atol=1e-6)
+    flax = np.asarray(updates)
+    torch = jnp.transpose(kernel, (3, 2, 0, 1))
+    updates, _ = aj.centralize_gradients(output_axis=0).update(torch, optax.EmptyState())
+    np.testing.assert_allclose(updates, flax.transpose(3, 2, 0, 1), atol=1e-6)
+    with pytest.raises(ValueError, match="output_axis is 2, but a gradient has shape"):
+        aj.centralize_gradients(2).update(jnp.ones((2, 2)), optax.EmptyState())
+    largest = jnp.array([[3e38, 3e38], [3e38, -3e38]])
+    updates, _ = tx.update(largest, optax.EmptyState())
+    np.testing.assert_array_equal(np.isfinite(updates), True)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: aj.lookahead(aj.sgd(), 0), "sync_period must be a whole number of at least 1"),
+        (lambda: aj.lookahead(aj.sgd(), 5, 0.0), r"slow_step_size must be in \(0, 1\]"),
+        (lambda: aj.cautious(aj.sgd(), -1.0), "xi must be in"),
+        (lambda: aj.schedule_free(aj.sgd(), 0.1, b1=0.0), r"b1 must be in \(0, 1\]"),
+        (lambda: aj.schedule_free_sgd(warmup_steps=-1), "warmup_steps must be a whole number"),
+        (lambda: aj.scale_by_rms(centered=True, bias_correction=True), "corrects no bias"),
+    ],
+)
+def test_arguments_are_checked(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
