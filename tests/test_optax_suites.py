@@ -25,13 +25,23 @@ def adafactor(learning_rate=1e-2, min_dim_size_to_factor=2):
     return aj.adafactor(learning_rate)
 
 
+def adamaxw(learning_rate=2e-3, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-4):
+    """What is a chain here."""
+    return aj.chain(
+        aj.scale_by_adamax(b1, b2, eps),
+        aj.add_decayed_weights(weight_decay),
+        aj.scale_by_learning_rate(learning_rate),
+    )
+
+
 # Where our arguments are a paper's or PyTorch's and the suites count on Optax's.
-OPTAX_DEFAULTS = {
+AS_OPTAX = {
     "adafactor": adafactor,
+    "adamaxw": adamaxw,
     "adadelta": functools.partial(aj.adadelta, rho=0.9),
     "adamw": functools.partial(aj.adamw, weight_decay=1e-4),
 }
-OURS = {name: entry.factory for name, entry in OPTIMIZERS.items()} | OPTAX_DEFAULTS
+OURS = {name: entry.factory for name, entry in OPTIMIZERS.items()} | AS_OPTAX
 # Optimizers that Optax's suites name and this library does not have.
 NOT_HERE = {
     *("fromage", "noisy_sgd", "optimistic_adam", "optimistic_adam_v2"),

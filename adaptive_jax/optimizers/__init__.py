@@ -34,8 +34,8 @@ from adaptive_jax.optimizers.muon_family import muon as muon
 from adaptive_jax.optimizers.partial_family import adamod as adamod
 from adaptive_jax.optimizers.partial_family import padam as padam
 from adaptive_jax.optimizers.partial_family import swats as swats
-from adaptive_jax.optimizers.sgd_family import lion as lion
 from adaptive_jax.optimizers.schedule_free_family import schedule_free_adamw as schedule_free_adamw
 from adaptive_jax.optimizers.schedule_free_family import schedule_free_sgd as schedule_free_sgd
+from adaptive_jax.optimizers.sgd_family import lion as lion
 from adaptive_jax.optimizers.sgd_family import sgd as sgd
 from adaptive_jax.optimizers.sgd_family import sign_sgd as sign_sgd

@@ -25,9 +25,8 @@ from adaptive_jax.optimizers.memory_family import adafactor, sm3
 from adaptive_jax.optimizers.moments_family import adan, adashift, ademamix, adopt, diffgrad, laprop
 from adaptive_jax.optimizers.muon_family import muon
 from adaptive_jax.optimizers.partial_family import adamod, padam, swats
-from adaptive_jax.optimizers.sgd_family import lion, sgd, sign_sgd
 from adaptive_jax.optimizers.schedule_free_family import schedule_free_adamw, schedule_free_sgd
-from adaptive_jax.optimizers.sgd_family import sgd, sign_sgd
+from adaptive_jax.optimizers.sgd_family import lion, sgd, sign_sgd
 from adaptive_jax.validation import near_misses
 
 
@@ -100,81 +99,12 @@ _ENTRIES = (
     (lamb, 1e-4, "arXiv 1904.00962", "Adam, each array moving in proportion to its length"),
     (novograd, 1e-4, "arXiv 1905.11286", "momentum of gradients over their arrays' mean norms"),
     (muon, 1e-4, "arXiv 2502.16982", "orthogonalized momentum for matrices, AdamW for the rest"),
-    _optimizer(sgd, "gradient descent, with momentum if wanted", "Polyak 1964", 1e-3, 1.0),
-    _optimizer(
-        sign_sgd,
-        "the gradient's sign: every coordinate moves as far",
-        "arXiv 1802.04434",
-        1e-5,
-        1e-2,
-    ),
-    _optimizer(
-        adagrad,
-        "gradient over the root of the sum of its squares",
-        "Duchi et al. 2011",
-        1e-3,
-        1.0,
-    ),
-    _optimizer(
-        adadelta,
-        "steps measured in units of the steps before them",
-        "arXiv 1212.5701",
-        0.1,
-        100.0,
-    ),
-    _optimizer(
-        rmsprop,
-        "gradient over the root of its recent mean square",
-        "Tieleman & Hinton 2012",
-        1e-4,
-        1e-1,
-    ),
-    _optimizer(
-        adam,
-        "mean gradient over the root of the mean square",
-        "arXiv 1412.6980",
-        1e-4,
-        1e-1,
-    ),
-    _optimizer(
-        adamw, "Adam with weight decay decoupled from the gradient", "arXiv 1711.05101", 1e-4, 1e-1
-    ),
-    _optimizer(
-        amsgrad,
-        "Adam with the largest mean square so far",
-        "arXiv 1904.09237",
-        1e-4,
-        1e-1,
-    ),
-    _optimizer(
-        adabound,
-        "Adam within bounds that close on SGD's rate",
-        "arXiv 1902.09843",
-        1e-4,
-        1e-1,
-    ),
-    _optimizer(adaboundw, "AdaBound with decoupled weight decay", "arXiv 1902.09843", 1e-4, 1e-1),
-    _optimizer(amsbound, "AMSGrad within AdaBound's bounds", "arXiv 1902.09843", 1e-4, 1e-1),
-    _optimizer(
-        muon,
-        "orthogonalized momentum for matrices, AdamW for the rest",
-        "arXiv 2502.16982",
-        1e-4,
-        1e-1,
-    ),
-    _optimizer(
-        schedule_free_sgd,
-        "SGD with an average for a schedule",
-        "arXiv 2405.15682",
-        1e-2,
-        10.0,
-    ),
-    _optimizer(
+    (schedule_free_sgd, 1e-2, "arXiv 2405.15682", "SGD, averaging its path in place of a schedule"),
+    (
         schedule_free_adamw,
-        "AdamW with an average for a schedule",
-        "arXiv 2405.15682",
         1e-4,
-        1e-1,
+        "arXiv 2405.15682",
+        "AdamW, averaging its path in place of a schedule",
     ),
 )
 

@@ -34,9 +34,9 @@ from adaptive_jax.transforms.bounds import BoundLrState as BoundLrState
 from adaptive_jax.transforms.bounds import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms.bounds import bound_lr as bound_lr
 from adaptive_jax.transforms.bounds import convergent_bounds as convergent_bounds
-from adaptive_jax.transforms.clipping import clip_by_block_rms as clip_by_block_rms
 from adaptive_jax.transforms.cautious import cautious as cautious
 from adaptive_jax.transforms.centralization import centralize_gradients as centralize_gradients
+from adaptive_jax.transforms.clipping import clip_by_block_rms as clip_by_block_rms
 from adaptive_jax.transforms.clipping import clip_by_global_norm as clip_by_global_norm
 from adaptive_jax.transforms.clipping import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms.clipping import clip_by_value as clip_by_value
