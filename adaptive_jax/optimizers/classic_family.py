@@ -89,9 +89,9 @@ def asgd(
     >>> print(f"{params:.2f} {averaged_params(state):.2f}")
     0.50 0.75
     """
-    lambd = number("lambd", lambd, "[0, inf)")
+    lambd, t0 = number("lambd", lambd, "[0, inf)"), number("t0", t0, "[0, inf)")
     return transforms.chain(
         transforms.add_decayed_weights(lambd),
         transforms.scale_by_learning_rate(transforms.asgd_schedule(learning_rate, lambd, alpha)),
-        transforms.polyak_average(number("t0", t0, "[0, inf)") + 1),
+        transforms.polyak_average(t0 + 1),
     )

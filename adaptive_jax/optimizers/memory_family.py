@@ -4,6 +4,7 @@ import optax
 
 from adaptive_jax import transforms
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
+from adaptive_jax.validation import number, number_or_schedule
 
 
 def adafactor(
@@ -48,12 +49,14 @@ def adafactor(
     [[-0.03  0.03]
      [-0.03 -0.03]]
     """
+    min_param_rms = number("min_param_rms", min_param_rms, "[0, inf)")
     stages = [
         transforms.scale_by_factored_rms(decay_exponent, eps),
         transforms.clip_by_block_rms(max_rms),
         transforms.scale_by_param_rms(min_param_rms),
     ]
     if momentum is not None:
+        momentum = number_or_schedule("momentum", momentum, "[0, 1]")
         stages.append(transforms.momentum(momentum, ema=True))
     return transforms.chain(
         *stages,
@@ -84,5 +87,6 @@ def sm3(
     """
     stages = [transforms.scale_by_sm3(eps_root)]
     if momentum is not None:
+        momentum = number_or_schedule("momentum", momentum, "[0, 1]")
         stages.append(transforms.momentum(momentum, ema=True))
     return transforms.chain(*stages, transforms.scale_by_learning_rate(learning_rate))

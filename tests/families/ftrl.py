@@ -60,7 +60,6 @@ def from_start(tx):
 
 KERAS = {
     "learning_rate": 0.1,
-    "learning_rate_power": -0.5,
     "initial_accumulator": 0.1,
     "l1": 0.01,
     "l2": 0.02,
