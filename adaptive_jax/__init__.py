@@ -55,6 +55,7 @@ from adaptive_jax.transforms import ftrl_proximal as ftrl_proximal
 from adaptive_jax.transforms import mask_by_ndim as mask_by_ndim
 from adaptive_jax.transforms import mask_by_path as mask_by_path
 from adaptive_jax.transforms import momental_bound as momental_bound
+from adaptive_jax.transforms import hyperparameters as hyperparameters
 from adaptive_jax.transforms import momentum as momentum
 from adaptive_jax.transforms import partial_adaptivity as partial_adaptivity
 from adaptive_jax.transforms import partition_by_mask as partition_by_mask
@@ -84,5 +85,7 @@ from adaptive_jax.transforms import scale_by_sign as scale_by_sign
 from adaptive_jax.transforms import scale_by_sm3 as scale_by_sm3
 from adaptive_jax.transforms import scale_by_trust_ratio as scale_by_trust_ratio
 from adaptive_jax.transforms import scale_by_yogi as scale_by_yogi
+from adaptive_jax.transforms import set_hyperparameters as set_hyperparameters
+from adaptive_jax.transforms import tunable as tunable
 
 __version__ = "0.1.0"
