@@ -143,6 +143,15 @@ def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
     return 1 / (root(x + jnp.asarray(eps_root, x.dtype)) + eps)
 
 
+def power(x: jax.Array, exponent: Scalar) -> jax.Array:
+    """`x^exponent` for `x > 0`; the root, which is more precise, wherever the exponent is 1/2.
+
+    XLA chooses so where the exponent is a constant, but not where it is read from a state.
+    """
+    exponent = jnp.asarray(exponent, x.dtype)
+    return jnp.where(exponent == 0.5, root(x), x**exponent)
+
+
 def bias_correction(decay: Scalar, count: jax.Array) -> jax.Array:
     """`1 − decay^count`, exact to the last digits also when `decay` is near 1.
 

@@ -103,7 +103,7 @@ def _over(g, size):
 def _limit(count, exponent):
     """The largest magnitude of a normalized gradient; the first, at count 0, is not used."""
     times = jnp.maximum(count, 1).astype(jnp.result_type(float))
-    return times ** jnp.asarray(exponent, times.dtype)
+    return numerics.power(times, exponent)
 
 
 def _clip(x, limit):
