@@ -60,6 +60,7 @@ from adaptive_jax.transforms import convergent_bounds as convergent_bounds
 from adaptive_jax.transforms import correct_bias as correct_bias
 from adaptive_jax.transforms import ftrl_proximal as ftrl_proximal
 from adaptive_jax.transforms import lookahead as lookahead
+from adaptive_jax.transforms import hyperparameters as hyperparameters
 from adaptive_jax.transforms import mask_by_ndim as mask_by_ndim
 from adaptive_jax.transforms import mask_by_path as mask_by_path
 from adaptive_jax.transforms import momental_bound as momental_bound
@@ -98,5 +99,7 @@ from adaptive_jax.transforms import scale_by_trust_ratio as scale_by_trust_ratio
 from adaptive_jax.transforms import scale_by_yogi as scale_by_yogi
 from adaptive_jax.transforms import schedule_free as schedule_free
 from adaptive_jax.transforms import schedule_free_params as schedule_free_params
+from adaptive_jax.transforms import set_hyperparameters as set_hyperparameters
+from adaptive_jax.transforms import tunable as tunable
 
 __version__ = "0.1.0"

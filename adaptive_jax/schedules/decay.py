@@ -115,7 +115,7 @@ def piecewise_constant(boundaries: Sequence[int], values: Sequence[Scalar]) -> S
         count = jnp.asarray(count)
         value = jnp.broadcast_to(as_float(values[0]), count.shape)
         for boundary, after in zip(boundaries, values[1:], strict=True):
-            value = jnp.where(count > boundary, after, value)
+            value = jnp.where(count > boundary, as_float(after), value)
         return value
 
     return schedule

@@ -5,12 +5,11 @@ and `cosine_decay_schedule` rejects one under strict dtype promotion. A float co
 Boundaries and staircases compare integers: float32 cannot tell counts beyond 2^24 apart.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 import optax
 
+from adaptive_jax import numerics
 from adaptive_jax.typing import Scalar, Schedule
 
 
@@ -25,8 +24,7 @@ def geometric(rate: Scalar, exponent: jax.Array) -> jax.Array:
     A rate such as 0.9999 loses a thousandth of its distance to 1 in float32. So the logarithm is
     taken in double precision where `rate` is a Python number.
     """
-    log = jnp.log(rate) if isinstance(rate, jax.Array) else math.log(rate)
-    return jnp.exp(exponent * log)
+    return jnp.exp(exponent * numerics.log(rate))
 
 
 def half_cosine(completed: jax.Array) -> jax.Array:

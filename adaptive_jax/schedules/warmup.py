@@ -130,7 +130,7 @@ def warmup_stable_decay(
     return optax.join_schedules(
         [
             linear(init_value, peak_value, warmup_steps),
-            lambda count: peak_value,
+            lambda count: jnp.asarray(peak_value),
             linear(peak_value, end_value, decay_steps) if decay == "linear" else one_minus_sqrt,
         ],
         [warmup_steps, warmup_steps + stable_steps],

@@ -48,6 +48,8 @@ from adaptive_jax.transforms.diffgrad import ScaleByDiffgradState as ScaleByDiff
 from adaptive_jax.transforms.diffgrad import scale_by_diffgrad as scale_by_diffgrad
 from adaptive_jax.transforms.ftrl import FtrlState as FtrlState
 from adaptive_jax.transforms.ftrl import ftrl_proximal as ftrl_proximal
+from adaptive_jax.transforms.hyperparameters import hyperparameters as hyperparameters
+from adaptive_jax.transforms.hyperparameters import set_hyperparameters as set_hyperparameters
 from adaptive_jax.transforms.laprop import ScaleByLapropState as ScaleByLapropState
 from adaptive_jax.transforms.laprop import scale_by_laprop as scale_by_laprop
 from adaptive_jax.transforms.learning_rate import (
@@ -95,5 +97,7 @@ from adaptive_jax.transforms.sm3 import scale_by_sm3 as scale_by_sm3
 from adaptive_jax.transforms.swats import ScaleBySwatsState as ScaleBySwatsState
 from adaptive_jax.transforms.swats import scale_by_swats as scale_by_swats
 from adaptive_jax.transforms.trust_ratio import scale_by_trust_ratio as scale_by_trust_ratio
+from adaptive_jax.transforms.tunable import TunableState as TunableState
+from adaptive_jax.transforms.tunable import tunable as tunable
 from adaptive_jax.transforms.yogi import ScaleByYogiState as ScaleByYogiState
 from adaptive_jax.transforms.yogi import scale_by_yogi as scale_by_yogi

@@ -90,7 +90,7 @@ def scale_by_adashift(
                 grads,
             ),
             nu=jax.tree.map(  # 0 as long as the oldest gradients are those of `init`
-                lambda v, g: numerics.ema(v, reduced(numerics.abs_square(g)), b2), state.nu, oldest
+                lambda v, g: reduced(_mean_square(v, g, b2)), state.nu, oldest
             ),
         )
 
@@ -108,6 +108,12 @@ def scale_by_adashift(
         return direction, jax.tree.map(scale, state.nu, direction)
 
     return Preconditioner(init, accumulate, factor)
+
+
+def _mean_square(v, grad, b2):
+    """The mean before the reduction: after it, XLA's rounding differs for a constant `b2`."""
+    square = numerics.abs_square(grad)
+    return numerics.ema(jnp.broadcast_to(v, square.shape), square, b2)
 
 
 def _window_mean(history, count, b1, keep_num):

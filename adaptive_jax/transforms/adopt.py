@@ -74,8 +74,9 @@ def scale_by_adopt(
         grads = trees.squarable(updates, state.nu)
         first = state.count == 0
         # Weights 0 rather than a selection, so that NaN and infinity show in the first step too.
-        take_m = jnp.where(first, 0, 1 - b1)
-        keep_v, take_v = jnp.where(first, 0, b2), jnp.where(first, 1, 1 - b2)
+        take_m = jnp.where(first, 0, jnp.asarray(1 - b1))
+        keep_v = jnp.where(first, 0, jnp.asarray(b2))
+        take_v = jnp.where(first, 1, jnp.asarray(1 - b2))
 
         def momentum(g, m, v):
             normalized = _over(g, jnp.maximum(numerics.root(v), jnp.asarray(eps, v.dtype)))
@@ -102,7 +103,7 @@ def _over(g, size):
 def _limit(count, exponent):
     """The largest magnitude of a normalized gradient; the first, at count 0, is not used."""
     times = jnp.maximum(count, 1).astype(jnp.result_type(float))
-    return times ** jnp.asarray(exponent, times.dtype)
+    return numerics.power(times, exponent)
 
 
 def _clip(x, limit):

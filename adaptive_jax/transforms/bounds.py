@@ -60,7 +60,7 @@ def bound_lr(
     >>> state = tx.init(jnp.zeros(()))
     >>> update, state = tx.update(jnp.array(2.0), state)
     """
-    base_lr = number("base_lr", base_lr, "(0, inf)")
+    per_base_lr = 1 / number("base_lr", base_lr, "(0, inf)")
     if (lower is None) != (upper is None):
         raise ValueError("bound_lr needs both lower and upper, or neither (AdaBound's bounds)")
     if lower is None:
@@ -82,14 +82,23 @@ def bound_lr(
         return BoundLrState(optax.safe_increment(state.count))
 
     def modify(scale, state):
-        updates_before = state.count - 1
-        low = numerics.at_step(lower, updates_before) / base_lr
-        high = numerics.at_step(upper, updates_before) / base_lr
+        low, high = (_in_units(bound, state.count - 1, per_base_lr) for bound in (lower, upper))
         return jax.tree.map(
             lambda s: jnp.clip(s, jnp.asarray(low, s.dtype), jnp.asarray(high, s.dtype)), scale
         )
 
     return ScaleModifier(modify, init, accumulate)
+
+
+def _in_units(bound, count, factor):
+    """The bound times a factor.
+
+    No bound is negative, but saying so keeps XLA from multiplying two constants first, a
+    schedule's last factor and this one, which gives other last digits than a factor that is read
+    from a state.
+    """
+    bound = jnp.asarray(numerics.at_step(bound, count), jnp.result_type(float))
+    return jnp.maximum(bound, 0) * factor
 
 
 def adabound_bounds(final_lr: Scalar = 0.1, gamma: Scalar = 1e-3) -> tuple[Schedule, Schedule]:

@@ -84,27 +84,29 @@ def ftrl_proximal(
 
     def update(updates, state, params=None, **extra):
         require_params("ftrl_proximal", params)
-        rate = numerics.at_step(learning_rate, state.count)
-        rate_before = numerics.at_step(learning_rate, jnp.maximum(state.count - 1, 0))
+        per_rate = 1 / numerics.at_step(learning_rate, state.count)
+        per_rate_before = 1 / numerics.at_step(learning_rate, jnp.maximum(state.count - 1, 0))
         params_before = map_leaves(
             lambda p, z: jnp.asarray(p, z.dtype), parameters=params, state=state.linear
         )
         grads = trees.squarable(updates, state.sum_of_squares)
         squares = jax.tree.map(numerics.add_square, state.sum_of_squares, grads)
 
-        def strength(total, rate):
+        def strength(total, per_rate):
             """1 over the coordinate's learning rate: q in the docstring."""
             floored = jnp.maximum(total, jnp.finfo(total.dtype).tiny)
-            grown = jnp.asarray(beta, total.dtype) + floored ** jnp.asarray(-power, total.dtype)
-            return jnp.minimum(grown / jnp.asarray(rate, total.dtype), jnp.finfo(total.dtype).max)
+            grown = jnp.asarray(beta, total.dtype) + numerics.power(floored, -power)
+            return jnp.minimum(
+                grown * jnp.asarray(per_rate, total.dtype), jnp.finfo(total.dtype).max
+            )
 
         def accumulate(z, g, p, before, now):
-            added = strength(now, rate) - strength(before, rate_before)
+            added = strength(now, per_rate) - strength(before, per_rate_before)
             pull = (added - jnp.asarray(l2_shrinkage, added.dtype)).astype(z.dtype)
             return numerics.saturate(z + g.astype(z.dtype) - pull * p, source=g)
 
         def move(z, p, now):
-            below = strength(now, rate) + jnp.asarray(l2, now.dtype)
+            below = strength(now, per_rate) + jnp.asarray(l2, now.dtype)
             return -_soft_threshold(z, l1) / below.astype(z.dtype) - p
 
         linear = jax.tree.map(

@@ -71,10 +71,9 @@ def momentum(
     def update(updates, state, params=None, **extra):
         rate = numerics.at_step(decay, state.count)
         if ema:
-            weight, first_weight = 1 - rate, 1 - rate
+            weight_now = 1 - rate
         else:
-            weight, first_weight = 1 - dampening, 1.0
-        weight_now = jnp.where(state.count == 0, first_weight, weight)
+            weight_now = jnp.where(state.count == 0, 1.0, jnp.asarray(1 - dampening))
 
         def accumulate(g, m):
             g = jnp.asarray(g, m.dtype)

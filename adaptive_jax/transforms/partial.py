@@ -92,7 +92,7 @@ def partial_adaptivity(p: Scalar = 0.125) -> ScaleModifier:
     p = number("p", p, "[0, 0.5]")
 
     def modify(scale, state):
-        return jax.tree.map(lambda s: s ** jnp.asarray(2 * p, s.dtype), scale)
+        return jax.tree.map(lambda s: numerics.power(s, 2 * p), scale)
 
     return ScaleModifier(modify)
 

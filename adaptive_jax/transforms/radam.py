@@ -108,7 +108,9 @@ def _length(b2, count):
     """
     dtype = jnp.result_type(float)
     t, half = count.astype(dtype), jnp.asarray(-numerics.log(b2), dtype) / 2
-    return t * _one_less_langevin(t * half) + 1 - _one_less_langevin(half)
+    # Both at once: XLA would compute the second alone when it compiles, with other last digits.
+    at_t, at_1 = _one_less_langevin(jnp.stack([t * half, half]))
+    return t * at_t + 1 - at_1
 
 
 def _one_less_langevin(z):

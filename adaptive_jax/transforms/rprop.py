@@ -72,9 +72,10 @@ def scale_by_rprop(
         raise ValueError(f"min_step must not exceed max_step, got {min_step} and {max_step}")
 
     def resize(step, agreement):
-        eta = jnp.where(agreement > 0, eta_plus, jnp.where(agreement < 0, eta_minus, 1.0))
-        low, high = jnp.asarray(min_step, step.dtype), jnp.asarray(max_step, step.dtype)
-        return jnp.clip(step * eta.astype(step.dtype), low, high)
+        bounds = jnp.asarray(min_step, step.dtype), jnp.asarray(max_step, step.dtype)
+        plus, minus = jnp.asarray(eta_plus, step.dtype), jnp.asarray(eta_minus, step.dtype)
+        eta = jnp.where(agreement > 0, plus, jnp.where(agreement < 0, minus, 1))
+        return jnp.clip(step * eta, *bounds)
 
     def init(params):
         return ScaleByRpropState(
