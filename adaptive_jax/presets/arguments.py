@@ -1,0 +1,131 @@
+"""Other libraries' arguments: checked under their own names, ignored, or guessed at."""
+
+import functools
+import inspect
+import numbers
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from adaptive_jax.validation import near_misses, number, number_or_schedule
+
+SYNONYMS = (
+    {"lr", "learning_rate", "initial_learning_rate"},
+    {"betas", "beta_1", "beta_2", "b1", "b2"},
+    {"eps", "epsilon"},
+    {"alpha", "rho"},
+    {"gamma", "decay_rate"},
+    {"T_max", "decay_steps", "total_iters"},
+    {"initial_accumulator_value", "initial_accumulator"},
+)
+"""Names that PyTorch, Keras and Optax have for the same thing."""
+
+
+def verbatim(
+    library: str,
+    intervals: Mapping[str, str],
+    schedules: Collection[str] = (),
+    optional: Collection[str] = (),
+    ignored: Mapping[str, Any] | None = None,
+    hints: Mapping[str, str] | None = None,
+    first: str = "",
+    check: Callable[[str, dict[str, Any]], None] = lambda constructor, values: None,
+) -> Callable[[Callable], Callable]:
+    """Decorates a function that takes another library's arguments.
+
+    Numbers are checked under their own names, so that an error says `alpha` to those who wrote
+    `alpha`. An unknown argument is a TypeError that says which was meant.
+
+    Args:
+      library: for messages.
+      intervals: name of an argument -> the interval that it must lie in.
+      schedules: the names among those that may also be schedules.
+      optional: the names that may also be None, besides those whose default that is.
+      ignored: keyword arguments and their defaults, accepted and not passed on.
+      hints: name of an argument that the library has and ours have not -> what to do instead.
+      first: what to say where the first positional argument is neither number nor schedule.
+      check: `(name of the function, arguments) -> None`, raises if they do not fit together.
+    """
+    hints, ignored = hints or {}, ignored or {}
+
+    def decorate(function):
+        own = inspect.signature(function).parameters.values()
+        signature = inspect.Signature(
+            [
+                *own,
+                *(
+                    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+                    for name, default in ignored.items()
+                ),
+            ]
+        )
+        defaults = {name: p.default for name, p in signature.parameters.items()}
+
+        @functools.wraps(function)
+        def construct(*args, **kwargs):
+            for name in kwargs:
+                if name not in defaults:
+                    advice = hints.get(name) or _advice(name, list(defaults))
+                    raise TypeError(f"{library}.{function.__name__} has no {name!r}: {advice}")
+            if first and args and not _is_scalar_or_schedule(args[0]):
+                raise TypeError(f"{first}, got {type(args[0]).__name__}")
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            for name in intervals.keys() & defaults.keys():
+                if name in optional and bound.arguments[name] is None:
+                    continue
+                bound.arguments[name] = _checked(
+                    number_or_schedule if name in schedules else number,
+                    name,
+                    bound.arguments[name],
+                    defaults[name],
+                    intervals[name],
+                )
+            values = {k: v for k, v in bound.arguments.items() if k not in ignored}
+            check(function.__name__, values)
+            return function(**values)
+
+        construct.__signature__ = signature
+        return construct
+
+    return decorate
+
+
+def is_zero(value) -> bool:
+    """Whether a hyperparameter is the number 0, whose stage may be left out."""
+    return isinstance(value, float) and value == 0
+
+
+def explain_missing(module: str, name: str, known: Collection[str], instead: Mapping[str, str]):
+    """The AttributeError for a name that a module of presets does not have."""
+    if name in instead:
+        return AttributeError(f"{module} has no {name}: {instead[name]}")
+    return AttributeError(f"{module} has no {name!r}: {near_misses(name, known)}")
+
+
+def _advice(name, known):
+    meant = [k for k in known for group in SYNONYMS if {name, k} <= group]
+    return f"did you mean {meant[0]!r}?" if meant else near_misses(name, known)
+
+
+def _is_scalar_or_schedule(value):
+    if isinstance(value, (jax.Array, np.ndarray)):
+        return value.ndim == 0
+    return callable(value) or isinstance(value, numbers.Number)
+
+
+def _checked(read, name, value, default, interval):
+    if value is None and default is None:
+        return None
+    if isinstance(default, tuple):
+        if not isinstance(value, (tuple, list)) or len(value) != len(default):
+            raise TypeError(f"{name} must be {len(default)} numbers, got {value!r}")
+        return tuple(
+            _checked(read, f"{name}[{i}]", v, d, interval)
+            for i, (v, d) in enumerate(zip(value, default, strict=True))
+        )
+    checked = read(name, value, interval)
+    # An array stays one, so that what is_zero decides is the same for its traced value.
+    return value if isinstance(value, jax.Array) else checked

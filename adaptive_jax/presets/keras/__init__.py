@@ -1,0 +1,54 @@
+"""The optimizers of `keras.optimizers` 3.15 and its schedules, as compositions.
+
+`presets.keras.Adam(learning_rate=1e-3, beta_1=0.95, clipnorm=1.0)` is what
+`keras.optimizers.Adam` with these arguments is, number for number, and an ordinary Optax
+transformation. All of them take the arguments of Keras's base class:
+
+- `learning_rate`: a number or a schedule of the number of calls of `update` already made;
+  `presets.keras.schedules` has Keras's.
+- `clipvalue`, `clipnorm`, `global_clipnorm`: limits of each coordinate, of each array's norm and
+  of the norm of them all; one of the three. None and 0 mean no limit.
+- `weight_decay`: parameters lose learning_rate · weight_decay of themselves before the step.
+- `use_ema`, `ema_momentum`, `ema_overwrite_frequency`: a moving mean of the parameters is kept,
+  and every so many steps they are set to it. `finalize_variable_values(params, state)` gives
+  the mean at the end of training, as `fit` does in Keras.
+- `gradient_accumulation_steps`: an update only at every so-manieth call, with the mean gradient.
+  As in Keras a schedule still counts calls, and the moving mean takes part in all of them.
+- `loss_scale_factor`: gradients are divided by it; multiply the loss by it yourself.
+- `name`: accepted and ignored. It names variables, and here they are in a state without names.
+
+All numbers may be arrays or traced, as everywhere in this library. What is between the stages
+is in float32 or wider also for parameters in half precision. For `exclude_from_weight_decay` put
+`adaptive_jax.add_decayed_weights(weight_decay, mask)` into a chain of your own.
+"""
+
+from adaptive_jax.presets.arguments import explain_missing as _explain_missing
+from adaptive_jax.presets.keras import schedules as schedules
+from adaptive_jax.presets.keras.optimizers import SGD as SGD
+from adaptive_jax.presets.keras.optimizers import Adadelta as Adadelta
+from adaptive_jax.presets.keras.optimizers import Adafactor as Adafactor
+from adaptive_jax.presets.keras.optimizers import Adagrad as Adagrad
+from adaptive_jax.presets.keras.optimizers import Adam as Adam
+from adaptive_jax.presets.keras.optimizers import Adamax as Adamax
+from adaptive_jax.presets.keras.optimizers import AdamW as AdamW
+from adaptive_jax.presets.keras.optimizers import Ftrl as Ftrl
+from adaptive_jax.presets.keras.optimizers import Lamb as Lamb
+from adaptive_jax.presets.keras.optimizers import Lion as Lion
+from adaptive_jax.presets.keras.optimizers import Muon as Muon
+from adaptive_jax.presets.keras.optimizers import Nadam as Nadam
+from adaptive_jax.presets.keras.optimizers import RMSprop as RMSprop
+from adaptive_jax.presets.keras.optimizers import ScheduleFreeAdamW as ScheduleFreeAdamW
+from adaptive_jax.presets.keras.wrapping import (
+    finalize_variable_values as finalize_variable_values,
+)
+
+_INSTEAD = {
+    "LossScaleOptimizer": "bfloat16 has float32's range and needs none; for float16 scale the loss "
+    "by hand and skip what overflows with optax.apply_if_finite",
+    "MultiOptimizer": "use optax.partition",
+}
+
+
+def __getattr__(name):
+    known = [key for key in globals() if key[0].isupper()]
+    raise _explain_missing("adaptive_jax.presets.keras", name, known, _INSTEAD)

@@ -1,0 +1,186 @@
+"""What Keras's base class does around every optimizer, as transformations."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics, transforms
+from adaptive_jax.transforms import trees
+from adaptive_jax.typing import Params, Scalar, ScalarOrSchedule, State, Updates
+from adaptive_jax.validation import map_leaves, require_params
+
+
+class DecayFirstState(NamedTuple):
+    """The states of the decay and of the optimizer."""
+
+    decay: State
+    inner: State
+
+
+class AccumulateState(NamedTuple):
+    """Gradients since the last update, their sum over the number of all, and the inner state."""
+
+    count: jax.Array
+    mean: Updates
+    inner: State
+
+
+class AverageState(NamedTuple):
+    """Calls made, and the mean of the parameters after them (zeros before the first)."""
+
+    count: jax.Array
+    average: Params
+
+
+def in_full_precision(tx: optax.GradientTransformationExtraArgs):
+    """The same on parameters and gradients in float32 or wider; updates in their dtypes."""
+
+    def init(params):
+        return tx.init(jax.tree.map(_wide, params))
+
+    def update(updates, state, params=None, **extra):
+        wide = None if params is None else trees.as_computed(params)
+        steps, state = tx.update(trees.as_computed(updates), state, wide, **extra)
+        return trees.cast_updates(steps, updates, params), state
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _wide(p):
+    dtype = numerics.compute_dtype(p)
+    if isinstance(p, jax.ShapeDtypeStruct):
+        return jax.ShapeDtypeStruct(p.shape, dtype, sharding=p.sharding)
+    return jnp.asarray(p, dtype)
+
+
+def decay_first(
+    tx: optax.GradientTransformationExtraArgs,
+    learning_rate: ScalarOrSchedule,
+    weight_decay: Scalar,
+) -> optax.GradientTransformationExtraArgs:
+    """Parameters times 1 - learning_rate · weight_decay, and then `tx`, which reads those."""
+    decay = transforms.chain(
+        transforms.add_decayed_weights(weight_decay),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+    def init(params):
+        return DecayFirstState(decay.init(params), tx.init(params))
+
+    def update(updates, state, params=None, **extra):
+        require_params("weight_decay", params)
+        no_gradient = jax.tree.map(jnp.zeros_like, params)
+        loss, decay_state = decay.update(no_gradient, state.decay, params)
+        decayed = jax.tree.map(jnp.add, params, loss)
+        steps, inner = tx.update(updates, state.inner, decayed, **extra)
+        return jax.tree.map(jnp.add, loss, steps), DecayFirstState(decay_state, inner)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def accumulate(
+    tx: optax.GradientTransformationExtraArgs, every: int
+) -> optax.GradientTransformationExtraArgs:
+    """`tx` at every so-manieth call, with the mean gradient since then; no update in between."""
+    # Not optax.MultiSteps: its accumulator is float32 also for float64 and complex parameters,
+    # and it computes a step at every call.
+
+    def init(params):
+        return AccumulateState(numerics.count_zero(), trees.zeros_like(params), tx.init(params))
+
+    def update(updates, state, params=None, **extra):
+        mean = map_leaves(
+            lambda g, m: m + jnp.asarray(g, m.dtype) / every, gradients=updates, state=state.mean
+        )
+        nothing = jax.tree.map(jnp.zeros_like, mean)
+
+        def step(inner):
+            steps, inner = tx.update(mean, inner, params, **extra)
+            return steps, inner, nothing
+
+        is_last = state.count == every - 1
+        steps, inner, mean = jax.lax.cond(
+            is_last, step, lambda inner: (nothing, inner, mean), state.inner
+        )
+        return steps, AccumulateState((state.count + 1) % every, mean, inner)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def average_parameters(
+    momentum: Scalar, overwrite_every: int | None, every: int
+) -> optax.GradientTransformationExtraArgs:
+    """Keeps the moving mean of the parameters, and sets them to it now and then.
+
+    Args:
+      momentum: how much of the mean stays; during the first iteration none does.
+      overwrite_every: iterations from one time that the parameters are set to their mean to the
+        next; None is never.
+      every: calls per iteration.
+    """
+
+    def init(params):
+        return AverageState(numerics.count_zero(), trees.zeros_like(params))
+
+    def update(updates, state, params=None, **extra):
+        require_params("use_ema", params)
+        iteration = state.count // every
+        weight = jnp.where(iteration == 0, 1.0, 1.0 - momentum)
+
+        def leaf(u, p, a):
+            after = numerics.saturate(p + u, source=u)
+            return a + weight.astype(p.dtype) * numerics.saturate(after - a, source=u)
+
+        average = map_leaves(leaf, gradients=updates, parameters=params, state=state.average)
+        if overwrite_every:
+            due = (iteration + 1) % overwrite_every == 0
+            updates = jax.tree.map(
+                lambda u, p, a: jnp.where(due, numerics.saturate(a - p, source=u), u),
+                updates,
+                params,
+                average,
+            )
+        return updates, AverageState(optax.safe_increment(state.count), average)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def finalize_variable_values(params: Params, state: State) -> Params:
+    """The parameters at the end of training: their mean if `state` keeps one.
+
+    Keras's method of that name, which `fit` calls after the last epoch.
+
+    Args:
+      params: the parameters, returned as they are if there is no mean (`use_ema=False`).
+      state: the optimizer's, or any that contains it.
+
+    Raises:
+      ValueError: there is more than one mean in `state`, or it does not match the parameters.
+
+    >>> from adaptive_jax.presets import keras
+    >>> tx = keras.SGD(learning_rate=1.0, use_ema=True, ema_momentum=0.5)
+    >>> params = jnp.array(0.0)
+    >>> state = tx.init(params)
+    >>> for _ in range(3):
+    ...     updates, state = tx.update(jnp.array(-4.0), state, params)
+    ...     params += updates
+    >>> print(params, keras.finalize_variable_values(params, state))  # of 4, 8 and 12
+    12.0 9.0
+    """
+
+    def is_average(node):
+        return isinstance(node, AverageState)
+
+    found = [node for node in jax.tree.leaves(state, is_leaf=is_average) if is_average(node)]
+    if not found:
+        return params
+    if len(found) > 1:
+        raise ValueError(f"the state has {len(found)} means of parameters: pass one of its parts")
+    started = found[0].count > 0
+    return map_leaves(
+        lambda p, a: jnp.where(started, numerics.cast(a, jnp.result_type(p)), p),
+        parameters=params,
+        state=found[0].average,
+    )

@@ -1,0 +1,49 @@
+"""The optimizers of `torch.optim` 2.15 and its learning-rate schedulers, as compositions.
+
+`presets.torch.Adam(lr=1e-3, betas=(0.9, 0.98))` is what `torch.optim.Adam(model.parameters(),
+lr=1e-3, betas=(0.9, 0.98))` is, number for number, and an ordinary Optax transformation. So
+somebody who ports a recipe copies the constructor call and leaves `model.parameters()` out. What
+the arguments of several constructors mean:
+
+- `lr`: a number or a schedule; `presets.torch.lr_scheduler` has torch's.
+- `betas`, `momentum`, `eps`, `weight_decay` and all other numbers may be arrays or traced, as
+  everywhere in this library; `momentum` and the first of the `betas` also a schedule, such as the
+  `.momentum` of `CyclicLR` and `OneCycleLR`.
+- `weight_decay`: coupled, that is added to the gradient, except where torch decouples it: in
+  `AdamW`, `Adafactor` and `Muon`, and with `decoupled_weight_decay=True`. It is times the
+  learning rate then.
+- `maximize`: the gradient's sign is changed, before the decay.
+- `foreach`, `fused`, `capturable`, `differentiable`: accepted and ignored. They choose between
+  implementations of the same numbers; here XLA fuses, everything can be captured by `jit`, and
+  every update can be differentiated.
+
+Parameter groups are `optax.partition` with a constructor call for each group.
+"""
+
+from adaptive_jax.presets.arguments import explain_missing as _explain_missing
+from adaptive_jax.presets.torch import lr_scheduler as lr_scheduler
+from adaptive_jax.presets.torch.optim import ASGD as ASGD
+from adaptive_jax.presets.torch.optim import SGD as SGD
+from adaptive_jax.presets.torch.optim import Adadelta as Adadelta
+from adaptive_jax.presets.torch.optim import Adafactor as Adafactor
+from adaptive_jax.presets.torch.optim import Adagrad as Adagrad
+from adaptive_jax.presets.torch.optim import Adam as Adam
+from adaptive_jax.presets.torch.optim import Adamax as Adamax
+from adaptive_jax.presets.torch.optim import AdamW as AdamW
+from adaptive_jax.presets.torch.optim import Muon as Muon
+from adaptive_jax.presets.torch.optim import NAdam as NAdam
+from adaptive_jax.presets.torch.optim import RAdam as RAdam
+from adaptive_jax.presets.torch.optim import RMSprop as RMSprop
+from adaptive_jax.presets.torch.optim import Rprop as Rprop
+
+_INSTEAD = {
+    "LBFGS": "it evaluates the loss several times an update, so it is no transformation of one "
+    "gradient; use optax.lbfgs",
+    "SparseAdam": "gradients are dense in JAX; use Adam, or optax.partition for rows that rarely "
+    "have a gradient",
+}
+
+
+def __getattr__(name):
+    known = [key for key in globals() if key[0].isupper()]
+    raise _explain_missing("adaptive_jax.presets.torch", name, known, _INSTEAD)

@@ -1,0 +1,48 @@
+r"""The schedulers of `torch.optim.lr_scheduler`, as schedules to give as `lr`.
+
+In torch a scheduler changes an optimizer; here it is a function of the number of updates already
+made, so its first argument is the learning rate that the optimizer would have been given:
+
+    presets.torch.SGD(lr=lr_scheduler.StepLR(0.1, step_size=30, gamma=0.5))
+
+Arguments of all of them:
+
+- `lr`: the base learning rate, which torch reads off the optimizer (`CyclicLR` and `OneCycleLR`
+  bring their own; `SequentialLR` and `ChainedScheduler` have that of
+  their parts).
+- `last_epoch`: where to start, in calls of torch's `step()`; -1 is the beginning.
+- `updates_per_step`: updates of the optimizer per call of `step()`; give the number of batches
+  where torch's loop steps the scheduler once an epoch. Inside `SequentialLR` and
+  `ChainedScheduler`, which have it themselves, leave it out.
+
+Torch's `step()` multiplies the current rate by something that depends on the epoch, so its rates
+are products; here they are computed from the epoch directly, and equal those to rounding. Where
+that makes a difference it says so. `ReduceLROnPlateau` is no function of the number of updates,
+but a transformation.
+"""
+
+from adaptive_jax.presets.arguments import explain_missing as _explain_missing
+from adaptive_jax.presets.torch.lr_scheduler.composites import ChainedScheduler as ChainedScheduler
+from adaptive_jax.presets.torch.lr_scheduler.composites import SequentialLR as SequentialLR
+from adaptive_jax.presets.torch.lr_scheduler.cycles import SWALR as SWALR
+from adaptive_jax.presets.torch.lr_scheduler.cycles import CosineAnnealingLR as CosineAnnealingLR
+from adaptive_jax.presets.torch.lr_scheduler.cycles import (
+    CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts,
+)
+from adaptive_jax.presets.torch.lr_scheduler.cycles import CyclicLR as CyclicLR
+from adaptive_jax.presets.torch.lr_scheduler.cycles import OneCycleLR as OneCycleLR
+from adaptive_jax.presets.torch.lr_scheduler.decay import ConstantLR as ConstantLR
+from adaptive_jax.presets.torch.lr_scheduler.decay import ExponentialLR as ExponentialLR
+from adaptive_jax.presets.torch.lr_scheduler.decay import LambdaLR as LambdaLR
+from adaptive_jax.presets.torch.lr_scheduler.decay import LinearLR as LinearLR
+from adaptive_jax.presets.torch.lr_scheduler.decay import MultiplicativeLR as MultiplicativeLR
+from adaptive_jax.presets.torch.lr_scheduler.decay import MultiStepLR as MultiStepLR
+from adaptive_jax.presets.torch.lr_scheduler.decay import PolynomialLR as PolynomialLR
+from adaptive_jax.presets.torch.lr_scheduler.decay import StepLR as StepLR
+from adaptive_jax.presets.torch.lr_scheduler.plateau import ReduceLROnPlateau as ReduceLROnPlateau
+from adaptive_jax.presets.torch.lr_scheduler.scheduler import Scheduler as Scheduler
+
+
+def __getattr__(name):
+    known = [key for key in globals() if key[0].isupper()]
+    raise _explain_missing("adaptive_jax.presets.torch.lr_scheduler", name, known, {})

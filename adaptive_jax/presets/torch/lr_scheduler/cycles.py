@@ -1,0 +1,256 @@
+"""The schedulers along cosines and lines, up and down, two of them with a momentum."""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import jax.numpy as jnp
+
+from adaptive_jax import schedules
+from adaptive_jax.presets.arguments import is_zero
+from adaptive_jax.presets.torch.lr_scheduler.scheduler import (
+    Scheduler,
+    placed,
+    scheduler,
+    traceable,
+)
+from adaptive_jax.schedules.pieces import as_float, geometric, half_cosine
+from adaptive_jax.typing import Scalar, Schedule
+from adaptive_jax.validation import steps
+
+
+@scheduler
+def CosineAnnealingLR(
+    lr: Scalar,
+    T_max: int,
+    eta_min: Scalar = 0.0,
+    last_epoch: int = -1,
+    *,
+    updates_per_step: int = 1,
+) -> Scheduler:
+    """Along a cosine from `lr` to `eta_min` in `T_max` epochs, and back up in as many.
+
+    `adaptive_jax.schedules.cosine_decay` is the one that stays down.
+
+    >>> lr = CosineAnnealingLR(0.1, T_max=10)
+    >>> print(f"{lr(5):.2f} {lr(10):.1f} {lr(20):.1f}")
+    0.05 0.0 0.1
+    """
+    T_max = steps("T_max", T_max)
+
+    def height(n):
+        return half_cosine(as_float(n % (2 * T_max)) / T_max)
+
+    return Scheduler(
+        "CosineAnnealingLR",
+        lambda n: eta_min + (lr - eta_min) * height(n),
+        height if is_zero(eta_min) else None,
+        lr,
+        half_period=T_max,
+        **placed(last_epoch, updates_per_step),
+    )
+
+
+@scheduler
+def CosineAnnealingWarmRestarts(
+    lr: Scalar,
+    T_0: int,
+    T_mult: int = 1,
+    eta_min: Scalar = 0.0,
+    last_epoch: int = -1,
+    *,
+    updates_per_step: int = 1,
+) -> Scheduler:
+    """Along a cosine from `lr` to `eta_min` in cycles: `schedules.cosine_restarts`.
+
+    >>> lr = CosineAnnealingWarmRestarts(0.1, T_0=10, T_mult=2)
+    >>> print(f"{lr(5):.2f} {lr(10):.1f} {lr(20):.2f} {lr(30):.1f}")
+    0.05 0.1 0.05 0.1
+    """
+    height = schedules.cosine_restarts(1.0, steps("T_0", T_0), steps("T_mult", T_mult))
+    return Scheduler(
+        "CosineAnnealingWarmRestarts",
+        lambda n: eta_min + (lr - eta_min) * height(n),
+        **placed(last_epoch, updates_per_step),
+    )
+
+
+@scheduler
+def SWALR(
+    lr: Scalar,
+    swa_lr: Scalar,
+    anneal_epochs: int = 10,
+    anneal_strategy: Literal["cos", "linear"] = "cos",
+    last_epoch: int = -1,
+    *,
+    updates_per_step: int = 1,
+) -> Scheduler:
+    """From `lr` to `swa_lr` in `anneal_epochs` epochs, then constant (`torch.optim.swa_utils`).
+
+    Args:
+      lr: the rate at which it sets in.
+
+    >>> lr = SWALR(0.1, swa_lr=0.05, anneal_epochs=10, anneal_strategy="linear")
+    >>> print(f"{lr(5):.3f} {lr(10):.2f}")
+    0.075 0.05
+    """
+    anneal_epochs = steps("anneal_epochs", anneal_epochs, minimum=0)
+    shape = _shape(anneal_strategy)
+
+    def rate(n):
+        completed = 1 - as_float(jnp.maximum(anneal_epochs - n, 0)) / max(anneal_epochs, 1)
+        return swa_lr + (lr - swa_lr) * shape(completed)
+
+    return Scheduler("SWALR", rate, **placed(last_epoch, updates_per_step))
+
+
+@scheduler
+def CyclicLR(
+    base_lr: Scalar,
+    max_lr: Scalar,
+    step_size_up: int = 2000,
+    step_size_down: int | None = None,
+    mode: Literal["triangular", "triangular2", "exp_range"] = "triangular",
+    gamma: Scalar = 1.0,
+    scale_fn: Schedule | None = None,
+    scale_mode: Literal["cycle", "iterations"] = "cycle",
+    cycle_momentum: bool = True,
+    base_momentum: Scalar = 0.8,
+    max_momentum: Scalar = 0.9,
+    last_epoch: int = -1,
+    *,
+    updates_per_step: int = 1,
+) -> Scheduler:
+    """Linearly up from `base_lr` to `max_lr` and down again, for ever.
+
+    Args:
+      step_size_down: default `step_size_up`; `schedules.cyclic` is that case without momentum.
+      mode: whether peaks stay, halve each cycle, or fall by `gamma` each step.
+      scale_fn: height of the peaks, in place of `mode`: a function of the cycle (from 1 on), or
+        with `scale_mode="iterations"` of the step, both JAX integers.
+      cycle_momentum: whether the schedule has a `.momentum`, which falls from `max_momentum` to
+        `base_momentum` while the rate rises. The optimizer must be given it.
+
+    >>> lr = CyclicLR(0.1, 0.5, step_size_up=10, step_size_down=30)
+    >>> print(f"{lr(5):.1f} {lr(10):.1f} {lr(25):.1f} {lr.momentum(10):.1f}")
+    0.3 0.5 0.3 0.8
+    """
+    up = steps("step_size_up", step_size_up)
+    down = up if step_size_down is None else steps("step_size_down", step_size_down)
+    peak = _peak(mode, gamma, scale_fn, scale_mode)
+
+    def height(n):
+        past, cycle = n % (up + down), n // (up + down)
+        rising = as_float(past) / up
+        falling = as_float(up + down - past) / down
+        return jnp.where(past <= up, rising, falling) * peak(n, cycle)
+
+    place = placed(last_epoch, updates_per_step)
+    momentum = Scheduler(
+        "CyclicLR", lambda n: max_momentum - (max_momentum - base_momentum) * height(n), **place
+    )
+    return Scheduler(
+        "CyclicLR",
+        lambda n: base_lr + (max_lr - base_lr) * height(n),
+        momentum=momentum if cycle_momentum else None,
+        **place,
+    )
+
+
+def _peak(mode, gamma, scale_fn, scale_mode) -> Callable:
+    """`(step, cycle from 0 on) -> height of the cycle's peak`."""
+    if scale_mode not in ("cycle", "iterations"):
+        raise ValueError(f"scale_mode must be 'cycle' or 'iterations', got {scale_mode!r}")
+    if scale_fn is not None:
+        call = traceable("scale_fn", scale_fn)
+        return lambda n, cycle: call(cycle + 1 if scale_mode == "cycle" else n)
+    peaks = {
+        "triangular": lambda n, cycle: as_float(1.0),
+        "triangular2": lambda n, cycle: geometric(0.5, as_float(cycle)),
+        "exp_range": lambda n, cycle: geometric(gamma, as_float(n)),
+    }
+    if mode not in peaks:
+        raise ValueError(f"mode must be {' or '.join(map(repr, peaks))}, got {mode!r}")
+    return peaks[mode]
+
+
+@scheduler
+def OneCycleLR(
+    max_lr: Scalar,
+    total_steps: int | None = None,
+    epochs: int | None = None,
+    steps_per_epoch: int | None = None,
+    pct_start: float = 0.3,
+    anneal_strategy: Literal["cos", "linear"] = "cos",
+    cycle_momentum: bool = True,
+    base_momentum: Scalar = 0.85,
+    max_momentum: Scalar = 0.95,
+    div_factor: Scalar = 25.0,
+    final_div_factor: Scalar = 1e4,
+    three_phase: bool = False,
+    last_epoch: int = -1,
+    *,
+    updates_per_step: int = 1,
+) -> Scheduler:
+    """Up from `max_lr / div_factor` to `max_lr`, and down to next to nothing.
+
+    The peak is at step pct_start · total_steps - 1 and the end at total_steps - 1, which is one
+    earlier than in `schedules.one_cycle`. After its end, where torch raises, it is constant.
+
+    Args:
+      total_steps: or else `epochs` times `steps_per_epoch`.
+      cycle_momentum: as in `CyclicLR`.
+      three_phase: first back to where it started from, symmetrically, and then down.
+
+    >>> lr = OneCycleLR(max_lr=0.5, total_steps=100)
+    >>> print(f"{lr(0):.2f} {lr(29):.1f} {lr(99):.6f} {lr.momentum(29):.2f}")
+    0.02 0.5 0.000002 0.85
+    """
+    if total_steps is None:
+        if epochs is None or steps_per_epoch is None:
+            raise ValueError("OneCycleLR needs total_steps, or epochs and steps_per_epoch")
+        total_steps = steps("epochs", epochs) * steps("steps_per_epoch", steps_per_epoch)
+    last = steps("total_steps", total_steps) - 1
+    peak = float(pct_start * total_steps) - 1
+    if peak == 0:
+        raise ValueError(
+            f"pct_start · total_steps must not be 1, where torch divides by 0; "
+            f"got {pct_start} · {total_steps}"
+        )
+    first_lr = max_lr / div_factor
+    last_lr = first_lr / final_div_factor
+    ends = [peak, 2 * peak, last] if three_phase else [peak, last]
+    rates = [first_lr, max_lr, first_lr, last_lr] if three_phase else [first_lr, max_lr, last_lr]
+    momenta = [max_momentum, base_momentum, max_momentum, max_momentum][: len(rates)]
+    shape, place = _shape(anneal_strategy), placed(last_epoch, updates_per_step)
+    momentum = Scheduler("OneCycleLR", _through(momenta, ends, shape), **place)
+    return Scheduler(
+        "OneCycleLR",
+        _through(rates, ends, shape),
+        momentum=momentum if cycle_momentum else None,
+        **place,
+    )
+
+
+def _through(values, ends, shape) -> Schedule:
+    """From each value to the next, which is reached at the steps `ends`, fractions allowed."""
+    legs = list(zip([0.0, *ends[:-1]], ends, values[:-1], values[1:], strict=True))
+
+    def at(n):
+        n = jnp.minimum(n, ends[-1])
+        value = None
+        for start, end, before, after in reversed(legs):
+            completed = (as_float(n) - start) / ((end - start) or 1.0)
+            here = after + (before - after) * shape(completed)
+            value = here if value is None else jnp.where(n <= math.floor(end), here, value)
+        return value
+
+    return at
+
+
+def _shape(anneal_strategy) -> Callable:
+    """From 1 to 0, as the completed part goes from 0 to 1."""
+    shapes = {"cos": half_cosine, "linear": lambda completed: 1 - completed}
+    if anneal_strategy not in shapes:
+        raise ValueError(f"anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
+    return shapes[anneal_strategy]

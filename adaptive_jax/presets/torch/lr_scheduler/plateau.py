@@ -1,0 +1,131 @@
+"""The scheduler that is no function of the number of updates."""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import numerics, transforms
+from adaptive_jax.presets.arguments import verbatim
+from adaptive_jax.presets.torch.lr_scheduler.scheduler import FIRST, HINTS
+from adaptive_jax.typing import Scalar
+from adaptive_jax.validation import steps
+
+
+class ReduceLROnPlateauState(NamedTuple):
+    """Updates made; torch's current rate, best value, bad epochs in a row, and cooldown left."""
+
+    count: jax.Array
+    lr: jax.Array
+    best: jax.Array
+    num_bad_epochs: jax.Array
+    cooldown_counter: jax.Array
+
+
+_INTERVALS = {
+    "lr": "(0, inf)",
+    "factor": "[0, 1)",
+    "threshold": "[0, inf)",
+    "min_lr": "[0, inf)",
+    "eps": "[0, inf)",
+}
+
+
+@verbatim(
+    "presets.torch.lr_scheduler",
+    _INTERVALS,
+    hints=HINTS,
+    first=FIRST,
+)
+def ReduceLROnPlateau(
+    lr: Scalar,
+    mode: Literal["min", "max"] = "min",
+    factor: Scalar = 0.1,
+    patience: int = 10,
+    threshold: Scalar = 1e-4,
+    threshold_mode: Literal["rel", "abs"] = "rel",
+    cooldown: int = 0,
+    min_lr: Scalar = 0.0,
+    eps: Scalar = 1e-8,
+    *,
+    updates_per_step: int = 1,
+) -> optax.GradientTransformationExtraArgs:
+    """Lowers the rate when a value has not got better for longer than `patience` epochs.
+
+    To be chained after an optimizer whose steps are proportional to its learning rate `lr`; it
+    multiplies them by the current rate over `lr`.
+
+    `update(grads, state, params, value=...)` gives the value. It is what torch's `step(value)`
+    got just before that update: the loss of the last epoch on held-out data, say. So it is read
+    at updates n, 2n, …, for n = `updates_per_step`, and never at the first one.
+
+    Args:
+      lr: the learning rate that the optimizer was given; positive.
+
+    State: a few scalars. Its `lr` is the current learning rate.
+
+    Raises:
+      ValueError: an argument is out of range, or `update` is called without `value`.
+
+    >>> from adaptive_jax import chain, sgd
+    >>> tx = chain(sgd(0.1), ReduceLROnPlateau(0.1, factor=0.5, patience=1))
+    >>> state = tx.init(jnp.zeros(()))
+    >>> for _ in range(4):  # the first value is the best, two are no better
+    ...     update, state = tx.update(jnp.array(1.0), state, value=3.0)
+    >>> print(update)
+    -0.05
+    """
+    if mode not in ("min", "max"):
+        raise ValueError(f"mode must be 'min' or 'max', got {mode!r}")
+    if threshold_mode not in ("rel", "abs"):
+        raise ValueError(f"threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
+    patience = steps("patience", patience, minimum=0)
+    cooldown = steps("cooldown", cooldown, minimum=0)
+    updates_per_step = steps("updates_per_step", updates_per_step)
+    worst = jnp.inf if mode == "min" else -jnp.inf
+
+    def init(params):
+        dtype = jnp.result_type(float)
+        return ReduceLROnPlateauState(
+            count=numerics.count_zero(),
+            lr=jnp.asarray(lr, dtype),
+            best=jnp.asarray(worst, dtype),
+            num_bad_epochs=numerics.count_zero(),
+            cooldown_counter=numerics.count_zero(),
+        )
+
+    def is_better(value, best):
+        slack = threshold if mode == "max" else -threshold
+        target = best * (1 + slack) if threshold_mode == "rel" else best + slack
+        return value > target if mode == "max" else value < target
+
+    def step(state, value):
+        """Torch's `step(value)`."""
+        value = jnp.asarray(value, state.best.dtype)
+        better = is_better(value, state.best)
+        cooling = state.cooldown_counter > 0
+        bad = jnp.where(better | cooling, 0, state.num_bad_epochs + 1)
+        reduces = bad > patience
+        lower = jnp.maximum(state.lr * factor, min_lr)
+        return state._replace(
+            lr=jnp.where(reduces & (state.lr - lower > eps), lower, state.lr),
+            best=jnp.where(better, value, state.best),
+            num_bad_epochs=jnp.where(reduces, 0, bad),
+            cooldown_counter=jnp.where(reduces, cooldown, state.cooldown_counter - cooling),
+        )
+
+    def update(updates, state, params=None, *, value=None, **extra):
+        if value is None:
+            raise ValueError(
+                "ReduceLROnPlateau needs the value: update(gradients, state, params, value=loss)"
+            )
+        due = (state.count > 0) & (state.count % updates_per_step == 0)
+        state = jax.tree.map(
+            lambda new, old: jnp.where(due, new, old).astype(old.dtype), step(state, value), state
+        )
+        rate = transforms.scale_by_learning_rate(state.lr / lr, flip_sign=False)
+        updates, _ = rate.update(updates, rate.init(params), params)
+        return updates, state._replace(count=optax.safe_increment(state.count))
+
+    return optax.GradientTransformationExtraArgs(init, update)
