@@ -60,8 +60,8 @@ from adaptive_jax.transforms import clip_by_value as clip_by_value
 from adaptive_jax.transforms import convergent_bounds as convergent_bounds
 from adaptive_jax.transforms import correct_bias as correct_bias
 from adaptive_jax.transforms import ftrl_proximal as ftrl_proximal
-from adaptive_jax.transforms import lookahead as lookahead
 from adaptive_jax.transforms import hyperparameters as hyperparameters
+from adaptive_jax.transforms import lookahead as lookahead
 from adaptive_jax.transforms import mask_by_ndim as mask_by_ndim
 from adaptive_jax.transforms import mask_by_path as mask_by_path
 from adaptive_jax.transforms import momental_bound as momental_bound
