@@ -41,6 +41,13 @@ def test_tends_to_the_polar_factor_of_complex_matrices():
             np.testing.assert_allclose(updates, polar_factor(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(4, 6), (6, 4)])
+def test_many_steps_do_not_add_up_rounding_under_jit(shape):
+    m = matrix(*shape)
+    updates = jax.jit(functools.partial(updates_of, polar(ns_steps=30)))(m)
+    np.testing.assert_allclose(updates, polar_factor(m), atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [1e-35, 1e-20, 1e20, 3e38])
 def test_the_size_of_the_gradient_does_not_matter(size):
     m = matrix(3, 4)

@@ -242,6 +242,9 @@ def _orthogonalize(x, triples, eps, min_norm, dtype):
         gram = _round(_product(x, jnp.conj(x.mT), sums), cell)
         poly = _round(b * gram.astype(sums) + c * _product(gram, gram, sums), cell)
         x = _round(a * x.astype(sums) + _product(poly, x, sums), cell)
+        # Else XLA may compute x twice, once for the products and once along a·x + …, and what
+        # the two differ by in rounding is multiplied by a in every step (seen with jax 0.12).
+        x = jax.lax.optimization_barrier(x)
     return x.astype(given)
 
 
