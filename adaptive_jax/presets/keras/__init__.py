@@ -24,20 +24,20 @@ is in float32 or wider also for parameters in half precision. For `exclude_from_
 
 from adaptive_jax.presets.arguments import explain_missing as _explain_missing
 from adaptive_jax.presets.keras import schedules as schedules
-from adaptive_jax.presets.keras.optimizers import SGD as SGD
-from adaptive_jax.presets.keras.optimizers import Adadelta as Adadelta
-from adaptive_jax.presets.keras.optimizers import Adafactor as Adafactor
-from adaptive_jax.presets.keras.optimizers import Adagrad as Adagrad
-from adaptive_jax.presets.keras.optimizers import Adam as Adam
-from adaptive_jax.presets.keras.optimizers import Adamax as Adamax
-from adaptive_jax.presets.keras.optimizers import AdamW as AdamW
-from adaptive_jax.presets.keras.optimizers import Ftrl as Ftrl
-from adaptive_jax.presets.keras.optimizers import Lamb as Lamb
-from adaptive_jax.presets.keras.optimizers import Lion as Lion
-from adaptive_jax.presets.keras.optimizers import Muon as Muon
-from adaptive_jax.presets.keras.optimizers import Nadam as Nadam
-from adaptive_jax.presets.keras.optimizers import RMSprop as RMSprop
-from adaptive_jax.presets.keras.optimizers import ScheduleFreeAdamW as ScheduleFreeAdamW
+from adaptive_jax.presets.keras.adam_kin import Adam as Adam
+from adaptive_jax.presets.keras.adam_kin import Adamax as Adamax
+from adaptive_jax.presets.keras.adam_kin import AdamW as AdamW
+from adaptive_jax.presets.keras.adam_kin import Lamb as Lamb
+from adaptive_jax.presets.keras.adam_kin import Lion as Lion
+from adaptive_jax.presets.keras.adam_kin import Nadam as Nadam
+from adaptive_jax.presets.keras.adam_kin import ScheduleFreeAdamW as ScheduleFreeAdamW
+from adaptive_jax.presets.keras.classic import SGD as SGD
+from adaptive_jax.presets.keras.classic import Adadelta as Adadelta
+from adaptive_jax.presets.keras.classic import Adagrad as Adagrad
+from adaptive_jax.presets.keras.classic import Ftrl as Ftrl
+from adaptive_jax.presets.keras.classic import RMSprop as RMSprop
+from adaptive_jax.presets.keras.matrices import Adafactor as Adafactor
+from adaptive_jax.presets.keras.matrices import Muon as Muon
 from adaptive_jax.presets.keras.wrapping import (
     finalize_variable_values as finalize_variable_values,
 )

@@ -41,7 +41,10 @@ def in_full_precision(tx: optax.GradientTransformationExtraArgs):
         return tx.init(jax.tree.map(_wide, params))
 
     def update(updates, state, params=None, **extra):
-        wide = None if params is None else trees.as_computed(params)
+        wide = None
+        if params is not None:
+            map_leaves(lambda *_: None, gradients=updates, parameters=params)
+            wide = trees.as_computed(params)
         steps, state = tx.update(trees.as_computed(updates), state, wide, **extra)
         return trees.cast_updates(steps, updates, params), state
 
@@ -75,17 +78,27 @@ def decay_first(
         loss, decay_state = decay.update(no_gradient, state.decay, params)
         decayed = jax.tree.map(jnp.add, params, loss)
         steps, inner = tx.update(updates, state.inner, decayed, **extra)
-        return jax.tree.map(jnp.add, loss, steps), DecayFirstState(decay_state, inner)
+        total = jax.tree.map(lambda l, u: numerics.saturate(l + u, source=u), loss, steps)
+        return total, DecayFirstState(decay_state, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def unscale(factor: Scalar) -> optax.GradientTransformation:
+    """Gradients divided by a number, that of the loss."""
+
+    def leaf(g, _):
+        return numerics.saturate(g / jnp.asarray(factor, g.dtype), source=g)
+
+    return optax.stateless_with_tree_map(leaf)
 
 
 def accumulate(
     tx: optax.GradientTransformationExtraArgs, every: int
 ) -> optax.GradientTransformationExtraArgs:
     """`tx` at every so-manieth call, with the mean gradient since then; no update in between."""
-    # Not optax.MultiSteps: its accumulator is float32 also for float64 and complex parameters,
-    # and it computes a step at every call.
+    # Not optax.MultiSteps: its accumulator is float32 also for float64 and complex parameters, and
+    # it computes a step at every call.
 
     def init(params):
         return AccumulateState(numerics.count_zero(), trees.zeros_like(params), tx.init(params))
@@ -94,16 +107,16 @@ def accumulate(
         mean = map_leaves(
             lambda g, m: m + jnp.asarray(g, m.dtype) / every, gradients=updates, state=state.mean
         )
-        nothing = jax.tree.map(jnp.zeros_like, mean)
 
         def step(inner):
             steps, inner = tx.update(mean, inner, params, **extra)
-            return steps, inner, nothing
+            return steps, inner, jax.tree.map(jnp.zeros_like, mean)
 
-        is_last = state.count == every - 1
-        steps, inner, mean = jax.lax.cond(
-            is_last, step, lambda inner: (nothing, inner, mean), state.inner
-        )
+        def wait(inner):
+            # NaN and infinity are not kept back until the step that they spoil.
+            return jax.tree.map(lambda m: jnp.where(jnp.isfinite(m), 0, m), mean), inner, mean
+
+        steps, inner, mean = jax.lax.cond(state.count == every - 1, step, wait, state.inner)
         return steps, AccumulateState((state.count + 1) % every, mean, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)

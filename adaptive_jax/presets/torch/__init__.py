@@ -22,19 +22,19 @@ Parameter groups are `optax.partition` with a constructor call for each group.
 
 from adaptive_jax.presets.arguments import explain_missing as _explain_missing
 from adaptive_jax.presets.torch import lr_scheduler as lr_scheduler
-from adaptive_jax.presets.torch.optim import ASGD as ASGD
-from adaptive_jax.presets.torch.optim import SGD as SGD
-from adaptive_jax.presets.torch.optim import Adadelta as Adadelta
-from adaptive_jax.presets.torch.optim import Adafactor as Adafactor
-from adaptive_jax.presets.torch.optim import Adagrad as Adagrad
-from adaptive_jax.presets.torch.optim import Adam as Adam
-from adaptive_jax.presets.torch.optim import Adamax as Adamax
-from adaptive_jax.presets.torch.optim import AdamW as AdamW
-from adaptive_jax.presets.torch.optim import Muon as Muon
-from adaptive_jax.presets.torch.optim import NAdam as NAdam
-from adaptive_jax.presets.torch.optim import RAdam as RAdam
-from adaptive_jax.presets.torch.optim import RMSprop as RMSprop
-from adaptive_jax.presets.torch.optim import Rprop as Rprop
+from adaptive_jax.presets.torch.adam_kin import Adam as Adam
+from adaptive_jax.presets.torch.adam_kin import Adamax as Adamax
+from adaptive_jax.presets.torch.adam_kin import AdamW as AdamW
+from adaptive_jax.presets.torch.adam_kin import NAdam as NAdam
+from adaptive_jax.presets.torch.adam_kin import RAdam as RAdam
+from adaptive_jax.presets.torch.classic import ASGD as ASGD
+from adaptive_jax.presets.torch.classic import SGD as SGD
+from adaptive_jax.presets.torch.classic import Adadelta as Adadelta
+from adaptive_jax.presets.torch.classic import Adagrad as Adagrad
+from adaptive_jax.presets.torch.classic import RMSprop as RMSprop
+from adaptive_jax.presets.torch.classic import Rprop as Rprop
+from adaptive_jax.presets.torch.matrices import Adafactor as Adafactor
+from adaptive_jax.presets.torch.matrices import Muon as Muon
 
 _INSTEAD = {
     "LBFGS": "it evaluates the loss several times an update, so it is no transformation of one "

@@ -112,7 +112,9 @@ def ReduceLROnPlateau(
             lr=jnp.where(reduces & (state.lr - lower > eps), lower, state.lr),
             best=jnp.where(better, value, state.best),
             num_bad_epochs=jnp.where(reduces, 0, bad),
-            cooldown_counter=jnp.where(reduces, cooldown, state.cooldown_counter - cooling),
+            cooldown_counter=jnp.where(
+                reduces, cooldown, jnp.maximum(state.cooldown_counter - 1, 0)
+            ),
         )
 
     def update(updates, state, params=None, *, value=None, **extra):

@@ -1,0 +1,153 @@
+"""Adam and its kin, from `keras.optimizers`."""
+
+import optax
+
+from adaptive_jax import optimizers, transforms
+from adaptive_jax.presets.keras.constructor import optimizer
+from adaptive_jax.typing import Scalar, ScalarOrSchedule
+
+
+@optimizer
+def Adam(
+    learning_rate: ScalarOrSchedule = 0.001,
+    beta_1: Scalar = 0.9,
+    beta_2: Scalar = 0.999,
+    epsilon: Scalar = 1e-7,
+    amsgrad: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Adam`: epsilon at the uncorrected root, the paper's "epsilon hat".
+
+    >>> tx = Adam(learning_rate=0.1, epsilon=1.0)
+    >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.4f}")  # 0.1 √0.001 / (√0.001 + 1)
+    -0.0031
+    """
+    return transforms.chain(
+        scale_by_adam(beta_1, beta_2, epsilon, amsgrad),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+@optimizer
+def AdamW(
+    learning_rate: ScalarOrSchedule = 0.001,
+    weight_decay: Scalar = 0.004,
+    beta_1: Scalar = 0.9,
+    beta_2: Scalar = 0.999,
+    epsilon: Scalar = 1e-7,
+    amsgrad: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.AdamW`: `Adam` with a weight decay to begin with.
+
+    >>> tx = AdamW(learning_rate=0.1, weight_decay=0.5)
+    >>> print(f"{tx.update(1.0, tx.init(2.0), 2.0)[0]:.3f}")
+    -0.200
+    """
+    return transforms.chain(
+        scale_by_adam(beta_1, beta_2, epsilon, amsgrad),
+        transforms.add_decayed_weights(weight_decay),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+def scale_by_adam(beta_1, beta_2, epsilon, amsgrad):
+    scale_by = transforms.scale_by_amsgrad if amsgrad else transforms.scale_by_adam
+    return scale_by(beta_1, beta_2, eps=0.0, eps_hat=epsilon)
+
+
+@optimizer
+def Adamax(
+    learning_rate: ScalarOrSchedule = 0.001,
+    beta_1: Scalar = 0.9,
+    beta_2: Scalar = 0.999,
+    epsilon: Scalar = 1e-7,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Adamax`: `adaptive_jax.adamax` with epsilon added to the maximum.
+
+    >>> tx = Adamax(learning_rate=0.1, epsilon=4.0)
+    >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.3f}")
+    -0.020
+    """
+    return transforms.chain(
+        transforms.scale_by_adamax(beta_1, beta_2, eps=epsilon),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+@optimizer
+def Nadam(
+    learning_rate: ScalarOrSchedule = 0.001,
+    beta_1: Scalar = 0.9,
+    beta_2: Scalar = 0.999,
+    epsilon: Scalar = 1e-7,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Nadam`: `adaptive_jax.nadam`, its momentum rising 250 times as fast.
+
+    >>> tx = Nadam(learning_rate=0.1)
+    >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.3f}")
+    -0.106
+    """
+    return transforms.chain(
+        transforms.scale_by_nadam(beta_1, beta_2, epsilon, momentum_decay=1.0),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+@optimizer
+def Lamb(
+    learning_rate: ScalarOrSchedule = 0.001,
+    beta_1: Scalar = 0.9,
+    beta_2: Scalar = 0.999,
+    epsilon: Scalar = 1e-7,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Lamb`: `adaptive_jax.lamb`, with the decay outside the trust ratio.
+
+    >>> tx = Lamb(learning_rate=0.1)
+    >>> print(f"{tx.update(1.0, tx.init(5.0), 5.0)[0]:.3f}")
+    -0.500
+    """
+    return transforms.chain(
+        transforms.scale_by_adam(beta_1, beta_2, epsilon),
+        transforms.scale_by_trust_ratio(),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+@optimizer
+def Lion(
+    learning_rate: ScalarOrSchedule = 0.001, beta_1: Scalar = 0.9, beta_2: Scalar = 0.99
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Lion`: `adaptive_jax.lion`.
+
+    >>> tx = Lion(learning_rate=0.1)
+    >>> print(tx.update(5.0, tx.init(0.0))[0])
+    -0.1
+    """
+    return transforms.chain(
+        transforms.scale_by_lion(beta_1, beta_2),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+@optimizer
+def ScheduleFreeAdamW(
+    learning_rate: ScalarOrSchedule = 0.0025,
+    beta_1: Scalar = 0.9,
+    beta_2: Scalar = 0.999,
+    epsilon: Scalar = 1e-8,
+    warmup_steps: int = 0,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.ScheduleFreeAdamW`: `schedule_free_adamw` with equal weights.
+
+    `schedule_free_params(state, params)` gives the parameters to evaluate at, which Keras does
+    not.
+
+    Args:
+      beta_1: positive.
+
+    >>> tx = ScheduleFreeAdamW(learning_rate=0.1, warmup_steps=2)
+    >>> print(f"{tx.update(1.0, tx.init(0.0), 0.0)[0]:.3f}")
+    -0.050
+    """
+    return optimizers.schedule_free_adamw(
+        learning_rate, beta_1, beta_2, epsilon, warmup_steps=warmup_steps, weight_lr_power=0.0
+    )

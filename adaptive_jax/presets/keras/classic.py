@@ -1,0 +1,113 @@
+"""Gradient descent, Adagrad and its kin, and FTRL, from `keras.optimizers`."""
+
+import optax
+
+from adaptive_jax import transforms
+from adaptive_jax.presets.arguments import is_zero
+from adaptive_jax.presets.keras.constructor import optimizer
+from adaptive_jax.presets.scheduled import scheduled
+from adaptive_jax.typing import Scalar, ScalarOrSchedule
+
+
+@optimizer
+def SGD(
+    learning_rate: ScalarOrSchedule = 0.01, momentum: Scalar = 0.0, nesterov: bool = False
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.SGD`: the momentum is of steps, with the learning rate inside.
+
+    >>> tx = SGD(learning_rate=0.1, momentum=0.9, clipvalue=1.0)
+    >>> print(tx.update(5.0, tx.init(0.0))[0])
+    -0.1
+    """
+    rate = transforms.scale_by_learning_rate(learning_rate)
+    if is_zero(momentum):
+        return rate
+    return transforms.chain(rate, transforms.momentum(momentum, nesterov))
+
+
+@optimizer
+def RMSprop(
+    learning_rate: ScalarOrSchedule = 0.001,
+    rho: Scalar = 0.9,
+    momentum: Scalar = 0.0,
+    epsilon: Scalar = 1e-7,
+    centered: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.RMSprop`: epsilon under the root, the learning rate in the momentum.
+
+    >>> tx = RMSprop(learning_rate=0.01, rho=0.75)
+    >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.3f}")
+    -0.020
+    """
+    rate = transforms.scale_by_learning_rate(learning_rate)
+    trace = [] if is_zero(momentum) else [transforms.momentum(momentum)]
+    scale = transforms.scale_by_rms(rho, eps=0.0, eps_root=epsilon, centered=centered)
+    return transforms.chain(scale, rate, *trace)
+
+
+@optimizer
+def Adadelta(
+    learning_rate: ScalarOrSchedule = 0.001, rho: Scalar = 0.95, epsilon: Scalar = 1e-7
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Adadelta`: `adaptive_jax.adadelta`; the paper's rate is 1.
+
+    >>> tx = Adadelta(learning_rate=1.0)
+    >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.5f}")
+    -0.00141
+    """
+    return transforms.chain(
+        transforms.scale_by_adadelta(rho, epsilon),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+@optimizer
+def Adagrad(
+    learning_rate: ScalarOrSchedule = 0.001,
+    initial_accumulator_value: Scalar = 0.1,
+    epsilon: Scalar = 1e-7,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Adagrad`: epsilon under the root, and a sum that starts at 0.1.
+
+    >>> tx = Adagrad(learning_rate=0.1, initial_accumulator_value=3.0)
+    >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.3f}")
+    -0.050
+    """
+    return transforms.chain(
+        transforms.scale_by_adagrad(initial_accumulator_value, eps=0.0, eps_root=epsilon),
+        transforms.scale_by_learning_rate(learning_rate),
+    )
+
+
+@optimizer
+def Ftrl(
+    learning_rate: ScalarOrSchedule = 0.001,
+    learning_rate_power: Scalar = -0.5,
+    initial_accumulator_value: Scalar = 0.1,
+    l1_regularization_strength: Scalar = 0.0,
+    l2_regularization_strength: Scalar = 0.0,
+    l2_shrinkage_regularization_strength: Scalar = 0.0,
+    beta: Scalar = 0.0,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Ftrl`: `adaptive_jax.ftrl` with half the paper's L2 strengths.
+
+    Args:
+      learning_rate: positive. What parameters have gathered is divided by the current value of a
+        schedule, so that a falling one pulls them towards 0.
+
+    >>> tx = Ftrl(learning_rate=0.1, initial_accumulator_value=0.0, l1_regularization_strength=1.0)
+    >>> print(f"{tx.update(4.0, tx.init(0.0), 0.0)[0]:.3f}")
+    -0.075
+    """
+    return scheduled(
+        lambda rate: transforms.ftrl_proximal(
+            rate,
+            learning_rate_power,
+            initial_accumulator_value,
+            l1_regularization_strength,
+            2 * l2_regularization_strength,
+            2 * l2_shrinkage_regularization_strength,
+            beta,
+        ),
+        learning_rate,
+    )

@@ -1,0 +1,156 @@
+"""What the optimizers of `keras.optimizers` have in common: the arguments of their base class."""
+
+import functools
+import inspect
+
+from adaptive_jax import transforms
+from adaptive_jax.presets.arguments import is_zero, verbatim
+from adaptive_jax.presets.keras.wrapping import (
+    accumulate,
+    average_parameters,
+    decay_first,
+    in_full_precision,
+    unscale,
+)
+from adaptive_jax.typing import Scalar
+from adaptive_jax.validation import steps
+
+_INTERVALS = {
+    "learning_rate": "[0, inf)",
+    "beta_1": "[0, 1)",
+    "beta_2": "[0, 1)",
+    "rho": "[0, 1)",
+    "epsilon": "[0, inf)",
+    "momentum": "[0, 1]",
+    "initial_accumulator_value": "[0, inf)",
+    "beta_2_decay": "(-inf, 0]",
+    "epsilon_1": "[0, inf)",
+    "epsilon_2": "[0, inf)",
+    "clip_threshold": "(0, inf)",
+    "adam_beta_1": "[0, 1)",
+    "adam_beta_2": "[0, 1)",
+    "adam_weight_decay": "[0, inf)",
+    "adam_lr_ratio": "[0, inf)",
+    "rms_rate": "[0, inf)",
+    "muon_a": "(-inf, inf)",
+    "muon_b": "(-inf, inf)",
+    "muon_c": "(-inf, inf)",
+    "learning_rate_power": "(-inf, 0]",
+    "l1_regularization_strength": "[0, inf)",
+    "l2_regularization_strength": "[0, inf)",
+    "l2_shrinkage_regularization_strength": "[0, inf)",
+    "beta": "[0, inf)",
+    "weight_decay": "[0, inf)",
+    "clipnorm": "[0, inf)",
+    "clipvalue": "[0, inf)",
+    "global_clipnorm": "[0, inf)",
+    "ema_momentum": "[0, 1]",
+    "loss_scale_factor": "(0, inf)",
+}
+
+
+def _base(
+    weight_decay: Scalar | None = None,
+    clipnorm: Scalar | None = None,
+    clipvalue: Scalar | None = None,
+    global_clipnorm: Scalar | None = None,
+    use_ema: bool = False,
+    ema_momentum: Scalar = 0.99,
+    ema_overwrite_frequency: int | None = None,
+    loss_scale_factor: Scalar | None = None,
+    gradient_accumulation_steps: int | None = None,
+    name: str | None = None,
+):
+    """The arguments of Keras's base class, in its order."""
+
+
+_COMMON = inspect.signature(_base).parameters
+
+
+def optimizer(function):
+    """Gives a method the arguments of Keras's base class, and does what they say.
+
+    They follow the method's own and stand before its keyword-only ones, as in Keras. A method
+    with a `weight_decay` of its own decays by itself.
+    """
+    own = inspect.signature(function).parameters
+    positional = [p for p in own.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    last = [p.replace(kind=positional[0].kind) for p in own.values() if p not in positional]
+    common = [p for p in _COMMON.values() if p.name not in own]
+
+    @functools.wraps(function)
+    def build(learning_rate, **arguments):
+        options = {p.name: arguments.pop(p.name) for p in common}
+        every = options["gradient_accumulation_steps"]
+        every = steps("gradient_accumulation_steps", every, minimum=2) if every else 1
+        rate = _at_last_of(every, learning_rate)
+        return _wrapped(function(rate, **arguments), rate, every, **options)
+
+    build.__signature__ = inspect.Signature([*positional, *common, *last])
+    return verbatim(
+        "presets.keras",
+        _INTERVALS,
+        schedules=("learning_rate",),
+        optional=("weight_decay", "adam_weight_decay", "rms_rate"),
+        hints={
+            "decay": "Keras 3 has dropped it; its rate is "
+            "schedules.InverseTimeDecay(learning_rate, decay_steps=1, decay_rate=decay)"
+        },
+        first="expected the learning rate, a number or a schedule",
+    )(build)
+
+
+def _wrapped(
+    tx,
+    learning_rate,
+    every,
+    *,
+    clipnorm,
+    clipvalue,
+    global_clipnorm,
+    use_ema,
+    ema_momentum,
+    ema_overwrite_frequency,
+    loss_scale_factor,
+    weight_decay=None,
+    **ignored,
+):
+    """What Keras's base class does around an optimizer, from the inside out."""
+    bare = tx
+    if weight_decay is not None and not is_zero(weight_decay):
+        tx = decay_first(tx, learning_rate, weight_decay)
+    clipping = _clipping(clipnorm, clipvalue, global_clipnorm)
+    if clipping:
+        tx = transforms.chain(*clipping, tx)
+    if every > 1:
+        tx = accumulate(tx, every)
+    if loss_scale_factor is not None:
+        tx = transforms.chain(unscale(loss_scale_factor), tx)
+    if use_ema:
+        if ema_overwrite_frequency:
+            steps("ema_overwrite_frequency", ema_overwrite_frequency)
+        tx = transforms.chain(tx, average_parameters(ema_momentum, ema_overwrite_frequency, every))
+    return tx if tx is bare else in_full_precision(tx)
+
+
+def _clipping(clipnorm, clipvalue, global_clipnorm):
+    given = {
+        transforms.clip_by_norm: clipnorm,
+        transforms.clip_by_value: clipvalue,
+        transforms.clip_by_global_norm: global_clipnorm,
+    }
+    if sum(limit is not None for limit in given.values()) > 1:
+        raise ValueError(
+            "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set, got "
+            f"clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
+        )
+    return [
+        clip(limit) for clip, limit in given.items() if limit is not None and not is_zero(limit)
+    ]
+
+
+def _at_last_of(every, learning_rate):
+    """A schedule of all calls, as one of the updates, each of which is the last of so many."""
+    if every == 1 or not callable(learning_rate):
+        return learning_rate
+    return lambda count: learning_rate(count * every + every - 1)

@@ -1,0 +1,115 @@
+"""Optimizers that know rows from columns, from `keras.optimizers`."""
+
+import math
+import re
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax import transforms
+from adaptive_jax.presets.arguments import is_zero
+from adaptive_jax.presets.keras.adam_kin import scale_by_adam
+from adaptive_jax.presets.keras.constructor import optimizer
+from adaptive_jax.typing import Scalar, ScalarOrSchedule
+
+
+@optimizer
+def Adafactor(
+    learning_rate: ScalarOrSchedule = 0.001,
+    beta_2_decay: Scalar = -0.8,
+    epsilon_1: Scalar = 1e-30,
+    epsilon_2: Scalar = 1e-3,
+    clip_threshold: Scalar = 1.0,
+    relative_step: bool = True,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Adafactor`: `adaptive_jax.adafactor`.
+
+    Args:
+      relative_step: without effect, as in Keras, which caps the rate by 1/√t in either case.
+
+    >>> tx = Adafactor(learning_rate=0.1)
+    >>> print(f"{tx.update(1.0, tx.init(3.0), 3.0)[0]:.3f}")
+    -0.300
+    """
+    return transforms.chain(
+        transforms.scale_by_factored_rms(-beta_2_decay, epsilon_1),
+        transforms.clip_by_block_rms(clip_threshold),
+        transforms.scale_by_param_rms(epsilon_2),
+        transforms.scale_by_learning_rate(transforms.relative_step(learning_rate)),
+    )
+
+
+@optimizer
+def Muon(
+    learning_rate: ScalarOrSchedule = 0.001,
+    adam_beta_1: Scalar = 0.9,
+    adam_beta_2: Scalar = 0.999,
+    adam_weight_decay: Scalar | None = 0.004,
+    epsilon: Scalar = 1e-7,
+    weight_decay: Scalar | None = 0.004,
+    *,
+    exclude_layers: Sequence[str] | None = None,
+    exclude_embeddings: bool = True,
+    muon_a: Scalar = 3.4445,
+    muon_b: Scalar = -4.7750,
+    muon_c: Scalar = 2.0315,
+    adam_lr_ratio: Scalar = 1.0,
+    momentum: Scalar = 0.95,
+    ns_steps: int = 5,
+    nesterov: bool = True,
+    rms_rate: Scalar | None = 0.2,
+) -> optax.GradientTransformationExtraArgs:
+    """`keras.optimizers.Muon`: Muon for matrices, Adam for the rest, each with its own decay.
+
+    Args:
+      exclude_layers: regular expressions; matrices whose path, names joined by "/", has a match
+        are for Adam.
+      exclude_embeddings: those with "embedding" in their path are, too.
+
+    >>> tx = Muon(learning_rate=0.1, weight_decay=None, adam_weight_decay=None)
+    >>> params = {"kernel": jnp.eye(2), "embedding": jnp.eye(2)}
+    >>> updates, _ = tx.update(params, tx.init(params), params)
+    >>> print(updates["embedding"].round(3))
+    [[-0.1 -0. ]
+     [-0.  -0.1]]
+    """
+    excluded = [*(exclude_layers or ()), *(["(?i)embedding"] if exclude_embeddings else ())]
+
+    def is_for_muon(params):
+        def leaf(path, p):
+            name = jax.tree_util.keystr(path, simple=True, separator="/")
+            return jnp.ndim(p) == 2 and not any(re.search(part, name) for part in excluded)
+
+        return jax.tree_util.tree_map_with_path(leaf, params)
+
+    def decay(rate):
+        return [] if rate is None or is_zero(rate) else [transforms.add_decayed_weights(rate)]
+
+    adjust = (
+        None
+        if rms_rate is None
+        else lambda fan_out, fan_in: rms_rate * math.sqrt(max(fan_out, fan_in))
+    )
+    muon = transforms.scale_by_muon(
+        momentum,
+        nesterov,
+        ema=False,
+        coefficients=(muon_a, muon_b, muon_c),
+        ns_steps=ns_steps,
+        adjust=adjust,
+        eps=1e-7,
+    )
+    adam = transforms.chain(
+        scale_by_adam(adam_beta_1, adam_beta_2, epsilon, amsgrad=False),
+        transforms.scale_by_learning_rate(adam_lr_ratio, flip_sign=False),
+    )
+    return transforms.chain(
+        transforms.partition_by_mask(
+            is_for_muon,
+            transforms.chain(muon, *decay(weight_decay)),
+            transforms.chain(adam, *decay(adam_weight_decay)),
+        ),
+        transforms.scale_by_learning_rate(learning_rate),
+    )

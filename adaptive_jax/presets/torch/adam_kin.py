@@ -1,0 +1,139 @@
+"""Adam and its kin, from `torch.optim`."""
+
+import optax
+
+from adaptive_jax import transforms
+from adaptive_jax.presets.scheduled import scheduled
+from adaptive_jax.presets.torch.constructor import Betas, descend, optimizer
+from adaptive_jax.typing import Scalar, ScalarOrSchedule
+
+
+@optimizer
+def Adam(
+    lr: ScalarOrSchedule = 1e-3,
+    betas: Betas = (0.9, 0.999),
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 0.0,
+    amsgrad: bool = False,
+    *,
+    maximize: bool = False,
+    decoupled_weight_decay: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """`torch.optim.Adam`: `adaptive_jax.adam`, or `amsgrad` over the uncorrected squares.
+
+    >>> tx = Adam(lr=0.1, betas=(0.8, 0.99))
+    >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
+    [-0.1  0.1]
+    """
+    scale_by = transforms.scale_by_amsgrad if amsgrad else transforms.scale_by_adam
+    return descend(
+        scheduled(lambda beta: scale_by(beta, betas[1], eps), betas[0]),
+        lr=lr,
+        weight_decay=weight_decay,
+        maximize=maximize,
+        decoupled=decoupled_weight_decay,
+    )
+
+
+@optimizer
+def AdamW(
+    lr: ScalarOrSchedule = 1e-3,
+    betas: Betas = (0.9, 0.999),
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 1e-2,
+    amsgrad: bool = False,
+    *,
+    maximize: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """`torch.optim.AdamW`: `adaptive_jax.adamw`, whose decay is times the learning rate.
+
+    >>> tx = AdamW(lr=0.1, weight_decay=0.5)
+    >>> params = jnp.array(2.0)
+    >>> print(tx.update(jnp.array(1.0), tx.init(params), params)[0].round(3))
+    -0.2
+    """
+    return Adam(
+        lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True
+    )
+
+
+@optimizer
+def Adamax(
+    lr: ScalarOrSchedule = 2e-3,
+    betas: Betas = (0.9, 0.999),
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 0.0,
+    *,
+    maximize: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """`torch.optim.Adamax`: `adaptive_jax.adamax` with eps added to the gradient's size.
+
+    >>> tx = Adamax(lr=0.1)
+    >>> print(f"{tx.update(jnp.array(5.0), tx.init(jnp.zeros(())))[0]:.3f}")
+    -0.100
+    """
+    return descend(
+        scheduled(lambda beta: transforms.scale_by_adamax(beta, betas[1], eps_grad=eps), betas[0]),
+        lr=lr,
+        weight_decay=weight_decay,
+        maximize=maximize,
+    )
+
+
+@optimizer
+def NAdam(
+    lr: ScalarOrSchedule = 2e-3,
+    betas: Betas = (0.9, 0.999),
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 0.0,
+    momentum_decay: Scalar = 4e-3,
+    decoupled_weight_decay: bool = False,
+    *,
+    maximize: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """`torch.optim.NAdam`: `adaptive_jax.nadam`, whose momentum schedule is torch's.
+
+    >>> tx = NAdam(lr=0.1)
+    >>> print(f"{tx.update(jnp.array(5.0), tx.init(jnp.zeros(())))[0]:.3f}")
+    -0.106
+    """
+    return descend(
+        scheduled(
+            lambda beta: transforms.scale_by_nadam(
+                beta, betas[1], eps, momentum_decay=momentum_decay
+            ),
+            betas[0],
+        ),
+        lr=lr,
+        weight_decay=weight_decay,
+        maximize=maximize,
+        decoupled=decoupled_weight_decay,
+    )
+
+
+@optimizer
+def RAdam(
+    lr: ScalarOrSchedule = 1e-3,
+    betas: Betas = (0.9, 0.999),
+    eps: Scalar = 1e-8,
+    weight_decay: Scalar = 0.0,
+    decoupled_weight_decay: bool = False,
+    *,
+    maximize: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    """`torch.optim.RAdam`: `adaptive_jax.radam`, eps at the uncorrected root.
+
+    >>> tx = RAdam(lr=0.1)
+    >>> update, _ = tx.update(jnp.array(5.0), tx.init(jnp.zeros(())))
+    >>> print(f"{update:.3f}")  # no adapting at first
+    -0.500
+    """
+    return descend(
+        scheduled(
+            lambda beta: transforms.scale_by_radam(beta, betas[1], eps=0.0, eps_hat=eps), betas[0]
+        ),
+        lr=lr,
+        weight_decay=weight_decay,
+        maximize=maximize,
+        decoupled=decoupled_weight_decay,
+    )
