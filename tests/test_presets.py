@@ -335,7 +335,7 @@ def test_the_mean_is_found_wherever_it_is():
     tx = optax.apply_if_finite(keras.Adam(0.1, use_ema=True, ema_momentum=0.5), 3)
     state = tx.init(params)
     assert_close(keras.finalize_variable_values(params, state), params, rtol=0, atol=0)
-    after, state, _ = run(tx, params, {"w": jnp.ones((3, 2))}, 3)
+    after, state, _ = run(tx, params, {"w": jnp.ones((3, 2), jnp.bfloat16)}, 3)
     final = keras.finalize_variable_values(after, state)
     assert final["w"].dtype == jnp.bfloat16
     assert np.all(final["w"] > after["w"])

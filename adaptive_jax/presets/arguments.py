@@ -67,7 +67,9 @@ def verbatim(
         def construct(*args, **kwargs):
             for name in kwargs:
                 if name not in defaults:
-                    advice = hints.get(name) or _advice(name, list(defaults))
+                    advice = hints.get(name) or _advice(
+                        name, [k for k in defaults if k not in ignored]
+                    )
                     raise TypeError(f"{library}.{function.__name__} has no {name!r}: {advice}")
             if first and args and not _is_scalar_or_schedule(args[0]):
                 raise TypeError(f"{first}, got {type(args[0]).__name__}")
