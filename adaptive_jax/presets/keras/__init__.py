@@ -12,8 +12,8 @@ transformation. All of them take the arguments of Keras's base class:
 - `use_ema`, `ema_momentum`, `ema_overwrite_frequency`: a moving mean of the parameters is kept,
   and every so many steps they are set to it. `finalize_variable_values(params, state)` gives
   the mean at the end of training, as `fit` does in Keras.
-- `gradient_accumulation_steps`: an update only at every so-manieth call, with the mean gradient.
-  As in Keras a schedule still counts calls, and the moving mean takes part in all of them.
+- `gradient_accumulation_steps`: an update only at the last of so many calls, with their mean
+  gradient. As in Keras a schedule still counts calls, and the moving mean is taken at all of them.
 - `loss_scale_factor`: gradients are divided by it; multiply the loss by it yourself.
 - `name`: accepted and ignored. It names variables, and here they are in a state without names.
 

@@ -20,7 +20,7 @@ class DecayFirstState(NamedTuple):
 
 
 class AccumulateState(NamedTuple):
-    """Gradients since the last update, their sum over the number of all, and the inner state."""
+    """Calls since the last update, the sum of their gradients over `every`, and the inner state."""
 
     count: jax.Array
     mean: Updates
@@ -96,7 +96,7 @@ def unscale(factor: Scalar) -> optax.GradientTransformation:
 def accumulate(
     tx: optax.GradientTransformationExtraArgs, every: int
 ) -> optax.GradientTransformationExtraArgs:
-    """`tx` at every so-manieth call, with the mean gradient since then; no update in between."""
+    """`tx` at the last of every so many calls, with their mean gradient; no update in between."""
     # Not optax.MultiSteps: its accumulator is float32 also for float64 and complex parameters, and
     # it computes a step at every call.
 

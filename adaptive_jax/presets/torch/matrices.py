@@ -24,7 +24,7 @@ def Adafactor(
 
     Args:
       eps: least root mean square of gradients, and of parameters. None is the spacing of floats
-        at 1, those of the first array's arithmetic.
+        at 1 in the precision of the arithmetic.
       weight_decay: times `lr`, also where steps are capped to 1/√t of the parameters' size.
 
     >>> tx = Adafactor(lr=0.1)

@@ -1,11 +1,13 @@
 """Schedulers made of schedulers: one after another, and all at once."""
 
+import functools
+import itertools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 
 from adaptive_jax.presets.arguments import verbatim
-from adaptive_jax.presets.torch.lr_scheduler.scheduler import HINTS, Scheduler, placed
+from adaptive_jax.presets.torch.lr_scheduler.scheduler import HINTS, LAST_COUNT, Scheduler, placed
 from adaptive_jax.typing import Schedule
 from adaptive_jax.validation import steps
 
@@ -52,11 +54,18 @@ def SequentialLR(
                 f"on what came before; {'unfold it' if nested else 'write it as a LambdaLR'}"
             )
 
+    bounds = [0, *milestones, LAST_COUNT]
+
     def rate(n):
-        value = parts[0](n)
-        for milestone, part in zip(milestones, parts[1:], strict=True):
-            value = jnp.where(n >= milestone, part(jnp.maximum(n - milestone, 0)), value)
-        return value
+        values = [
+            part(jnp.clip(n, start, end) - start)  # where it is not read, it costs little
+            for part, (start, end) in zip(parts, itertools.pairwise(bounds), strict=True)
+        ]
+        return functools.reduce(
+            lambda before, after: jnp.where(n >= after[0], after[1], before),
+            zip(milestones, values[1:], strict=True),
+            values[0],
+        )
 
     return Scheduler("SequentialLR", rate, **placed(last_epoch, updates_per_step))
 

@@ -10,7 +10,7 @@ from adaptive_jax.schedules.pieces import as_float
 from adaptive_jax.typing import Scalar, Schedule
 from adaptive_jax.validation import steps
 
-_LAST_COUNT = 2**31 - 1  # where an optimizer's int32 counter stops
+LAST_COUNT = 2**31 - 1  # where an optimizer's int32 counter stops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Scheduler:
     def __call__(self, count) -> jax.Array:
         """The learning rate after `count` updates."""
         made = jnp.asarray(count) // self.updates_per_step
-        return self.rate(jnp.minimum(made, _LAST_COUNT - self.start) + self.start)
+        return self.rate(jnp.minimum(made, LAST_COUNT - self.start) + self.start)
 
 
 FIRST = "torch's schedulers take the optimizer first; here give its learning rate, a number"
