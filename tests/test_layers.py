@@ -10,11 +10,12 @@ from adaptive_jax.workloads import layers
 
 pytestmark = pytest.mark.relaxed
 
-SHAPES = [(3, 8, 8, 1, 4), (4, 5, 7, 8, 3), (6, 6, 6, 4, 4)]  # batch, image, channels in and out
+SHAPES = [(3, 8, 8, 1, 4), (4, 5, 7, 8, 3)]  # batch, image, channels in and out
 
 
-@pytest.mark.parametrize("padding", ["SAME", "VALID"])
-@pytest.mark.parametrize("kernel", [(3, 3), (2, 5)], ids=str)
+@pytest.mark.parametrize(
+    ("kernel", "padding"), [((3, 3), "SAME"), ((2, 5), "VALID"), ((2, 3), "SAME")], ids=str
+)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("large", [False, True])
 def test_conv_equals_flax(shape, kernel, padding, large, monkeypatch):
