@@ -95,13 +95,14 @@ def _list(args: List) -> int:
     from adaptive_jax.optimizers.registry import OPTIMIZERS
     from adaptive_jax.workloads import WORKLOADS
 
-    print("optimizer   default rate  what it does")
+    width = max(map(len, (*OPTIMIZERS, *WORKLOADS)))
+    print(f"{'optimizer':<{width}}{'rate':>9}  what it does")
     for entry in OPTIMIZERS.values():
         rate = entry.defaults["learning_rate"]
-        print(f"{entry.name:<12}{rate:>12g}  {entry.description}")
-    print("\nworkload          epochs  what it is")
+        print(f"{entry.name:<{width}}{rate:>9g}  {entry.description}")
+    print(f"\n{'workload':<{width}}{'epochs':>9}  what it is")
     for workload in WORKLOADS.values():
-        print(f"{workload.name:<12}{workload.epochs:>12}  {workload.description}")
+        print(f"{workload.name:<{width}}{workload.epochs:>9}  {workload.description}")
     return 0
 
 
