@@ -91,11 +91,7 @@ def averaged_params(state: State) -> Params:
     >>> print(averaged_params(state))
     [0.5 1.5]
     """
-
-    def is_average(node):
-        return isinstance(node, PolyakAverageState)
-
-    found = [node for node in jax.tree.leaves(state, is_leaf=is_average) if is_average(node)]
+    found = trees.nodes_of(PolyakAverageState, state)
     if len(found) != 1:
         raise ValueError(
             "averaged_params needs a state with exactly one polyak_average(...) in it, "

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from adaptive_jax.transforms import trees
 from adaptive_jax.typing import Params, PyTree
 from adaptive_jax.validation import map_leaves, steps
 
@@ -51,7 +52,7 @@ def mask_by_path(*patterns: str, invert: bool = False) -> Callable[[Params], PyT
         paths = {key: _names(key) for key, _ in jax.tree_util.tree_leaves_with_path(params)}
         hits = {p: {k for k, names in paths.items() if _matches(p, names)} for p in patterns}
         unused = [pattern for pattern, keys in hits.items() if not keys]
-        if unused and paths and not _has_hidden_parts(params):
+        if unused and paths and not trees.nodes_of(optax.MaskedNode, params):
             shown = ", ".join("/".join(names) for names in [*paths.values()][:8])
             raise ValueError(
                 f"no parameter matches {' or '.join(map(repr, unused))}; there are {shown}"
@@ -126,8 +127,3 @@ def _matches(pattern: str, names: list[str]) -> bool:
         all(map(fnmatch.fnmatchcase, names[start:], parts))
         for start in range(len(names) - len(parts) + 1)
     )
-
-
-def _has_hidden_parts(tree) -> bool:
-    nodes = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
-    return any(isinstance(node, optax.MaskedNode) for node in nodes)

@@ -156,7 +156,7 @@ def schedule_free_params(state: State, params: Params) -> Params:
     >>> print(schedule_free_params(state, params))
     2.0
     """
-    found = [s for s in jax.tree.leaves(state, is_leaf=_is_state) if _is_state(s)]
+    found = trees.nodes_of(ScheduleFreeState, state)
     if len(found) != 1:
         raise ValueError(f"there must be one ScheduleFreeState in the state, got {len(found)}")
     (state,) = found
@@ -167,10 +167,6 @@ def schedule_free_params(state: State, params: Params) -> Params:
         return numerics.cast(y + beyond * (z - y), jnp.result_type(p))
 
     return jax.tree.map(leaf, params, _in_full(params, state.y), state.z)
-
-
-def _is_state(x) -> bool:
-    return isinstance(x, ScheduleFreeState)
 
 
 def _is_wide(p) -> bool:

@@ -182,11 +182,7 @@ def finalize_variable_values(params: Params, state: State) -> Params:
     >>> print(params, keras.finalize_variable_values(params, state))  # of 4, 8 and 12
     12.0 9.0
     """
-
-    def is_average(node):
-        return isinstance(node, AverageState)
-
-    found = [node for node in jax.tree.leaves(state, is_leaf=is_average) if is_average(node)]
+    found = trees.nodes_of(AverageState, state)
     if not found:
         return params
     if len(found) > 1:
