@@ -18,26 +18,11 @@ from tests.test_contract import assert_close, expected, loop, make_grads, make_p
 every_case = pytest.mark.parametrize("case", CASES, ids=repr)
 
 
-def steps_of(tx, params, grads, steps=4):
-    return run(tx, params, jax.tree.map(lambda g: g[:steps], grads), steps)
-
-
-WRAPPERS = {
-    "chain": optax.chain,
-    "masked": lambda tx: optax.masked(tx, True),
-    "with_extra_args_support": optax.with_extra_args_support,
-    "apply_if_finite": lambda tx: optax.apply_if_finite(tx, 3),
-    "MultiSteps": lambda tx: optax.MultiSteps(tx, every_k_schedule=1).gradient_transformation(),
-}
-
-
-@pytest.mark.relaxed
 @every_case
-@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
-def test_optax_wrappers_change_nothing(case, wrap):
-    tx = wrap(case.build())
-    got, _, _ = loop(tx, make_params(), make_grads(), update=jax.jit(tx.update))
-    assert_close(got, expected(case)[0])
+def test_optax_wrappers_change_nothing(case):
+    for wrap in (optax.chain, lambda tx: optax.masked(tx, True), optax.with_extra_args_support):
+        got, _, _ = loop(wrap(case.build()), make_params(), make_grads())
+        assert_close(got, expected(case)[0])
 
 
 @every_case
@@ -185,11 +170,11 @@ def test_update_is_accumulate_factor_multiply(tx):
 def test_a_modifier_of_ones_own_binds_in_chain_and_by_hand(tx):
     half = aj.ScaleModifier(lambda scale, _: jax.tree.map(lambda s: s / 2, scale))
     params, grads = make_params(), make_grads()
-    _, _, plain = steps_of(tx, params, grads)
+    _, _, plain = loop(tx, params, grads, 4)
     for modified in (aj.chain(tx, half), half(tx), optax.chain(half(tx))):
-        _, _, halved = steps_of(modified, params, grads)
+        _, _, halved = loop(modified, params, grads, 4)
         assert_close(jax.tree.map(lambda u: 2 * u, halved), plain)
-    _, _, quarter = steps_of(aj.chain(tx, half, half), params, grads)
+    _, _, quarter = loop(aj.chain(tx, half, half), params, grads, 4)
     assert_close(jax.tree.map(lambda u: 4 * u, quarter), plain)
 
 
