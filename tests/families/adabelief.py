@@ -46,7 +46,6 @@ CASES = [
         LR,
         scale_free=True,
     ),
-    Case("scale_by_adabelief", aj.scale_by_adabelief, {"b1": 0.9, "b2": 0.9, "eps_root": 1e-16}),
 ]
 
 

@@ -86,9 +86,6 @@ CASES = [
         scale_free=True,
         rounds_between=True,
     ),
-    Case("scale_by_adagrad", aj.scale_by_adagrad, {"initial_accumulator": 0.1, "eps": 1e-10}),
-    Case("scale_by_adadelta", aj.scale_by_adadelta, {"rho": 0.9, "eps": 1e-6}),
-    Case("scale_by_rms", aj.scale_by_rms, {"decay": 0.9, "eps": 1e-8}),
 ]
 
 

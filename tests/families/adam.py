@@ -100,8 +100,6 @@ CASES = [
         scale_free=True,
     ),
     Case("amsgrad", aj.amsgrad, {"learning_rate": 0.1, **ADAM}, LR, scale_free=True),
-    Case("scale_by_adam", aj.scale_by_adam, ADAM),
-    Case("scale_by_amsgrad", aj.scale_by_amsgrad, ADAM),
 ]
 
 

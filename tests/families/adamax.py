@@ -27,7 +27,6 @@ CASES = [
         LR,
         scale_free=True,
     ),
-    Case("scale_by_adamax", aj.scale_by_adamax, {"b1": 0.9, "b2": 0.99, "eps": 1e-7}),
 ]
 
 

@@ -83,7 +83,6 @@ CASES = [
         {"weight_decay": 0.0},
         scale_free=True,
     ),
-    Case("scale_by_adan", aj.scale_by_adan, ADAN),
     Case(
         "add_proximal_decay",
         aj.add_proximal_decay,

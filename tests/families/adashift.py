@@ -46,7 +46,6 @@ CASES = [
         {"keep_num": 3, "reduce": None},
         scale_free=True,
     ),
-    Case("scale_by_adashift", aj.scale_by_adashift, ADASHIFT),
 ]
 
 

@@ -93,7 +93,6 @@ CASES = [
         LR,
         {"warmup_steps": 4},
     ),
-    Case("scale_by_ademamix", aj.scale_by_ademamix, ADEMAMIX, ("b3", "alpha")),
 ]
 
 

@@ -50,7 +50,6 @@ CASES = [
         {"clip_exponent": None},
         scale_free=True,
     ),
-    Case("scale_by_adopt", aj.scale_by_adopt, {"b1": 0.5, "eps": 0.0, "clip_exponent": 0.5}),
 ]
 
 

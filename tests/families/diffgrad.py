@@ -58,7 +58,6 @@ CASES = [
         LR,
         scale_free=True,
     ),
-    Case("scale_by_diffgrad", aj.scale_by_diffgrad, {"b1": 0.0, "b2": 0.9, "eps": 0.0}),
 ]
 
 

@@ -45,7 +45,6 @@ CASES = [
         LR,
         scale_free=True,
     ),
-    Case("scale_by_laprop", aj.scale_by_laprop, LAPROP),
 ]
 
 

@@ -54,7 +54,6 @@ CASES = [
         decays=True,
         scale_free=True,
     ),
-    Case("scale_by_lion", aj.scale_by_lion, {"b1": 0.95, "b2": 0.5}),
 ]
 
 

@@ -160,12 +160,6 @@ CASES = [
         scale_free=True,
     ),
     Case(
-        "scale_by_muon",
-        on_diagonals,
-        {"momentum": 0.9, "eps": 1e-7, "min_norm": 0.0},
-        ("momentum",),
-    ),
-    Case(
         "scale_by_muon_sum",
         on_diagonals,
         {"momentum": 0.9, "eps": 0.0},

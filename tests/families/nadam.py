@@ -83,7 +83,6 @@ CASES = [
         decays=True,
         scale_free=True,
     ),
-    Case("scale_by_nadam", aj.scale_by_nadam, NADAM),
 ]
 
 

@@ -46,7 +46,6 @@ CASES = [
         ("learning_rate", "b1", "weight_decay"),
         needs_params=True,
     ),
-    Case("scale_by_novograd", aj.scale_by_novograd, {"b2": 0.5, "eps": 0.0}),
 ]
 
 

@@ -61,7 +61,6 @@ CASES = [
         LR,
         scale_free=True,
     ),
-    Case("scale_by_qhadam", aj.scale_by_qhadam, {"nu1": 0.3, "nu2": 0.5, "eps_root": 1e-12}),
 ]
 
 

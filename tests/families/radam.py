@@ -57,7 +57,6 @@ CASES = [
     ),
     Case("radam_no_eps", aj.radam, {"learning_rate": 0.1, "b2": 0.95, "eps_hat": 0.0}, LR),
     Case("radam_never_adapts", aj.radam, {"learning_rate": 0.1, "b2": 0.5}, LR),
-    Case("scale_by_radam", aj.scale_by_radam, {"b1": 0.9, "b2": 0.9, "threshold": 4.0}),
 ]
 
 

@@ -45,7 +45,6 @@ CASES = [
         {"nesterov": True},
     ),
     Case("sign_sgd", aj.sign_sgd, {"learning_rate": 0.1}, LR, scale_free=True, tames_infinity=True),
-    Case("scale_by_sign", aj.scale_by_sign, tames_infinity=True),
     Case("momentum", aj.momentum, {"decay": 0.9, "dampening": 0.1}, ("decay",)),
     Case("momentum_ema", aj.momentum, {"decay": 0.9}, ("decay",), {"ema": True, "nesterov": True}),
 ]

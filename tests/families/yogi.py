@@ -60,7 +60,6 @@ CASES = [
         LR,
         scale_free=True,
     ),
-    Case("scale_by_yogi", aj.scale_by_yogi, {"initial_accumulator": 0.1, "eps": 1e-3}),
 ]
 
 
