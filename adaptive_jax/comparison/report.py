@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import math
 from pathlib import Path
 from string import Template
 
@@ -114,7 +115,8 @@ def learning_curves(runs: list[RunRecord], rows: list[Row]) -> bytes:
     """PNG of training loss (log scale) and validation accuracy of the final runs by epoch."""
     from matplotlib.figure import Figure  # of its own, so that no display or backend is needed
 
-    figure = Figure(figsize=(11, 4.2), layout="constrained", dpi=150)
+    columns = math.ceil(len(rows) / 20) if len(rows) > 10 else 0  # of a legend beside the axes
+    figure = Figure(figsize=(11 + 2 * columns, 4.2), layout="constrained", dpi=150)
     loss, accuracy = figure.subplots(1, 2)
     finals = [run for run in runs if run.phase == "final"]
     for i, row in enumerate(rows):
@@ -123,7 +125,7 @@ def learning_curves(runs: list[RunRecord], rows: list[Row]) -> bytes:
         for axes, name in ((loss, "train_loss"), (accuracy, "validation_accuracy")):
             values = np.array([[point[name] for point in run.curve] for run in mine])
             values = np.where(np.isfinite(values), values, np.nan)
-            style = {"color": f"C{i % 10}", "linestyle": "-" if i < 10 else "--"}
+            style = {"color": f"C{i % 10}", "linestyle": ("-", "--", ":", "-.")[i // 10 % 4]}
             if len(mine) > 1:
                 axes.plot(epochs, values.T, alpha=0.25, linewidth=0.8, **style)
             marker = "o" if len(epochs) <= 20 else None
@@ -140,7 +142,11 @@ def learning_curves(runs: list[RunRecord], rows: list[Row]) -> bytes:
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    accuracy.legend(fontsize="small")
+    if columns:
+        handles = accuracy.get_legend_handles_labels()
+        figure.legend(*handles, loc="outside right center", ncols=columns, fontsize="small")
+    else:
+        accuracy.legend(fontsize="small")
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
