@@ -155,12 +155,13 @@ def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
 
 
 def power(x: jax.Array, exponent: Scalar) -> jax.Array:
-    """`x^exponent` for `x > 0`; the root, which is more precise, wherever the exponent is 1/2.
-
-    XLA chooses so where the exponent is a constant, but not where it is read from a state.
-    """
+    """`x^exponent` for `x ≥ 0`; the root, which is more precise, where the exponent is 1/2."""
     exponent = jnp.asarray(exponent, x.dtype)
-    return jnp.where(exponent == 0.5, root(x), x**exponent)
+    # XLA itself takes the root where the exponent is a constant, but not where it is read from
+    # a state. For a constant 2 it takes a product, which, without the maximum, it would add to
+    # something else in one rounding.
+    half = jnp.where(x > 0, root(x), x)
+    return jnp.maximum(jnp.where(exponent == 0.5, half, x**exponent), 0)
 
 
 def bias_correction(decay: Scalar, count: jax.Array) -> jax.Array:

@@ -103,8 +103,8 @@ def schedule_free(
         count = optax.safe_increment(state.count)
         rate = jnp.asarray(numerics.at_step(learning_rate, state.count), dtype)
         max_rate = jnp.maximum(state.max_rate, rate)
-        weight = max_rate ** jnp.asarray(weight_lr_power, dtype)
-        weight *= count.astype(dtype) ** jnp.asarray(r, dtype)
+        weight = numerics.power(max_rate, weight_lr_power)
+        weight *= numerics.power(count.astype(dtype), r)
         weight_sum = state.weight_sum + weight
         c = weight / jnp.where(weight_sum == 0, 1, weight_sum)
         ahead = jnp.asarray(1 - b1, dtype) + jnp.asarray(b1, dtype) * c

@@ -90,7 +90,7 @@ def scale_by_swats(
             *adam.factor(grads, after), grads, state.mean_rate, after.count, b2, tolerance
         )
         new = ScaleBySwatsState(after, mean_rate, jnp.where(settled, after.count, 0))
-        keep = jnp.where(before.count == state.switched, 0.0, b1)
+        keep = jnp.where(before.count == state.switched, 0.0, jnp.asarray(b1))
         buffer = jax.tree.map(lambda m, g: jnp.asarray(keep, m.dtype) * m + g, before.mu, grads)
         sgd = state._replace(adam=ScaleByAdamState(after.count, buffer, before.nu))
         return jax.tree.map(lambda s, a: jnp.where(state.switched > 0, s, a), sgd, new)

@@ -51,7 +51,8 @@ def tunable(factory: Callable[..., Any], /, **hyperparams: Any) -> Any:
     There they are logged, saved and mapped over with the rest of the state, and changed between
     or within jitted steps without a recompilation: see `hyperparameters` and
     `set_hyperparameters`. Until they are changed, training a recipe of this library is the same
-    to the last bit. (Weights of exactly 1/2 aside: m/2 + g/2 is (m + g)/2 to XLA if it knows.)
+    to the last bit, unless the compiler rounds some a·b + c once in one program and twice in the
+    other.
 
     A number is live whether given or a default, except an integer where the factory wants one,
     a default of 0 (a stage left out; give the 0 to have it in), and one that the factory
