@@ -4,6 +4,7 @@ import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
+collect_ignore_glob = ["reference/*"]  # scripts that need other libraries
 
 
 @pytest.fixture(autouse=True)

@@ -201,7 +201,11 @@ def test_an_unknown_argument_is_told_what_was_meant(library, name, argument, mea
         getattr(LIBRARIES[library], name)(**{argument: 0.9})
 
 
-@pytest.mark.parametrize("params", [[], iter([]), {"w": 1.0}, jnp.ones(3), None], ids=str)
+@pytest.mark.parametrize(
+    "params",
+    [[], iter([]), {"w": 1.0}, jnp.ones(3), None],
+    ids=lambda params: type(params).__name__,
+)
 def test_parameters_do_not_come_first(params):
     with pytest.raises(TypeError, match=r"model\.parameters\(\) first; here leave it out"):
         torch.Adam(params, lr=0.1)
