@@ -228,7 +228,11 @@ PARTS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "parts", "milestones", "message"), PARTS, ids=str)
+@pytest.mark.parametrize(
+    ("name", "parts", "milestones", "message"),
+    PARTS,
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_parts_that_do_not_fit_are_refused(name, parts, milestones, message):
     others = {} if milestones is None else {"milestones": milestones}
     with pytest.raises(ValueError, match=message):
