@@ -40,7 +40,10 @@ def hyperparameters(state: PyTree) -> dict[str, jax.Array]:
 
 
 def set_hyperparameters(state: PyTree, values: Mapping[str, Scalar]) -> PyTree:
-    """The same state with other hyperparameters.
+    """The same state with other hyperparameters, as if the optimizer had been built with them.
+
+    So a bound that AdaBound derives from its learning rate stays where it is, unless `base_lr`
+    is given; and what only `init` reads, as Adagrad's `initial_accumulator`, changes nothing.
 
     Args:
       state: as in `hyperparameters`.
