@@ -104,6 +104,10 @@ def one_cycle(
     return low + (peak_value - low) / 2 * (1 + math.cos(math.pi * x))
 
 
+def linear_warmup(t, peak_value, warmup_steps):
+    return peak_value * min(t + 1, warmup_steps) / warmup_steps
+
+
 def inverse_sqrt(t, init_value, peak_value, warmup_steps):
     if t < warmup_steps:
         return init_value + (peak_value - init_value) * t / warmup_steps
@@ -198,6 +202,8 @@ CASES = [
         div_factor=10,
         final_div_factor=2,
     ),
+    case(linear_warmup, 30, peak_value=0.1, warmup_steps=10),
+    case(linear_warmup, 10, peak_value=0.1, warmup_steps=1),
     case(inverse_sqrt, 60, init_value=0.0, peak_value=0.1, warmup_steps=10),
     case(inverse_sqrt, 60, init_value=0.1, peak_value=0.1, warmup_steps=10),
     *(
@@ -417,6 +423,8 @@ BAD = [
     ("one_cycle", {"pct_start": 1.0}, r"pct_start must be in \(0, 1\), got 1.0"),
     ("one_cycle", {"div_factor": 0.5}, r"div_factor must be in \[1, inf\), got 0.5"),
     ("one_cycle", {"final_div_factor": 0.5}, r"final_div_factor must be in \[1, inf\), got 0.5"),
+    ("linear_warmup", {"peak_value": -1.0}, "peak_value must be in"),
+    ("linear_warmup", {"warmup_steps": 0}, "warmup_steps .* got 0"),
     ("inverse_sqrt", {"init_value": -1.0}, "init_value must be in"),
     ("inverse_sqrt", {"peak_value": -1.0}, "peak_value must be in"),
     ("inverse_sqrt", {"warmup_steps": 0}, "warmup_steps .* got 0"),
@@ -489,6 +497,7 @@ ARGUMENTS = {
         "alpha": fraction,
     },
     "one_cycle": {"transition_steps": some, "peak_value": rate, "pct_start": st.floats(0.01, 0.99)},
+    "linear_warmup": {"peak_value": rate, "warmup_steps": some},
     "inverse_sqrt": {"init_value": rate, "peak_value": rate, "warmup_steps": some},
     "warmup_stable_decay": {
         "init_value": rate,
@@ -506,7 +515,7 @@ ARGUMENTS = {
         "mode": st.sampled_from(["triangular", "triangular2"]),
     },
 }
-FALLS_TO_ZERO = {"exponential_decay", "inverse_time_decay", "inverse_sqrt"}
+FROM_OR_TO_ZERO = {"exponential_decay", "inverse_time_decay", "inverse_sqrt", "linear_warmup"}
 
 
 def value_range(name, arguments):
@@ -521,7 +530,7 @@ def value_range(name, arguments):
         rates.append(arguments["alpha"] * arguments["init_value"])
     elif name == "one_cycle":
         rates.append(arguments["peak_value"] / 25e4)
-    elif name in FALLS_TO_ZERO:
+    elif name in FROM_OR_TO_ZERO:
         rates.append(0.0)
     return min(rates), max(rates)
 

@@ -8,14 +8,14 @@ from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule
 from adaptive_jax.validation import number, number_or_schedule, steps
 
 
-def linear_warmup(value: ScalarOrSchedule, warmup_steps: int) -> Schedule:
-    r"""A rate that is brought in linearly: :math:`value\,\min(1, (t + 1) / warmup\_steps)`.
+def linear_warmup(peak_value: ScalarOrSchedule, warmup_steps: int) -> Schedule:
+    r"""A rate that is brought in linearly: :math:`peak\_value\,\min(1, (t + 1) / warmup\_steps)`.
 
-    The first update has 1/warmup_steps of the value, not 0 of it, and update number
+    The first update has 1/warmup_steps of the peak, not 0 of it, and update number
     `warmup_steps` all of it.
 
     Args:
-      value: a number or a schedule, which goes on from t = 0 whether warm or not.
+      peak_value: a number or a schedule, which goes on from t = 0 whether warm or not.
       warmup_steps: at least 1.
 
     Raises:
@@ -27,11 +27,11 @@ def linear_warmup(value: ScalarOrSchedule, warmup_steps: int) -> Schedule:
     >>> print(f"{lr(0):.3f} {lr(1):.3f} {lr(3):.3f} {lr(9):.3f}")
     0.025 0.050 0.100 0.100
     """
-    value = number_or_schedule("value", value, "[0, inf)")
+    peak_value = number_or_schedule("peak_value", peak_value, "[0, inf)")
     warmup_steps = steps("warmup_steps", warmup_steps)
 
     def schedule(count):
-        now = value(count) if callable(value) else value
+        now = peak_value(count) if callable(peak_value) else peak_value
         return now * jnp.minimum(1, (as_float(count) + 1) / warmup_steps)
 
     return schedule
