@@ -120,11 +120,6 @@ OURS = {
 }
 
 
-RECORDED = [
-    case for case in TRAJECTORIES if case["source"] != "pytorch_optimizer" or case["name"] in PORTS
-]
-
-
 SINGLE = {"keras/Adam/3", "keras/Adam/4", "keras/Adafactor/1", "keras/Adafactor/2"}
 """Recorded where Keras takes a minimum or maximum in float32; keras.json has them in float64."""
 
@@ -145,7 +140,7 @@ def recorded_path(case):
 @functools.cache
 def our_trajectories(leaves):
     """All recorded cases that have these leaves, in one program."""
-    cases = [case for case in RECORDED if tuple(case["leaves"]) == leaves]
+    cases = [case for case in TRAJECTORIES if tuple(case["leaves"]) == leaves]
     makes = {case["id"]: functools.partial(make_recorded, case) for case in cases}
     params, grads = shared_inputs()
     return run(
@@ -153,7 +148,7 @@ def our_trajectories(leaves):
     )
 
 
-@pytest.mark.parametrize("case", RECORDED, ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", TRAJECTORIES, ids=lambda case: case["id"])
 def test_equals_recorded_trajectory(case):
     found = our_trajectories(tuple(case["leaves"]))[case["id"]]
     difference = largest_difference(found, recorded_path(case))
