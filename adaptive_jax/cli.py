@@ -96,13 +96,13 @@ def _list(args: List) -> int:
     from adaptive_jax.workloads import WORKLOADS
 
     width = max(map(len, (*OPTIMIZERS, *WORKLOADS)))
-    print(f"{'optimizer':<{width}}{'rate':>9}  what it does")
+    print(f"{'optimizer':<{width}}{'rate':>7}  what it does")
     for entry in OPTIMIZERS.values():
         rate = entry.defaults["learning_rate"]
-        print(f"{entry.name:<{width}}{rate:>9g}  {entry.description}")
-    print(f"\n{'workload':<{width}}{'epochs':>9}  what it is")
+        print(f"{entry.name:<{width}}{rate:>7g}  {entry.description}")
+    print(f"\n{'workload':<{width}}{'epochs':>7}  what it is")
     for workload in WORKLOADS.values():
-        print(f"{workload.name:<{width}}{workload.epochs:>9}  {workload.description}")
+        print(f"{workload.name:<{width}}{workload.epochs:>7}  {workload.description}")
     return 0
 
 

@@ -41,6 +41,10 @@ AS_OPTAX = {
     "adamaxw": adamaxw,
     "adadelta": functools.partial(aj.adadelta, rho=0.9),
     "adamw": functools.partial(aj.adamw, weight_decay=1e-4),
+    "adan": functools.partial(aj.adan, weight_decay=None),
+    "lamb": functools.partial(aj.lamb, weight_decay=0.0),
+    "muon": functools.partial(aj.muon, weight_decay=0.0),
+    "nadamw": functools.partial(aj.nadamw, weight_decay=1e-4),
 }
 OURS = {name: entry.factory for name, entry in OPTIMIZERS.items()} | AS_OPTAX
 # Optimizers that Optax's suites name and this library does not have.
@@ -49,6 +53,7 @@ NOT_HERE = {
     *("optimistic_gradient_descent", "polyak_sgd", "signum"),
     *("acprop", "simplified_ademamix", "cocob", "dadapt_adamw", "dog", "dowg", "madgrad", "momo"),
     *("momo_adam", "prodigy", "sophia", "galore"),
+    "sgd_mom",  # a name of `test_explicit_dtype` for SGD
 }
 # Tests of what this library does otherwise on purpose.
 LEFT_OUT = {

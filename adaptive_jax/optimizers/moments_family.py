@@ -4,7 +4,6 @@ import optax
 
 from adaptive_jax import transforms
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
-from adaptive_jax.validation import number_or_schedule
 
 
 def adan(
@@ -13,29 +12,29 @@ def adan(
     b2: Scalar = 0.92,
     b3: Scalar = 0.99,
     eps: Scalar = 1e-8,
-    weight_decay: ScalarOrSchedule = 0.02,
+    weight_decay: ScalarOrSchedule | None = 0.02,
     mask: PyTree | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Adan: :math:`p_t = (p_{t-1} - lr\, u_t) / (1 + lr\, weight\_decay)`.
 
     :math:`u_t` and its arguments are those of `scale_by_adan`, the decay is
     `add_proximal_decay`'s. All defaults are the authors'; 0.02 is the decay of all experiments
-    of the paper. For the form that their code calls `no_prox`, put `add_decayed_weights` between
-    `scale_by_adan` and `scale_by_learning_rate` in a chain of your own.
+    of the paper, None no such stage. For the form that their code calls `no_prox`, put
+    `add_decayed_weights` between `scale_by_adan` and `scale_by_learning_rate` in a chain of your
+    own.
 
     Reference: Xie et al. 2022, arXiv 2208.06677.
 
     >>> import jax.numpy as jnp
-    >>> tx = adan(0.1, weight_decay=0.0)
+    >>> tx = adan(0.1, weight_decay=None)
     >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
     [-0.1  0.1]
     """
-    weight_decay = number_or_schedule("weight_decay", weight_decay, "[0, inf)")
     stages = [
         transforms.scale_by_adan(b1, b2, b3, eps),
         transforms.scale_by_learning_rate(learning_rate),
     ]
-    if not (isinstance(weight_decay, float) and weight_decay == 0):
+    if weight_decay is not None:
         stages.append(transforms.add_proximal_decay(weight_decay, learning_rate, mask))
     return transforms.chain(*stages)
 
@@ -97,7 +96,7 @@ def ademamix(
     b3: ScalarOrSchedule = 0.9999,
     alpha: ScalarOrSchedule = 5.0,
     eps: Scalar = 1e-8,
-    weight_decay: ScalarOrSchedule = 0.0,
+    weight_decay: ScalarOrSchedule | None = None,
     mask: PyTree | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""AdEMAMix: AdamW with a slow mean of gradients, `alpha` times, beside the fast one.
@@ -114,8 +113,7 @@ def ademamix(
     [-0.1  0.1]
     """
     stages = [transforms.scale_by_ademamix(b1, b2, b3, alpha, eps)]
-    weight_decay = number_or_schedule("weight_decay", weight_decay, "[0, inf)")
-    if not (isinstance(weight_decay, float) and weight_decay == 0):
+    if weight_decay is not None:
         stages.append(transforms.add_decayed_weights(weight_decay, mask))
     return transforms.chain(*stages, transforms.scale_by_learning_rate(learning_rate))
 

@@ -80,7 +80,7 @@ CASES = [
         aj.adan,
         {"learning_rate": 0.1, "b1": 0.9, "b2": 0.8, "b3": 0.9, "eps": 0.0},
         LR,
-        {"weight_decay": 0.0},
+        {"weight_decay": None},
         scale_free=True,
     ),
     Case(
@@ -138,7 +138,7 @@ FORMULAS = [
     ),
     formula(
         "adan b2 0 is adam",
-        lambda: aj.adan(RATE, 0.9, 0.0, 0.99, weight_decay=0.0),
+        lambda: aj.adan(RATE, 0.9, 0.0, 0.99, weight_decay=None),
         adam,
         lr=RATE,
         b2=0.99,
@@ -159,4 +159,4 @@ FORMULAS = [
 ]
 
 
-PORTS = {"Adan": Port(lambda lr: aj.adan(lr, weight_decay=0.0))}
+PORTS = {"Adan": Port(lambda lr: aj.adan(lr, weight_decay=None))}
