@@ -34,6 +34,8 @@ class Case:
       tames_infinity: an infinite gradient rightly gives a finite step.
       by_component: complex numbers are treated by component, so their phase may change.
       joint: a leaf's update depends on the other leaves.
+      numbers_only: differs from another row in numbers alone, which has the properties of structure
+        tested for both.
       rounds_between: in half precision a stage hands rounded updates to one that keeps them.
     """
 
@@ -48,6 +50,7 @@ class Case:
     tames_infinity: bool = False
     by_component: bool = False
     joint: bool = False
+    numbers_only: bool = False
     rounds_between: bool = False
 
     def build(self, **changes) -> optax.GradientTransformationExtraArgs:

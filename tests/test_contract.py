@@ -21,6 +21,9 @@ from adaptive_jax.optimizers import registry
 from tests.families import CASES, RECIPES
 
 every_case = pytest.mark.parametrize("case", CASES, ids=repr)
+every_structure = pytest.mark.parametrize(
+    "case", [case for case in CASES if not case.numbers_only], ids=repr
+)
 every_recipe = pytest.mark.parametrize("case", RECIPES, ids=repr)
 STEPS = 5
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32]
@@ -177,7 +180,7 @@ def test_a_bad_gradient_is_seen_and_contained(case):
         assert_close(updates, jax.tree.map(jnp.zeros_like, params), rtol=0, atol=0)
 
 
-@every_case
+@every_structure
 @pytest.mark.parametrize("params_dtype", DTYPES, ids=lambda d: d.__name__)
 @pytest.mark.parametrize("grads_dtype", DTYPES, ids=lambda d: d.__name__)
 def test_types_never_change(case, params_dtype, grads_dtype):
@@ -306,7 +309,7 @@ TREES = {
 }
 
 
-@every_case
+@every_structure
 @pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
 def test_every_tree(case, tree):
     tx = case.build()
@@ -317,7 +320,7 @@ def test_every_tree(case, tree):
     assert_finite((updates, new_state))
 
 
-@every_case
+@every_structure
 def test_mismatched_trees_are_named(case):
     tx = case.build()
     params = make_params()
@@ -332,7 +335,7 @@ def test_mismatched_trees_are_named(case):
         tx.update({**params, "w": jnp.ones((2, 1))}, state, params)
 
 
-@every_case
+@every_structure
 def test_missing_parameters_are_asked_for(case):
     tx = case.build()
     params = make_params()
@@ -353,7 +356,7 @@ def test_integer_parameters_are_refused(case):
 # The same under every transformation of JAX.
 
 
-@every_case
+@every_structure
 def test_no_retrace_and_donation(case):
     """A jitted step, traced once, that overwrites parameters and state: as a plain loop."""
     tx = case.build()
@@ -374,7 +377,7 @@ def test_no_retrace_and_donation(case):
     assert_close((params, state), expected(case)[:2])
 
 
-@every_case
+@every_structure
 def test_state_buffers_are_distinct(case):
     """Two leaves that share a buffer cannot both be donated."""
     state = case.build().init(make_params())
@@ -389,7 +392,7 @@ def test_hyperparameters_may_be_arrays(case):
     assert_close(got, expected(case)[0], rtol=1e-4, atol=1e-5)
 
 
-@every_case
+@every_structure
 def test_jit_vmap_and_scan_equal_a_plain_loop(case):
     """Also with traced hyperparameters: a sweep is one program.
 
@@ -433,7 +436,7 @@ def test_gradients_through_an_update_are_finite(case):
     assert_finite(jax.grad(moved)(jax.tree.map(jnp.zeros_like, params)))
 
 
-@every_case
+@every_structure
 def test_state_keeps_its_types_under_cond(case):
     params = make_params(jnp.bfloat16)
     tx = case.build()
@@ -448,7 +451,7 @@ def test_state_keeps_its_types_under_cond(case):
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
 
 
-@every_case
+@every_structure
 def test_init_needs_shapes_only(case):
     """Not the parameters themselves: `jax.eval_shape` and abstract checkpoints."""
     params = make_params()
@@ -456,7 +459,7 @@ def test_init_needs_shapes_only(case):
     assert types(tx.init(params)) == types(tx.init(jax.eval_shape(make_params)))
 
 
-@every_case
+@every_structure
 def test_state_can_be_saved_by_path(case, tmp_path):
     """As arrays under names that are unique, and training goes on bit for bit."""
     tx = case.build()
@@ -493,7 +496,7 @@ def test_count_saturates(case):
             assert leaf.dtype != jnp.int32 or int(leaf) == last
 
 
-@every_case
+@every_structure
 def test_sharded_equals_unsharded(case):
     mesh = jax.make_mesh((2,), ("x",))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))

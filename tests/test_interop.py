@@ -13,19 +13,26 @@ from flax.training.train_state import TrainState
 
 import adaptive_jax as aj
 from tests.families import CASES
-from tests.test_contract import QUICK, assert_close, expected, loop, make_grads, make_params, run
+from tests.test_contract import (
+    QUICK,
+    assert_close,
+    every_structure,
+    expected,
+    loop,
+    make_grads,
+    make_params,
+    run,
+)
 
-every_case = pytest.mark.parametrize("case", CASES, ids=repr)
 
-
-@every_case
+@every_structure
 def test_optax_wrappers_change_nothing(case):
     for wrap in (optax.chain, lambda tx: optax.masked(tx, True), optax.with_extra_args_support):
         got, _, _ = loop(wrap(case.build()), make_params(), make_grads())
         assert_close(got, expected(case)[0])
 
 
-@every_case
+@every_structure
 def test_partition_changes_nothing(case):
     if case.joint:
         pytest.skip("a leaf's update depends on the other leaves")
@@ -35,7 +42,7 @@ def test_partition_changes_nothing(case):
 
 
 @pytest.mark.relaxed
-@every_case
+@every_structure
 def test_multi_steps_averages_gradients(case):
     params, grads = make_params(), make_grads(4)
     tx = optax.MultiSteps(case.build(), every_k_schedule=2).gradient_transformation()
@@ -46,7 +53,7 @@ def test_multi_steps_averages_gradients(case):
     assert_close(got, alone, rtol=1e-4, atol=1e-6)
 
 
-@every_case
+@every_structure
 def test_arguments_have_the_names_that_optax_gives_them(case):
     params = make_params()
     tx = case.build()
@@ -55,7 +62,7 @@ def test_arguments_have_the_names_that_optax_gives_them(case):
     assert_close(by_name, tx.update(params, state, params)[0])
 
 
-@every_case
+@every_structure
 def test_unknown_extra_arguments_are_ignored(case):
     params = make_params()
     tx = case.build()

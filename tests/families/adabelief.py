@@ -45,6 +45,7 @@ CASES = [
         {"learning_rate": 0.1, "b2": 0.99, "eps": 0.0, "eps_root": 0.0},
         LR,
         scale_free=True,
+        numbers_only=True,
     ),
 ]
 

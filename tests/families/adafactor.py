@@ -131,6 +131,7 @@ CASES = [
         "scale_by_factored_rms_torch",
         aj.scale_by_factored_rms,
         {"decay_exponent": 0.8, "eps": 0.0, "min_rms": 1e-7},
+        numbers_only=True,
     ),
     Case("scale_by_param_rms", aj.scale_by_param_rms, {"min_rms": 1e-3}, needs_params=True),
 ]

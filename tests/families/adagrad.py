@@ -62,6 +62,7 @@ CASES = [
         {"learning_rate": 0.1, "initial_accumulator": 0.1, "eps": 0.0, "eps_root": 1e-7},
         LR,
         scale_free=True,
+        numbers_only=True,
     ),
     Case(
         "adadelta",

@@ -26,6 +26,7 @@ CASES = [
         {"learning_rate": 0.1, "b2": 0.9, "eps": 1e-7, "eps_grad": 1e-8},
         LR,
         scale_free=True,
+        numbers_only=True,
     ),
 ]
 

@@ -85,6 +85,7 @@ CASES = [
         needs_params=True,
         decays=True,
         scale_free=True,
+        numbers_only=True,
     ),
     Case(
         "ademamix_warmed_up",

@@ -49,6 +49,7 @@ CASES = [
         LR,
         {"clip_exponent": None},
         scale_free=True,
+        numbers_only=True,
     ),
 ]
 

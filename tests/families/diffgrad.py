@@ -57,6 +57,7 @@ CASES = [
         {"learning_rate": 0.1, "eps": 0.0, "eps_hat": 1e-8},
         LR,
         scale_free=True,
+        numbers_only=True,
     ),
 ]
 

@@ -78,6 +78,7 @@ CASES = [
         needs_params=True,
         decays=True,
         scale_free=True,
+        numbers_only=True,
     ),
 ]
 

@@ -44,6 +44,7 @@ CASES = [
         {"learning_rate": 0.1, "b1": 0.5, "eps": 0.0},
         LR,
         scale_free=True,
+        numbers_only=True,
     ),
 ]
 

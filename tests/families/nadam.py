@@ -65,6 +65,7 @@ CASES = [
         {"learning_rate": 0.1, "b1": 0.8, "eps": 0.0, "momentum_decay": 1.0},
         LR,
         scale_free=True,
+        numbers_only=True,
     ),
     Case(
         "nadam_constant_momentum",

@@ -60,6 +60,7 @@ CASES = [
         {"learning_rate": 0.1, "nu1": 0.5, "nu2": 0.8, "eps": 0.0},
         LR,
         scale_free=True,
+        numbers_only=True,
     ),
 ]
 

@@ -59,6 +59,7 @@ CASES = [
         {"learning_rate": 0.1, "b2": 0.9, "eps_hat": 0.0, "initial_accumulator": 0.0},
         LR,
         scale_free=True,
+        numbers_only=True,
     ),
 ]
 
