@@ -131,22 +131,34 @@ LADDERS = {
 PATTERNS = np.stack([np.ones(40), (-1.0) ** np.arange(40), np.arange(40) < 20])
 
 
-@every_case
-@pytest.mark.parametrize("dtype", LADDERS, ids=lambda d: d.__name__)
-def test_finite_in_finite_out(case, dtype):
-    """Constant, alternating, and then zero, for 40 steps: all magnitudes in one array, or one."""
+def ladder_of_gradients(dtype):
+    """Constant, alternating, and then zero, for 40 steps, as rows of a matrix.
+
+    Members with one magnitude each, and members with all of them side by side.
+    """
     ladder = np.array(LADDERS[dtype])
-    arrays = np.stack([ladder, *np.broadcast_to(ladder[:, None], 2 * ladder.shape)])
-    grads = jnp.asarray(PATTERNS.T[None, :, :, None] * arrays[:, None, None, :], dtype)
-    params = jnp.ones(grads.shape[2:], dtype)
-    tx = case.build()
+    largest = max(map(len, LADDERS.values()))
+    alone = np.broadcast_to(ladder[:, None], 2 * ladder.shape)
+    arrays = np.stack([*alone, *[ladder] * (largest + 1 - len(ladder))])
+    return jnp.asarray(PATTERNS.T[None, :, :, None] * arrays[:, None, None, :], dtype)
 
-    def step(state, g):
-        updates, state = tx.update(g, state, params)
-        return state, (updates, state)
 
-    walk = jax.vmap(lambda g: jax.lax.scan(step, tx.init(params), g)[1])
-    assert_finite(jax.jit(walk, compiler_options=QUICK)(grads))
+@every_case
+def test_finite_in_finite_out(case):
+    """Every magnitude of every dtype, each dtype a leaf, or a tree where leaves are not apart."""
+    leaves = {dtype.__name__: ladder_of_gradients(dtype) for dtype in LADDERS}
+    for grads in [{name: leaf} for name, leaf in leaves.items()] if case.joint else [leaves]:
+        params = jax.tree.map(lambda g: jnp.ones(g.shape[2:], g.dtype), grads)
+        tx = case.build()
+
+        def step(state, g, tx=tx, params=params):
+            updates, state = tx.update(g, state, params)
+            return state, (updates, state)
+
+        def walk(g, tx=tx, params=params, step=step):
+            return jax.lax.scan(step, tx.init(params), g)[1]
+
+        assert_finite(jax.jit(jax.vmap(walk), compiler_options=QUICK)(grads))
 
 
 @pytest.mark.parametrize("case", [case for case in RECIPES if case.scale_free], ids=repr)
@@ -362,7 +374,7 @@ def test_no_retrace_and_donation(case):
     tx = case.build()
     traces = 0
 
-    @functools.partial(jax.jit, donate_argnums=(1, 2))
+    @functools.partial(jax.jit, donate_argnums=(1, 2), compiler_options=QUICK)
     def step(grads, state, params):
         nonlocal traces
         traces += 1
@@ -507,7 +519,7 @@ def test_sharded_equals_unsharded(case):
     tx = case.build()
     with jax.set_mesh(mesh):
         state = tx.init(sharded)
-        update = jax.jit(tx.update)
+        update = jax.jit(tx.update, compiler_options=QUICK)
         for _ in range(STEPS):
             updates, new_state = update(jax.device_put(params, sharding), state, sharded)
             assert types(new_state) == types(state)

@@ -13,9 +13,7 @@ pytestmark = pytest.mark.relaxed
 SHAPES = [(3, 8, 8, 1, 4), (4, 5, 7, 8, 3)]  # batch, image, channels in and out
 
 
-@pytest.mark.parametrize(
-    ("kernel", "padding"), [((3, 3), "SAME"), ((2, 5), "VALID"), ((2, 3), "SAME")], ids=str
-)
+@pytest.mark.parametrize(("kernel", "padding"), [((3, 3), "SAME"), ((2, 5), "VALID")], ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("large", [False, True])
 def test_conv_equals_flax(shape, kernel, padding, large, monkeypatch):

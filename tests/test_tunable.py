@@ -182,7 +182,7 @@ def test_values_left_at_their_defaults_are_shown_but_for_zeros(case):
     assert shown == {k for k in numbers if values[k] != 0 or k in case.extra}
 
 
-@every_recipe
+@pytest.mark.parametrize("case", ONE_EACH, ids=repr)
 @pytest.mark.parametrize(
     "dtype", [jnp.float16, jnp.bfloat16, jnp.float32], ids=lambda d: d.__name__
 )
