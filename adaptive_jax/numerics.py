@@ -75,7 +75,12 @@ def squarable(grad: jax.Array, real_dtype) -> jax.Array:
     """
     info = jnp.finfo(real_dtype)
     dtype = f"complex{2 * info.bits}" if jnp.iscomplexobj(grad) else info.dtype
-    return saturate(jnp.asarray(grad, dtype), 2.0 ** (info.maxexp // 2 - 4))
+    return saturate(jnp.asarray(grad, dtype), largest_squarable(real_dtype))
+
+
+def largest_squarable(real_dtype) -> float:
+    """2^60 in float32 and 2^508 in float64: sums of 128 such squares, or more, are finite."""
+    return 2.0 ** (jnp.finfo(real_dtype).maxexp // 2 - 4)
 
 
 def abs_square(x: jax.Array) -> jax.Array:
@@ -88,10 +93,13 @@ def add_square(total: jax.Array, x: jax.Array) -> jax.Array:
     return jnp.minimum(total + abs_square(x), jnp.finfo(total.dtype).max)
 
 
-def largest(x: jax.Array) -> jax.Array:
-    """The largest magnitude in `x`, 0 if it is empty; of complex numbers, of a component."""
+def largest(x: jax.Array, axis: tuple[int, ...] | None = None) -> jax.Array:
+    """The largest magnitude in `x`, 0 if it is empty; of complex numbers, of a component.
+
+    With `axis` along those, which are kept at size 1.
+    """
     size = jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag)) if jnp.iscomplexobj(x) else jnp.abs(x)
-    return jnp.max(size, initial=0.0)
+    return jnp.max(size, axis, keepdims=axis is not None, initial=0.0)
 
 
 def unit_of(size: jax.Array) -> jax.Array:

@@ -64,7 +64,7 @@ def number(name: str, value: Scalar, interval: str) -> Scalar:
                 f"{name} must be a scalar in {interval}, got shape {value.shape}; "
                 "to try several values at once, vmap the function that builds the optimizer"
             )
-        if isinstance(value, jax.core.Tracer):
+        if is_traced(value):
             return numerics.widen(value)
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -75,6 +75,11 @@ def number(name: str, value: Scalar, interval: str) -> Scalar:
     if not (above and below):
         raise ValueError(f"{name} must be in {interval}, got {value!r}")
     return float(value)
+
+
+def is_traced(value) -> bool:
+    """Whether the value is known only when a compiled program runs."""
+    return isinstance(value, jax.core.Tracer)
 
 
 def number_or_schedule(name: str, value: ScalarOrSchedule, interval: str) -> ScalarOrSchedule:

@@ -1,6 +1,5 @@
 """AdEMAMix: Adam with a second mean of the gradients, which remembers much longer."""
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -136,11 +135,7 @@ def ademamix_warmup(
 
     def b3_at(count):
         x = completed(count)
-        return jnp.exp(1 / ((1 - x) / _log(b1, x.dtype) + x / _log(b3, x.dtype)))
+        log_b1, log_b3 = (jnp.asarray(numerics.log(b), x.dtype) for b in (b1, b3))
+        return jnp.exp(1 / ((1 - x) / log_b1 + x / log_b3))
 
     return alpha_at, b3_at
-
-
-def _log(x, dtype):
-    """In double precision for a Python number: one near 1 would lose digits before."""
-    return jnp.asarray(math.log(x) if isinstance(x, float) else jnp.log(x), dtype)

@@ -10,7 +10,7 @@ from jax.tree_util import GetAttrKey, KeyPath, keystr
 
 from adaptive_jax.transforms.tunable import FactoryName, TunableState
 from adaptive_jax.typing import PyTree, Scalar
-from adaptive_jax.validation import near_misses
+from adaptive_jax.validation import is_traced, near_misses
 
 
 def hyperparameters(state: PyTree) -> dict[str, jax.Array]:
@@ -105,15 +105,11 @@ def _fit(name, value, leaf):
 
 def _check(factory, leaves, new):
     """Has the factory check all values; one by one the members of a state that was mapped over."""
-    if not isinstance(factory, FactoryName) or all(map(_is_traced, new.values())):
+    if not isinstance(factory, FactoryName) or all(map(is_traced, new.values())):
         return
-    values = {k: v if _is_traced(v) else np.asarray(v) for k, v in (leaves | new).items()}
+    values = {k: v if is_traced(v) else np.asarray(v) for k, v in (leaves | new).items()}
     for member in np.ndindex(np.broadcast_shapes(*(v.shape for v in values.values()))):
         factory.check({k: v[member] for k, v in values.items()})
-
-
-def _is_traced(value):
-    return isinstance(value, jax.core.Tracer)
 
 
 def _is_node(x):

@@ -265,8 +265,7 @@ def _unit(x):
     It takes squares of 1e38 and 1e-38 out of the norm. The result does not depend on it, so
     neither need its derivative.
     """
-    size = jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag)) if jnp.iscomplexobj(x) else jnp.abs(x)
-    largest = jnp.max(jax.lax.stop_gradient(size), axis=(1, 2), keepdims=True, initial=0)
+    largest = numerics.largest(jax.lax.stop_gradient(x), axis=(1, 2))
     info = jnp.finfo(largest.dtype)
     unit = jnp.clip(largest, info.tiny, info.max / 4)
     unit = jax.lax.reduce_precision(unit, exponent_bits=info.nexp, mantissa_bits=0)

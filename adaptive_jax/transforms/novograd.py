@@ -81,7 +81,7 @@ def _shortened(g, real_dtype):
     """The gradient, at most so long that the square of its norm is finite, and that square."""
     info = jnp.finfo(real_dtype)
     g = jnp.asarray(g, f"complex{2 * info.bits}" if jnp.iscomplexobj(g) else info.dtype)
-    longest = jnp.asarray(2.0 ** (info.maxexp // 2 - 4), info.dtype)
+    longest = jnp.asarray(numerics.largest_squarable(real_dtype), info.dtype)
     norm = numerics.norm(g)
     shortened = g * (longest / jnp.maximum(norm, longest)).astype(g.dtype)
     return shortened, jnp.minimum(norm, longest) ** 2

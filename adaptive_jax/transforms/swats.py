@@ -119,7 +119,7 @@ def _follow(direction, scale, grads, mean_rate, count, b2, tolerance):
     step = jax.tree.map(lambda d, s: d * s.astype(d.dtype), direction, scale)
     along = dot(step, grads)
     known = along != 0
-    limit = 2.0 ** (jnp.finfo(mean_rate.dtype).maxexp // 2 - 4)  # its product with a gradient's
+    limit = numerics.largest_squarable(mean_rate.dtype)  # so is its product with a gradient
     rate = jnp.clip(dot(step, step) / jnp.where(known, along, 1), -limit, limit)
     mean_rate = jnp.where(known, numerics.ema(mean_rate, rate, b2), mean_rate)
     mean = mean_rate / numerics.bias_correction(b2, count).astype(mean_rate.dtype)

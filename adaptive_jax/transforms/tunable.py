@@ -17,7 +17,7 @@ import optax
 from adaptive_jax import numerics
 from adaptive_jax.transforms.preconditioner import Preconditioner, ScaleModifier
 from adaptive_jax.typing import Scalar, Schedule, State
-from adaptive_jax.validation import live
+from adaptive_jax.validation import is_traced, live
 
 
 class TunableState(NamedTuple):
@@ -91,7 +91,7 @@ def tunable(factory: Callable[..., Any], /, **hyperparams: Any) -> Any:
     arguments, accepted = _arguments(factory, hyperparams)
     tx = factory(**arguments)
     values = {
-        k: v if _is_traced(v) else float(v)
+        k: v if is_traced(v) else float(v)
         for k, v in arguments.items()
         if _is_number(v, accepted[k])
         and (k in hyperparams or v != 0)
@@ -106,7 +106,7 @@ def tunable(factory: Callable[..., Any], /, **hyperparams: Any) -> Any:
 
     def check(leaves):
         def original(k, leaf):  # b2 = 1 - 1e-9 is allowed, though its leaf is 1
-            known = k in exact and not _is_traced(leaf)
+            known = k in exact and not is_traced(leaf)
             return exact[k] if known and leaf == jnp.float32(exact[k]) else leaf
 
         factory(**arguments | {k: original(k, leaf) for k, leaf in leaves.items()})
@@ -236,7 +236,3 @@ def _cast_like(tree, like):
     return jax.tree.map(
         lambda x, y: x if x.dtype == y.dtype else numerics.cast(x, y.dtype), tree, like
     )
-
-
-def _is_traced(value):
-    return isinstance(value, jax.core.Tracer)
