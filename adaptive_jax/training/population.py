@@ -50,6 +50,7 @@ class History(NamedTuple):
     final: dict[str, float]
     train_seconds: float
     compile_seconds: float
+    rates: list[list[int]] | None = None
 
     @property
     def diverged(self) -> bool:
@@ -105,6 +106,7 @@ class Population:
                 )
         count = len(data.train.targets)
         self.workload = workload
+        self.examples = {name: len(split.targets) for name, split in data._asdict().items()}
         self.epochs = epochs or workload.epochs
         self.batch_size = min(batch_size or workload.batch_size, count)
         self.steps = self.epochs * -(-count // self.batch_size)
@@ -261,12 +263,12 @@ class Population:
         def objective(params):
             module = nnx.merge(self._train_graph, params, model.rest, copy=True)
             scores = self._scores(module, batch)
-            loss, accuracy = (jnp.mean(scores[name]) for name in ("loss", "accuracy"))
+            metrics = {f"train_{name}": jnp.mean(values) for name, values in scores.items()}
             rest = nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.Param)))
-            return loss, (accuracy, rest)
+            return metrics["train_loss"], (metrics, rest)
 
-        (loss, (accuracy, rest)), grads = jax.value_and_grad(objective, has_aux=True)(model.params)
-        return grads, rest, {"train_loss": loss, "train_accuracy": accuracy}
+        (_, (metrics, rest)), grads = jax.value_and_grad(objective, has_aux=True)(model.params)
+        return grads, rest, metrics
 
     def _update(self, blocks, grads, optimizers, params, hypers):
         def update(optimizer):
@@ -288,11 +290,11 @@ class Population:
         return {name: weights @ values for name, values in self._scores(module, chunk).items()}
 
     def _scores(self, module, batch):
-        """Loss and accuracy of each example, averaged over what axes it may have."""
+        """Loss and accuracy, if there is one, of each example, averaged over what axes it has."""
         outputs, count = module(batch.inputs), len(batch.targets)
         scores = {}
-        for name in ("loss", "accuracy"):
-            values = getattr(self.workload, name)(outputs, batch.targets)
+        for name, function in self.workload.scores.items():
+            values = function(outputs, batch.targets)
             if values.shape[:1] != (count,):
                 raise ValueError(
                     f"{self.workload.name}: {name} must return a value for each example, an array "

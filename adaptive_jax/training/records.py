@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -12,7 +13,7 @@ from typing import Any
 
 import jax
 
-from adaptive_jax.training.population import History, Population
+from adaptive_jax.training.population import History, Member, Population
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,25 +21,38 @@ class RunRecord:
     """One finished run: what it was, and what came of it.
 
     Attributes:
+      id: digest of what was run, by which reports refer to it and a resumed comparison finds it.
       workload: its name.
       optimizer: label, as on the command line: `"sgd:momentum=0.9"`.
       hyperparameters: all of them, defaults included.
-      phase: "train" for a single run; in a comparison "tune" or "final".
+      varied: those of them that the comparison chose.
+      phase: "train" for a single run; in a comparison "tune", "default" (the tuning run of an
+        optimizer at its defaults) or "final".
       seed, epochs, batch_size, schedule, steps: what was run.
       parameters: how many numbers the model has.
+      examples: of each split, by its name.
+      metric: "accuracy" or "loss", what the workload is judged by.
+      target: the workload's, of that metric on validation data.
       initial_loss: of the first mini-batch, before any update.
       curve: for each epoch, training loss and accuracy over its mini-batches and validation
-        loss and accuracy after it.
+        loss and accuracy after it; no accuracy if the workload has none.
+      rates: for each epoch, how many of the parameters' effective learning rates lay between
+        neighbors of `diagnostics.RATE_EDGES` at its last step; None for an optimizer whose updates
+        are no direction times a scale.
       final: loss and accuracy on whole data sets, at the end. A tuning run has no test metrics.
       diverged: the training loss ended non-finite, or above twice the initial one.
       train_seconds: wall-clock, an equal share of what the runs beside it took.
       compile_seconds: what its group of runs took to compile.
+      cost: of the optimizer alone on this model, measured apart, in a final run:
+        "state_bytes_per_parameter", "update_microseconds", "update_compile_seconds".
       versions, device: of Python, the libraries, and the machine.
     """
 
+    id: str
     workload: str
     optimizer: str
     hyperparameters: Mapping[str, Any]
+    varied: Mapping[str, float]
     phase: str
     seed: int
     epochs: int
@@ -46,27 +60,53 @@ class RunRecord:
     schedule: str
     steps: int
     parameters: int
+    examples: Mapping[str, int]
+    metric: str
+    target: float | None
     initial_loss: float
     curve: list[Mapping[str, float]]
+    rates: list[list[int]] | None
     final: Mapping[str, float]
     diverged: bool
     train_seconds: float
     compile_seconds: float
+    cost: Mapping[str, float] | None
     versions: Mapping[str, str]
     device: str
 
 
-def make_record(population: Population, history: History, phase: str) -> RunRecord:
+def run_id(population: Population, member: Member, phase: str) -> str:
+    """Digest of all that decides what the run computes: the same for the same run, always."""
+    what = {
+        "workload": population.workload.name,
+        "optimizer": member.optimizer.label,
+        "varied": dict(member.hyperparameters),
+        "phase": phase,
+        "seed": member.seed,
+        "epochs": population.epochs,
+        "batch_size": population.batch_size,
+        "schedule": population.schedule,
+    }
+    text = json.dumps(_to_json(what), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def make_record(
+    population: Population, history: History, phase: str, cost: Mapping[str, float] | None = None
+) -> RunRecord:
     """The record of one member of a population."""
     member = history.member
+    workload = population.workload
     given = {**member.optimizer.hyperparameters, **member.hyperparameters}
     final = history.final
-    if phase == "tune":
+    if phase in ("tune", "default"):
         final = {name: value for name, value in final.items() if not name.startswith("test")}
     return RunRecord(
-        workload=population.workload.name,
+        id=run_id(population, member, phase),
+        workload=workload.name,
         optimizer=member.optimizer.label,
         hyperparameters={**member.optimizer.defaults, **given},
+        varied=dict(member.hyperparameters),
         phase=phase,
         seed=member.seed,
         epochs=population.epochs,
@@ -74,12 +114,17 @@ def make_record(population: Population, history: History, phase: str) -> RunReco
         schedule=population.schedule,
         steps=population.steps,
         parameters=population.parameters,
+        examples=population.examples,
+        metric=workload.metric,
+        target=workload.target,
         initial_loss=history.initial_loss,
         curve=history.curve,
+        rates=history.rates,
         final=final,
         diverged=history.diverged,
         train_seconds=history.train_seconds,
         compile_seconds=history.compile_seconds,
+        cost=cost,
         versions=_versions(),
         device=jax.devices()[0].device_kind,
     )

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,12 @@ class Workload:
       model: `nnx.Rngs -> nnx.Module`, a module that maps a batch of inputs to outputs. Its
         train and eval modes are switched by `train()` and `eval()`.
       loss: `(outputs, targets) -> loss of each example`, an array whose first axis is theirs.
-      accuracy: `(outputs, targets) -> score of each example`, likewise; higher is better.
+      accuracy: `(outputs, targets) -> score of each example`, likewise, higher is better; None if
+        there is none.
+      metric: what is tuned for and reported, "accuracy" or "loss", the latter if there is no
+        accuracy.
+      target: the metric's value on validation data whose first epoch is reported as reaching the
+        target; None leaves it to the comparison.
       batch_size, epochs: a short last batch is kept.
       schedule: name of the shape that every learning rate follows, see `training.SCHEDULES`.
       optimizers: what `compare` compares by default, as on the command line.
@@ -66,7 +71,9 @@ class Workload:
     load: Callable[[str | None], Data]
     model: Callable[[nnx.Rngs], nnx.Module]
     loss: Callable[[Any, Any], jax.Array] = optax.softmax_cross_entropy_with_integer_labels
-    accuracy: Callable[[Any, Any], jax.Array] = class_accuracy
+    accuracy: Callable[[Any, Any], jax.Array] | None = class_accuracy
+    metric: Literal["accuracy", "loss"] = "accuracy"
+    target: float | None = None
     batch_size: int = 64
     epochs: int = 10
     schedule: str = "cosine"
@@ -75,3 +82,15 @@ class Workload:
     seeds: int = 5
     width: int = 32
     description: str = ""
+
+    def __post_init__(self):
+        if self.metric not in ("accuracy", "loss"):
+            raise ValueError(f"metric must be 'accuracy' or 'loss', got {self.metric!r}")
+        if self.metric == "accuracy" and self.accuracy is None:
+            raise ValueError(f"{self.name} has no accuracy: give it one, or metric='loss'")
+
+    @property
+    def scores(self) -> dict[str, Callable[[Any, Any], jax.Array]]:
+        """What is computed for each example, by name."""
+        accuracy = {} if self.accuracy is None else {"accuracy": self.accuracy}
+        return {"loss": self.loss, **accuracy}
