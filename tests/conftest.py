@@ -1,9 +1,21 @@
 """One process, eight virtual CPU devices, and JAX's strictest rules for what the library does."""
 
+import os
+import shutil
+import tempfile
+
 import jax
 import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
+
+# What one process of the suite has compiled is read by the others, and by itself another time.
+_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if not _IS_WORKER:
+    os.environ["ADAPTIVE_JAX_TEST_CACHE"] = tempfile.mkdtemp(prefix="adaptive_jax-")
+_CACHE = os.environ["ADAPTIVE_JAX_TEST_CACHE"]
+jax.config.update("jax_compilation_cache_dir", _CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 collect_ignore_glob = ["reference/*"]  # scripts that need other libraries
 
 
@@ -15,6 +27,11 @@ def _strict(request):
     else:
         with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
             yield
+
+
+def pytest_unconfigure():
+    if not _IS_WORKER:
+        shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):
