@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 try:
     import tyro
@@ -55,27 +55,50 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class Compare:
-    """Tune optimizers on validation data, run fresh seeds, and report test results."""
+    """Tune optimizers on validation data, run fresh seeds, test, and say what can be told."""
 
-    workload: tyro.conf.Positional[str] = "digits_cnn"
-    """What to train, see `adaptive-jax list`."""
+    workloads: tyro.conf.Positional[tuple[str, ...]] = ()
+    """What to train, see `adaptive-jax list`; several are summed up. Default: digits_cnn."""
     optimizers: tuple[str, ...] = ()
-    """Names, with fixed settings if wanted: adam sgd:momentum=0.9,nesterov=true.
-    One with a learning_rate is not tuned. Default: the workload's."""
+    """Names, with fixed settings or ranges if wanted: adam sgd:momentum=0.9,nesterov=true
+    optax.adamw adam:learning_rate=1e-4..1e-2. One with a learning_rate is not tuned. Default: the
+    workload's."""
+    quick: bool = False
+    """A third of the epochs, 3 trials and 3 seeds."""
+    full: bool = False
+    """Twice the trials, 3 tuning seeds, 4 times the seeds."""
+    search: Literal["grid", "random"] | None = None
+    """Try the learning rate on a log grid (default), or draw whatever has a range at random."""
     trials: int | None = None
-    """Learning rates to try for each; 1 means its default. Default: the workload's."""
+    """Settings to try for each optimizer; 1 means its default. Default: the workload's."""
+    extra_trials: int | None = None
+    """At most so many more beyond the edge of the grid, if the best one lies there. Default: 4."""
+    tuning_seeds: int | None = None
+    """Runs of each trial. Default: 1."""
     seeds: int | None = None
-    """Final runs of each. Default: the workload's."""
+    """Final runs of each optimizer. Default: the workload's."""
     epochs: int | None = None
     """Default: the workload's."""
-    seed: int = 0
-    """The first seed."""
+    seed: int | None = None
+    """The first seed of the final runs. Default: 0."""
     schedule: str | None = None
     """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
     data_dir: str | None = None
     """Folder with the data. Default: the cache, else a download."""
+    width: int | None = None
+    """Runs side by side. Default: the workload's on a CPU, else as many as fit."""
+    max_memory: float | None = None
+    """GiB that the runs side by side may take. Default: half of what there is."""
+    config: Path | None = None
+    """A config.json to run again; options given besides are in place of what it says."""
+    resume: Path | None = None
+    """Folder of a comparison that was interrupted: go on with it."""
     out: Path | None = None
-    """New folder for runs.jsonl and report.html. Default: comparisons/WORKLOAD-DATE-TIME."""
+    """New folder for config, runs and report. Default: comparisons/WORKLOAD-DATE-TIME."""
+    format: tuple[Literal["html", "md", "csv", "png"], ...] = ("html",)
+    """Of the report."""
+    log: tuple[Literal["csv", "tensorboard"], ...] = ()
+    """Also write every epoch of every run to log.csv, or to tensorboard/, in the folder."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -127,8 +150,8 @@ def _train(args: Train) -> int:
         )
         if args.out is not None:
             _make_folder(args.out)
-    with _progress(f"{config.workload.name}, {optimizer.label}", config.epochs) as advance:
-        record = train(config, advance)
+    with _progress() as callback:
+        record = train(config, callback)
     table = Table(*("epoch", *(name.replace("_", " ") for name in record.curve[0])), box=None)
     every = max(1, len(record.curve) // 20)
     for epoch, point in enumerate(record.curve, 1):
@@ -150,40 +173,74 @@ def _train(args: Train) -> int:
 
 
 def _compare(args: Compare) -> int:
-    from adaptive_jax.comparison import CompareConfig, compare
+    from adaptive_jax.comparison import run_comparison
 
+    if args.resume is not None:
+        given = [f.name for f in dataclasses.fields(args) if getattr(args, f.name) != f.default]
+        if others := set(given) - {"resume", "format", "log"}:
+            raise UsageError(f"--resume goes on with the folder's own config: drop --{min(others)}")
     with _usage_errors():
-        config = CompareConfig(
-            args.workload,
-            args.optimizers,
-            trials=args.trials,
-            seeds=args.seeds,
-            epochs=args.epochs,
-            schedule=args.schedule,
-            seed=args.seed,
-            data_dir=args.data_dir,
-        )
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    out = args.out or Path("comparisons") / f"{config.workload.name}-{stamp}"
-    _make_folder(out)
-    if (out / "runs.jsonl").exists():
-        raise UsageError(f"{out} already holds the runs of a comparison: name another --out folder")
+        config = _config(args)
+    out = args.resume or args.out or _new_folder(config)
+    if args.resume is None:
+        _make_folder(out)
+        if any(out.iterdir()):
+            raise UsageError(f"{out} is not empty: name another --out folder, or --resume it")
     try:
-        with _progress(config.workload.name, config.epochs_in_all) as advance:
-            compare(config, out, advance)
+        with _progress(_logs(args.log, out)) as callback:
+            run_comparison(config, out, callback)
     except UsageError:  # the data are missing: leave no empty folder behind
         with contextlib.suppress(OSError):
             out.rmdir()
         raise
     except KeyboardInterrupt:
-        _show(out)
-        print(f"stopped: the finished runs are in {out}", file=sys.stderr)
+        _show(out, args.format)
+        again = f"adaptive-jax compare --resume {out}"
+        print(f"stopped: the finished runs are kept; to go on: {again}", file=sys.stderr)
         return 130
-    _show(out)
+    _show(out, args.format)
     return 0
 
 
-def _show(out: Path) -> None:
+def _config(args: Compare):
+    """The comparison's config: from the options, a file, or the folder to go on with."""
+    from adaptive_jax.comparison import CompareConfig
+
+    if args.quick and args.full:
+        raise UsageError("give --quick or --full, not both")
+    names = [field.name for field in dataclasses.fields(CompareConfig)]
+    settings = {name: getattr(args, name) for name in names if name != "budget"}
+    settings["budget"] = "quick" if args.quick else "full" if args.full else None
+    settings = {name: value for name, value in settings.items() if value not in (None, ())}
+    path = args.resume / "config.json" if args.resume is not None else args.config
+    if path is None:
+        return CompareConfig(**settings)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
+    return CompareConfig.from_json(text, **settings)
+
+
+def _new_folder(config) -> Path:
+    name = "-".join(workload.name for workload in config.workloads[:3])
+    return Path("comparisons") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _logs(names: Sequence[str], out: Path):
+    """The callbacks that write logs."""
+    from adaptive_jax.training import CsvLogger, TensorBoardLogger
+
+    try:
+        return [
+            CsvLogger(out / "log.csv") if name == "csv" else TensorBoardLogger(out / "tensorboard")
+            for name in names
+        ]
+    except ModuleNotFoundError as error:
+        raise UsageError(error) from error
+
+
+def _show(out: Path, formats: Sequence[str]) -> None:
     """Prints the table of a comparison and writes its report, if it has final runs."""
     from rich.console import Console
     from rich.table import Table
@@ -218,23 +275,51 @@ def _usage_errors():
 
 
 @contextlib.contextmanager
-def _progress(description: str, epochs: int):
-    """A progress bar over epochs on stderr; yields the function that advances it."""
+def _progress(callbacks: Sequence = ()):
+    """A progress bar for each workload on stderr; yields the callback that advances them."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
-    from rich.progress import TextColumn as Text
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
+    from adaptive_jax.training import Callback, Callbacks
     from adaptive_jax.workloads import DataError
 
-    columns = Text("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    class Bars(Callback):
+        def __init__(self, progress):
+            self._progress, self._tasks = progress, {}
+
+        def on_plan(self, workload, epochs):
+            if workload not in self._tasks:
+                self._tasks[workload] = self._progress.add_task(workload, total=0, unit="compiling")
+            task = self._tasks[workload]
+            total = self._progress.tasks[task].total + epochs
+            self._progress.update(task, total=total)
+
+        def on_epoch(self, epoch):
+            task = self._tasks[epoch.workload]
+            self._progress.update(task, advance=len(epoch.members), unit="epochs")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]},"),
+        TimeElapsedColumn(),
+        TextColumn("gone,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    # The estimate is of the mean speed so far: a short window would forget compilations.
+    progress = Progress(*columns, console=Console(stderr=True), speed_estimate_period=3600)
     try:
-        with Progress(*columns, Text("{task.fields[phase]}"), console=Console(stderr=True)) as bar:
-            task = bar.add_task(description, total=epochs, phase="compiling")
-
-            def advance(runs: int) -> None:
-                bar.update(task, advance=runs, phase="epochs of all runs")
-
-            yield advance
+        with progress:
+            yield Callbacks(Bars(progress), *callbacks)
     except DataError as error:
         raise UsageError(error) from error
 

@@ -1,5 +1,6 @@
 """Training: the population equals a plain loop, and records say what happened."""
 
+import csv
 import dataclasses
 import math
 import os
@@ -12,7 +13,18 @@ import pytest
 from flax import nnx
 
 from adaptive_jax import workloads
-from adaptive_jax.training import Member, OptimizerSpec, Population, RunConfig, records, train
+from adaptive_jax.training import (
+    Callback,
+    Callbacks,
+    CsvLogger,
+    Member,
+    OptimizerSpec,
+    Population,
+    RunConfig,
+    TensorBoardLogger,
+    records,
+    train,
+)
 from adaptive_jax.training.config import parse_settings
 from adaptive_jax.workloads import Data, Split, Workload
 
@@ -75,6 +87,16 @@ def plain_loop(spec, rate, seed):
     return losses, accuracy, float(loss_fn(model, *data.test))
 
 
+class Count(Callback):
+    """How many members each epoch had."""
+
+    def __init__(self):
+        self.members = []
+
+    def on_epoch(self, epoch):
+        self.members.append(len(epoch.members))
+
+
 @pytest.fixture(scope="module")
 def population():
     return Population(SMALL, load(None))
@@ -105,13 +127,46 @@ def test_every_member_equals_a_plain_loop(histories, index):
 
 def test_groups_of_any_width_give_the_same(population, histories):
     members = [history.member for history in histories]
-    seen = []
+    count = Count()
     narrow = Population(SMALL, load(None), width=3)
-    for wide, other in zip(histories, narrow.run(members, seen.append), strict=True):
+    for wide, other in zip(histories, narrow.run(members, count), strict=True):
         assert other.member == wide.member
         for name, value in wide.final.items():
             np.testing.assert_allclose(other.final[name], value, rtol=1e-4)
-    assert seen == [3] * 6 + [2] * 3
+    assert count.members == [3] * 6 + [2] * 3
+
+
+def test_groups_that_need_too_much_memory_are_halved(histories):
+    members = [history.member for history in histories[:3]]
+    count = Count()
+    poor = Population(SMALL, load(None), max_memory=1)
+    for wide, other in zip(histories, poor.run(members, count), strict=False):
+        for name, value in wide.final.items():
+            np.testing.assert_allclose(other.final[name], value, rtol=1e-4)
+    assert count.members == [1] * 9
+
+
+def test_finished_members_are_left_out_by_groups(population, histories):
+    members = [history.member for history in histories]
+    narrow = Population(SMALL, load(None), width=4)
+    assert list(narrow.run(members, is_finished=lambda member: True)) == []
+    made = list(narrow.run(members, is_finished=lambda member: member.optimizer == SGD))
+    assert [history.member for history in made] == members[4:]
+    assert narrow.steps == population.steps
+
+
+def test_logs(tmp_path):
+    config = RunConfig(SMALL, "adam", epochs=2, seed=5)
+    callback = Callbacks(CsvLogger(tmp_path / "log.csv"), TensorBoardLogger(tmp_path / "events"))
+    record = train(config, callback)
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"] and rows[0]["optimizer"] == "adam"
+    for row, point in zip(rows, record.curve, strict=True):
+        assert {name: float(row[name]) for name in point} == point
+    (folder,) = (tmp_path / "events" / "small").iterdir()
+    assert folder.name == "adam,seed=5"
+    assert sum(file.stat().st_size for file in folder.iterdir()) > 0
 
 
 def test_the_same_run_twice_is_the_same_to_the_bit(population, histories):

@@ -1,162 +1,173 @@
 """Comparing optimizers: tune each on validation data, then run fresh seeds and test."""
 
-import dataclasses
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from adaptive_jax.optimizers import registry
+from adaptive_jax.comparison.config import TUNING_SEED, CompareConfig
+from adaptive_jax.comparison.cost import measure_costs
+from adaptive_jax.comparison.result import Comparison
+from adaptive_jax.comparison.search import best_settings, beyond_the_edge, settings
+from adaptive_jax.optimizers.registry import Optimizer
 from adaptive_jax.training import records
-from adaptive_jax.training.config import OptimizerSpec, settle
-from adaptive_jax.training.population import Member, Population
+from adaptive_jax.training.callbacks import Callback
+from adaptive_jax.training.config import Member, OptimizerSpec
+from adaptive_jax.training.population import Population
 from adaptive_jax.training.records import RunRecord
 from adaptive_jax.workloads.workload import Workload
 
-_TUNING_SEED = 1_000_000
-"""Tuning uses seeds from here on, final runs those from `seed` on: they never meet."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CompareConfig:
-    """What to compare, and how.
-
-    Attributes:
-      workload: a workload, or the name of a registered one.
-      optimizers: specs, or texts such as `"sgd:momentum=0.9"`. One with a learning rate given is
-        run at that; the others are tuned.
-      trials: learning rates tried for each tuned optimizer, on a log grid over its registered
-        range; 1 means its default, untuned.
-      seeds: final runs of each optimizer, with the same seeds for all.
-      epochs, schedule: as in `RunConfig`. None means the workload's own, here and above.
-      seed: the first seed of the final runs.
-      data_dir: a folder with the data, for workloads that read one.
-
-    Raises:
-      ValueError: a name is unknown (near misses are named), or a value out of range.
-    """
-
-    workload: Workload | str = "digits_cnn"
-    optimizers: tuple[OptimizerSpec | str, ...] = ()
-    trials: int | None = None
-    seeds: int | None = None
-    epochs: int | None = None
-    schedule: str | None = None
-    seed: int = 0
-    data_dir: str | None = None
-
-    def __post_init__(self):
-        settle(self, ("trials", "seeds", "epochs"))
-        specs = tuple(
-            OptimizerSpec.parse(o) if isinstance(o, str) else o
-            for o in self.optimizers or self.workload.optimizers
-        )
-        labels = [spec.label for spec in specs]
-        for label in labels:
-            if labels.count(label) > 1:
-                raise ValueError(f"optimizer {label!r} is listed twice")
-        object.__setattr__(self, "optimizers", specs)
-        if self.seed + self.seeds > _TUNING_SEED:
-            raise ValueError(f"seed + seeds must be at most {_TUNING_SEED}: tuning has the others")
-
-    @property
-    def tuned(self) -> list[OptimizerSpec]:
-        """The optimizers whose learning rate is to be found."""
-        if self.trials == 1:
-            return []
-        return [spec for spec in self.optimizers if "learning_rate" not in spec.hyperparameters]
-
-    @property
-    def epochs_in_all(self) -> int:
-        """Epochs of all runs together, the unit of progress."""
-        runs = len(self.tuned) * self.trials + len(self.optimizers) * self.seeds
-        return runs * self.epochs
+_AT_ONCE = 2  # rates beyond an edge that are tried together: each time a program is compiled
 
 
 def compare(
-    config: CompareConfig,
-    out: Path | None = None,
-    on_epoch: Callable[[int], None] = lambda runs: None,
-) -> list[RunRecord]:
-    """Tunes and runs every optimizer; returns the records of all runs in order.
+    workloads: Workload | str | Sequence[Workload | str] = "digits_cnn",
+    optimizers: Sequence[OptimizerSpec | Optimizer | Callable | str] = (),
+    *,
+    out: str | Path | None = None,
+    callback: Callback | None = None,
+    **settings: Any,
+) -> Comparison:
+    """Compares optimizers on one or several workloads.
 
-    Each tuned optimizer gets the same number of trials on an equally wide grid, judged by the
-    validation accuracy at the end of training with a seed that no final run has. Final runs
-    share initial parameters and order of examples across optimizers.
+    Args:
+      workloads, optimizers, **settings: see `CompareConfig`.
+      out, callback: see `run_comparison`.
+
+    Raises:
+      ValueError, DataError: as `CompareConfig` and `run_comparison` do.
+
+    >>> import optax
+    >>> result = compare(
+    ...     "digits_mlp", ["sgd:momentum=0.9", optax.adam], trials=3, seeds=2, epochs=2)
+    >>> sorted(row.optimizer for row in result.analysis.workloads[0].rows)
+    ['optax.adam', 'sgd:momentum=0.9']
+    """
+    return run_comparison(CompareConfig(workloads, tuple(optimizers), **settings), out, callback)
+
+
+def run_comparison(
+    config: CompareConfig, out: str | Path | None = None, callback: Callback | None = None
+) -> Comparison:
+    """Runs a comparison, or what is left of it.
+
+    On each workload all tuned optimizers have the same number of trials, judged by the
+    validation metric at the end of training, with seeds that no final run has. A best learning
+    rate at the edge of its grid is followed beyond it, as far as the budget's `extra_trials` go.
+    Final runs share initial parameters and order of examples across optimizers, and only they
+    see the test set, once.
 
     Args:
       config: what to compare.
-      out: an existing folder; every record is added to its `runs.jsonl` as soon as it exists.
-      on_epoch: called after each epoch with the number of runs that made it.
+      out: a folder, made if there is none, for `config.json` and `runs.jsonl`. If it has those of
+        the same config, the runs in it are not run again.
+      callback: is told what is planned, and of each epoch.
 
     Raises:
-      DataError: the workload's data are missing or wrong.
-
-    >>> config = CompareConfig("digits_mlp", ("sgd", "adam"), trials=3, seeds=2, epochs=2)
-    >>> [record.phase for record in compare(config)].count("final")
-    4
+      ValueError: the folder holds a comparison with another config.
+      DataError: a workload's data are missing or wrong.
     """
-    workload = config.workload
-    population = Population(
-        workload, workload.load(config.data_dir), config.epochs, schedule=config.schedule
-    )
-    finished = []
+    data = [workload.load(config.data_dir) for workload in config.workloads]
+    out = None if out is None else Path(out)
+    finished = {} if out is None else _resume(config, out)
+    made = []
+    for workload, splits in zip(config.workloads, data, strict=True):
+        made += _Runs(config, workload, splits, out, finished, callback or Callback()).all()
+    return Comparison(made, out)
 
-    def run(members, phase):
-        made = []
-        for history in population.run(members, on_epoch):
-            record = records.make_record(population, history, phase)
-            if out is not None:
-                records.append(out / "runs.jsonl", record)
-            made.append(record)
-        finished.extend(made)
+
+def _resume(config: CompareConfig, out: Path) -> dict[str, RunRecord]:
+    """Prepares the folder; the records that are in it already, by their id."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "config.json"
+    if not path.exists():
+        path.write_text(config.to_json(), encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != config.to_json():
+        raise ValueError(f"{out} holds a comparison with another config: name another folder")
+    return {record.id: record for record in records.recover(out / "runs.jsonl")}
+
+
+class _Runs:
+    """The runs of a comparison on one workload."""
+
+    def __init__(self, config, workload, data, out, finished, callback):
+        self.config, self.workload, self.out = config, workload, out
+        self.finished, self.callback = finished, callback
+        self.budget = config.budgets[workload.name]
+        self.population = Population(
+            workload,
+            data,
+            self.budget.epochs,
+            schedule=config.schedule,
+            width=config.width,
+            max_memory=config.max_memory * 2**30,
+        )
+
+    def all(self) -> list[RunRecord]:
+        tuning = self._tune(self.config.tuned(self.workload))
+        finals = []
+        for spec in self.config.specs(self.workload):
+            mine = _trials(tuning, spec)
+            chosen = best_settings(mine) if mine else {}
+            seeds = range(self.config.seed, self.config.seed + self.budget.seeds)
+            finals += [Member(spec, seed, chosen, "final") for seed in seeds]
+        return tuning + self._run(finals)
+
+    def _tune(self, specs):
+        """Trials, and each optimizer at its defaults; then trials beyond the edges."""
+        tuning_seeds = range(TUNING_SEED, TUNING_SEED + self.budget.tuning_seeds)
+
+        def members(spec, tried, phase="tune"):
+            return [Member(spec, s, values, phase) for values in tried for s in tuning_seeds]
+
+        first = []
+        for spec in specs:
+            tried = settings(spec, self.budget.trials, self.config.search, TUNING_SEED)
+            first += members(spec, tried)
+            defaults = {name: spec.defaults.get(name) for name in tried[0]}
+            if None not in defaults.values():
+                first += members(spec, [defaults], "default")
+        made = self._run(first)
+        while more := [
+            member
+            for spec in specs
+            for member in members(spec, self._beyond(spec, _trials(made, spec)))
+        ]:
+            made += self._run(more)
         return made
 
-    trials = [
-        Member(spec, _TUNING_SEED, {"learning_rate": rate})
-        for spec in config.tuned
-        for rate in learning_rates(spec, config.trials)
-    ]
-    best = best_learning_rates(run(trials, "tune"))
-    finals = [
-        Member(spec, seed, {"learning_rate": best.get(spec.label, _given_rate(spec))})
-        for spec in config.optimizers
-        for seed in range(config.seed, config.seed + config.seeds)
-    ]
-    run(finals, "final")
-    return finished
+    def _beyond(self, spec, trials):
+        if self.config.search != "grid":
+            return []
+        tried = {record.varied["learning_rate"] for record in trials}
+        left = self.budget.trials + self.budget.extra_trials - len(tried)
+        best = best_settings(trials)["learning_rate"]
+        rates = beyond_the_edge(tried, best, min(_AT_ONCE, left))
+        return [{"learning_rate": rate} for rate in rates]
+
+    def _run(self, members):
+        """The records of the members, in order; those that there are already are not run again."""
+
+        def is_finished(member):
+            return records.run_id(self.population, member) in self.finished
+
+        missing = [member for member in members if not is_finished(member)]
+        self.callback.on_plan(self.workload.name, len(missing) * self.budget.epochs)
+        is_final = any(member.phase == "final" for member in missing)
+        costs = measure_costs(self.workload, _distinct(missing)) if is_final else {}
+        histories = self.population.run(members, self.callback, is_final, is_finished)
+        for history in histories:
+            if not is_finished(history.member):
+                cost = costs.get(history.member.optimizer.label)
+                record = records.make_record(self.population, history, cost)
+                self.finished[record.id] = record
+                if self.out is not None:
+                    records.append(self.out / "runs.jsonl", record)
+        return [self.finished[records.run_id(self.population, member)] for member in members]
 
 
-def learning_rates(spec: OptimizerSpec, trials: int) -> list[float]:
-    """A log grid over the optimizer's registered range, both ends included.
-
-    >>> learning_rates(OptimizerSpec("adam"), 4)
-    [0.0001, 0.001, 0.01, 0.1]
-    """
-    low, high = registry.get(spec.name).search["learning_rate"]
-    grid = np.logspace(math.log10(low), math.log10(high), trials)
-    return [float(f"{rate:.4g}") for rate in grid]
+def _distinct(members):
+    return list(dict.fromkeys(member.optimizer for member in members))
 
 
-def best_learning_rates(tuning: list[RunRecord]) -> dict[str, float]:
-    """For each optimizer's label the rate with the highest final validation accuracy.
-
-    Ties go to the lower validation loss. A diverged run is best only if all diverged.
-    """
-
-    def merit(record):
-        accuracy, loss = (record.final[f"validation_{key}"] for key in ("accuracy", "loss"))
-        return not record.diverged, np.nan_to_num(accuracy), -np.nan_to_num(loss, nan=np.inf)
-
-    by_label = {}
-    for record in tuning:
-        by_label.setdefault(record.optimizer, []).append(record)
-    return {
-        label: max(runs, key=merit).hyperparameters["learning_rate"]
-        for label, runs in by_label.items()
-    }
-
-
-def _given_rate(spec):
-    return spec.hyperparameters.get("learning_rate", spec.defaults["learning_rate"])
+def _trials(tuning, spec):
+    return [run for run in tuning if (run.optimizer, run.phase) == (spec.label, "tune")]

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import optax
 
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
@@ -27,38 +28,93 @@ from adaptive_jax.optimizers.muon_family import muon
 from adaptive_jax.optimizers.partial_family import adamod, padam, swats
 from adaptive_jax.optimizers.schedule_free_family import schedule_free_adamw, schedule_free_sgd
 from adaptive_jax.optimizers.sgd_family import lion, sgd, sign_sgd
+from adaptive_jax.transforms import averaged_params, schedule_free_params
+from adaptive_jax.typing import Params, State
 from adaptive_jax.validation import near_misses
 
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """A registered recipe.
+    """A registered recipe, or another library's or your own factory to be compared with them.
 
     Attributes:
       name: the recipe's name.
-      factory: the recipe, e.g. `adaptive_jax.adam`.
+      factory: a function that takes hyperparameters by name, `learning_rate` among them, and
+        returns the optimizer, e.g. `adaptive_jax.adam` or `optax.adam`.
       description: one line.
       reference: the paper.
       search: hyperparameter -> (low, high), the range in which to tune it on a log scale. All
         learning rates have a range of three decades, so that equal grids are equal effort.
+      scheduled: whether its learning rate may follow a schedule. Not if the method has one
+        itself, averages in place of one, or keeps the rate in what it has accumulated.
+      evaluated_at: `(state, params) -> params` to evaluate the model with, where these are not
+        the ones that are trained.
+
+    Raises:
+      ValueError: the factory takes no `learning_rate`.
+
+    >>> Optimizer("optax_adam", optax.adam).search
+    {'learning_rate': (0.0001, 0.1)}
     """
 
     name: str
-    factory: Callable[..., optax.GradientTransformationExtraArgs]
-    description: str
-    reference: str
-    search: Mapping[str, tuple[float, float]]
+    factory: Callable[..., optax.GradientTransformation]
+    description: str = ""
+    reference: str = ""
+    search: Mapping[str, tuple[float, float]] = dataclasses.field(
+        default_factory=lambda: {"learning_rate": (1e-4, 1e-1)}
+    )
+    scheduled: bool = True
+    evaluated_at: Callable[[State, Params], Params] | None = None
+
+    def __post_init__(self):
+        if "learning_rate" not in inspect.signature(self.factory).parameters:
+            raise ValueError(
+                f"{self.name}: the factory must take an argument learning_rate; wrap it: "
+                "lambda learning_rate: my_optimizer(lr=learning_rate)"
+            )
+
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """The names of the factory's arguments."""
+        return tuple(inspect.signature(self.factory).parameters)
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """Hyperparameter -> default, read off the factory's signature."""
+        """Hyperparameter -> default, of those that have one, read off the factory's signature."""
         parameters = inspect.signature(self.factory).parameters.values()
-        return {parameter.name: parameter.default for parameter in parameters}
+        return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _average(state, params):
+    return jax.tree.map(lambda x, p: x.astype(p.dtype), averaged_params(state), params)
+
+
+_UNSCHEDULED = {
+    "asgd": _average,
+    "rprop": None,
+    "ftrl": None,
+    "schedule_free_sgd": schedule_free_params,
+    "schedule_free_adamw": schedule_free_params,
+}
+"""Recipes whose learning rate follows no schedule -> where they are evaluated."""
+
+
+def _decades(lowest_rate):
+    return {"learning_rate": (lowest_rate, float(f"{1000 * lowest_rate:.12g}"))}
 
 
 def _optimizer(factory, lowest_rate, reference, description):
-    search = {"learning_rate": (lowest_rate, float(f"{1000 * lowest_rate:.12g}"))}
-    return Optimizer(factory.__name__, factory, description, reference, search)
+    name = factory.__name__
+    return Optimizer(
+        name,
+        factory,
+        description,
+        reference,
+        _decades(lowest_rate),
+        scheduled=name not in _UNSCHEDULED,
+        evaluated_at=_UNSCHEDULED.get(name),
+    )
 
 
 _ENTRIES = (
@@ -115,15 +171,52 @@ OPTIMIZERS: Mapping[str, Optimizer] = {
 
 
 def get(name: str) -> Optimizer:
-    """The registered recipe of that name; a ValueError that names the near misses if none is.
+    """The registered recipe of that name, or after "optax." Optax's factory.
+
+    An optimizer of Optax has the search range of ours of the same name, or Adam's.
+
+    Raises:
+      ValueError: there is none; the near misses are named.
 
     >>> get("adam").defaults["b1"]
     0.9
+    >>> get("optax.adamw").search
+    {'learning_rate': (0.0001, 0.1)}
     >>> get("adabond")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
       ...
     ValueError: no optimizer 'adabond': did you mean 'adabound' or 'adaboundw' or ...?
     """
+    if name.startswith("optax."):
+        return _of_optax(name)
     if name not in OPTIMIZERS:
         raise ValueError(f"no optimizer {name!r}: {near_misses(name, OPTIMIZERS)}")
     return OPTIMIZERS[name]
+
+
+def of(factory: Callable[..., optax.GradientTransformation]) -> Optimizer:
+    """The entry of a factory: that of a recipe, one of Optax, or your own by its `__name__`.
+
+    >>> of(optax.adamw).name
+    'optax.adamw'
+    """
+    name = getattr(factory, "__name__", "")
+    if getattr(optax, name, None) is factory:
+        return get(f"optax.{name}")
+    if name in OPTIMIZERS and OPTIMIZERS[name].factory is factory:
+        return OPTIMIZERS[name]
+    return Optimizer(name or type(factory).__name__, factory)
+
+
+def _of_optax(name):
+    known = [f"optax.{k}" for k, v in vars(optax).items() if _is_optimizer(k, v)]
+    if name not in known:
+        raise ValueError(f"no optimizer {name!r}: {near_misses(name, known)}")
+    short = name.removeprefix("optax.")
+    like = OPTIMIZERS.get(short, OPTIMIZERS["adam"])
+    return Optimizer(name, getattr(optax, short), search=like.search, scheduled=like.scheduled)
+
+
+def _is_optimizer(name, value):
+    public = inspect.isfunction(value) and not name.startswith(("_", "scale_by_"))
+    return public and "learning_rate" in inspect.signature(value).parameters

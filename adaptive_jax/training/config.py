@@ -3,7 +3,7 @@
 import ast
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,46 +24,71 @@ SCHEDULES = {
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSpec:
-    """A registered optimizer and the hyperparameters that are given, the others at defaults.
+    """An optimizer and the hyperparameters that are given, the others at their defaults.
+
+    Attributes:
+      name: as `registry.get` knows it, or an `Optimizer`, whose name it becomes.
+      hyperparameters: name -> value.
+      ranges: name -> (low, high) to search on a log scale, besides the learning rate or in place
+        of its registered range; both ends between 1/2 and 1 mean one of 1 - value.
 
     Raises:
       ValueError: the optimizer or a hyperparameter is unknown (near misses are named), or a
         value is out of range.
 
     >>> OptimizerSpec.parse("sgd:momentum=0.9,nesterov=true")
-    OptimizerSpec(name='sgd', hyperparameters={'momentum': 0.9, 'nesterov': True})
+    OptimizerSpec(name='sgd', hyperparameters={'momentum': 0.9, 'nesterov': True}, ranges={})
+    >>> OptimizerSpec.parse("adam:learning_rate=1e-4..1e-2,b1=0.8..0.99").ranges
+    {'learning_rate': (0.0001, 0.01), 'b1': (0.8, 0.99)}
     >>> OptimizerSpec.parse("adam:beta1=0.9")
     Traceback (most recent call last):
       ...
     ValueError: adam has no hyperparameter 'beta1': did you mean 'b1'?
     """
 
-    name: str
+    name: str | registry.Optimizer
     hyperparameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    entry: registry.Optimizer = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        known = self.defaults
-        for name in self.hyperparameters:
-            if name not in known:
+        entry = self.name if isinstance(self.name, registry.Optimizer) else registry.get(self.name)
+        object.__setattr__(self, "entry", entry)
+        object.__setattr__(self, "name", entry.name)
+        for name in (*self.hyperparameters, *self.ranges):
+            if name not in entry.hyperparameters:
+                near = near_misses(name, entry.hyperparameters)
+                raise ValueError(f"{self.name} has no hyperparameter {name!r}: {near}")
+        for name, (low, high) in self.ranges.items():
+            if not 0 < low < high:
                 raise ValueError(
-                    f"{self.name} has no hyperparameter {name!r}: {near_misses(name, known)}"
+                    f"{self.name}: the range of {name} must be low..high with 0 < low < high, "
+                    f"got {low:g}..{high:g}"
                 )
-        try:
-            self.build()
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{self.name}: {error}") from error
+        for end in (0, 1):
+            try:
+                self.build(**{name: ends[end] for name, ends in self.search.items()})
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{self.name}: {error}") from error
 
     @classmethod
     def parse(cls, text: str) -> "OptimizerSpec":
-        """Reads `name` or `name:key=value,key=value`."""
+        """Reads `name` or `name:key=value,key=low..high`."""
         name, _, settings = text.partition(":")
-        pairs = [pair for pair in settings.split(",") if pair]
-        return cls(name, parse_settings(pairs))
+        settings = parse_settings([pair for pair in settings.split(",") if pair])
+        ranges = {k: v for k, v in settings.items() if isinstance(v, tuple)}
+        return cls(name, {k: v for k, v in settings.items() if k not in ranges}, ranges)
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """All hyperparameters of the optimizer with their defaults."""
-        return registry.get(self.name).defaults
+        """The hyperparameters of the optimizer that have defaults, with these."""
+        return self.entry.defaults
+
+    @property
+    def search(self) -> dict[str, tuple[float, float]]:
+        """Hyperparameter -> range, of those that are to be tuned."""
+        ranges = {**self.entry.search, **self.ranges}
+        return {k: v for k, v in ranges.items() if k not in self.hyperparameters}
 
     def __hash__(self):
         return hash(self.label)
@@ -71,16 +96,18 @@ class OptimizerSpec:
     @property
     def label(self) -> str:
         """The text that `parse` reads."""
-        settings = ",".join(f"{key}={_format(v)}" for key, v in self.hyperparameters.items())
-        return f"{self.name}:{settings}" if settings else self.name
+        settings = {k: _format(v) for k, v in self.hyperparameters.items()}
+        settings |= {k: f"{low!r}..{high!r}" for k, (low, high) in self.ranges.items()}
+        pairs = ",".join(f"{key}={value}" for key, value in settings.items())
+        return f"{self.name}:{pairs}" if pairs else self.name
 
     def build(self, **changes) -> optax.GradientTransformationExtraArgs:
         """The optimizer, with `changes` (which may be traced) to its hyperparameters."""
-        return registry.get(self.name).factory(**{**self.hyperparameters, **changes})
+        return self.entry.factory(**{**self.hyperparameters, **changes})
 
 
 def parse_settings(pairs) -> dict[str, Any]:
-    """Reads `key=value` texts; a value is a number, `true` or `false`.
+    """Reads `key=value` texts; a value is a number, `true`, `false` or a range `low..high`.
 
     >>> parse_settings(["learning_rate=1e-3", "nesterov=true"])
     {'learning_rate': 0.001, 'nesterov': True}
@@ -92,18 +119,37 @@ def parse_settings(pairs) -> dict[str, Any]:
             raise ValueError(f"a setting is written key=value, such as b1=0.9; got {pair!r}")
         if key in settings:
             raise ValueError(f"{key} is set twice")
-        try:
-            value = ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
-        except (ValueError, SyntaxError):
-            value = None
-        if not isinstance(value, (int, float)):
-            raise ValueError(f"{key} must be a number, true or false; got {text!r}")
-        settings[key] = value
+        low, dots, high = text.partition("..")
+        values = [_value(part) for part in ((low, high) if dots else (text,))]
+        if None in values or (dots and any(isinstance(value, bool) for value in values)):
+            raise ValueError(f"{key} must be a number, true or false, or low..high; got {text!r}")
+        settings[key] = tuple(values) if dots else values[0]
     return settings
+
+
+def _value(text):
+    try:
+        value = ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
+    except (ValueError, SyntaxError):
+        return None
+    return value if isinstance(value, (int, float)) else None
 
 
 def _format(value) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+class Member(NamedTuple):
+    """One run: an optimizer, a seed, the hyperparameters that vary among its runs, and a phase.
+
+    The varying ones are traced, so all values share a compilation; those in the optimizer's
+    spec are constants of the program. The phase, see `RunRecord`, says what the run is for.
+    """
+
+    optimizer: OptimizerSpec
+    seed: int
+    hyperparameters: Mapping[str, float] = {}
+    phase: str = "train"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,35 +176,31 @@ class RunConfig:
     data_dir: str | None = None
 
     def __post_init__(self):
-        settle(self, ("epochs", "batch_size"))
+        def put(name, value):
+            object.__setattr__(self, name, value)
+
+        if isinstance(self.workload, str):
+            put("workload", workload_registry.get(self.workload))
         if isinstance(self.optimizer, str):
-            object.__setattr__(self, "optimizer", OptimizerSpec.parse(self.optimizer))
+            put("optimizer", OptimizerSpec.parse(self.optimizer))
+        for name in ("epochs", "batch_size", "schedule"):
+            if getattr(self, name) is None:
+                put(name, getattr(self.workload, name))
+        for name in ("epochs", "batch_size"):
+            put(name, steps(name, getattr(self, name)))
+        put("seed", check_seed(self.seed))
+        check_schedule(self.schedule)
 
 
-def settle(config, whole: tuple[str, ...]) -> None:
-    """Completes a frozen config that has a workload, a schedule and a seed, and checks it.
+def check_seed(seed: int) -> int:
+    """The seed as an int; raises a ValueError if it is none that JAX and NumPy both take."""
+    seed = steps("seed", seed, minimum=0)
+    if seed > np.iinfo(np.int32).max:
+        raise ValueError(f"seed must be at most {np.iinfo(np.int32).max}, got {seed}")
+    return seed
 
-    A workload's name becomes the workload. What is None, of the schedule and the fields named in
-    `whole`, becomes the workload's own, and those fields must be whole numbers of at least 1.
 
-    Raises:
-      ValueError: a name is unknown (near misses are named), or a value out of range.
-    """
-
-    def put(name, value):
-        object.__setattr__(config, name, value)
-
-    if isinstance(config.workload, str):
-        put("workload", workload_registry.get(config.workload))
-    for name in (*whole, "schedule"):
-        if getattr(config, name) is None:
-            put(name, getattr(config.workload, name))
-    for name in whole:
-        put(name, steps(name, getattr(config, name)))
-    put("seed", steps("seed", config.seed, minimum=0))
-    if config.seed > np.iinfo(np.int32).max:  # the largest that JAX and NumPy both take
-        raise ValueError(f"seed must be at most {np.iinfo(np.int32).max}, got {config.seed}")
-    if config.schedule not in SCHEDULES:
-        raise ValueError(
-            f"no schedule {config.schedule!r}: {near_misses(config.schedule, SCHEDULES)}"
-        )
+def check_schedule(name: str) -> None:
+    """Raises a ValueError if there is no schedule of that name."""
+    if name not in SCHEDULES:
+        raise ValueError(f"no schedule {name!r}: {near_misses(name, SCHEDULES)}")

@@ -1,34 +1,23 @@
 """Training many members, each an optimizer, its settings and a seed, in one compiled program."""
 
+import contextlib
 import functools
-import itertools
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import nnx
 
-from adaptive_jax.training.config import SCHEDULES, OptimizerSpec
-from adaptive_jax.typing import State
+from adaptive_jax.training.callbacks import Callback, Epoch
+from adaptive_jax.training.config import SCHEDULES, Member
+from adaptive_jax.training.programs import Programs, blocks_of
 from adaptive_jax.workloads.workload import Data, Split, Workload
 
 _EVALUATION_BATCH = 500
-
-
-class Member(NamedTuple):
-    """One run: an optimizer, a seed, and the hyperparameters that vary among its members.
-
-    The varying ones are traced, so all values share a compilation; those in the optimizer's
-    spec are constants of the program.
-    """
-
-    optimizer: OptimizerSpec
-    seed: int
-    hyperparameters: Mapping[str, float] = {}
 
 
 class History(NamedTuple):
@@ -39,18 +28,21 @@ class History(NamedTuple):
       initial_loss: of the first mini-batch, before any update.
       curve: for each epoch the mean training loss and accuracy over its mini-batches, and the
         validation loss and accuracy after it.
+      rates: for each epoch the histogram of effective learning rates at its last step, where it
+        was asked for and the optimizer has a scale, see `diagnostics.rate_histogram`.
       final: loss and accuracy on the whole training, validation and test sets.
-      train_seconds: wall-clock time, an equal share of what the members beside it took.
+      train_seconds: wall-clock time of its updates, an equal share of what the members beside
+        it took; without evaluation.
       compile_seconds: time to trace and compile what its group was the first to need.
     """
 
     member: Member
     initial_loss: float
     curve: list[dict[str, float]]
+    rates: list[list[int]] | None
     final: dict[str, float]
     train_seconds: float
     compile_seconds: float
-    rates: list[list[int]] | None = None
 
     @property
     def diverged(self) -> bool:
@@ -59,15 +51,8 @@ class History(NamedTuple):
         return not np.isfinite(loss) or loss > 2 * self.initial_loss
 
 
-class ModelState(NamedTuple):
-    """The model's variables: trained parameters, and the rest (statistics, random counters)."""
-
-    params: State
-    rest: State
-
-
 class Population:
-    """Trains members of one workload side by side, at most `width` at a time.
+    """Trains members of one workload side by side, as many at a time as memory allows.
 
     An epoch is one call: a `scan` over mini-batches in which the gradients of all members are
     one `vmap`, whatever their optimizers, and each optimizer then updates its own members. So
@@ -77,10 +62,15 @@ class Population:
     Args:
       workload: what to train.
       data: its data, from `workload.load`.
-      epochs, batch_size, schedule, width: None means the workload's own. The schedule is a
-        name in `SCHEDULES`; every update is multiplied by its value.
+      epochs, batch_size, schedule: None means the workload's own. The schedule is a name in
+        `SCHEDULES`; every update is multiplied by its value, unless the optimizer is one whose
+        learning rate follows none (`Optimizer.scheduled`).
+      width: members side by side; None means the workload's own on a CPU, else all.
+      max_memory: bytes that a compiled program may need; a group that would need more is run in
+        halves. A single member is run whatever it needs. Default: `default_max_memory()`.
 
     >>> from adaptive_jax import workloads
+    >>> from adaptive_jax.training import OptimizerSpec
     >>> digits = workloads.get("digits_mlp")
     >>> population = Population(digits, digits.load(None), epochs=2)
     >>> adam = OptimizerSpec("adam")
@@ -97,6 +87,7 @@ class Population:
         batch_size: int | None = None,
         schedule: str | None = None,
         width: int | None = None,
+        max_memory: float | None = None,
     ):
         for name, split in data._asdict().items():
             if not len(split.inputs) == len(split.targets) > 0:
@@ -104,237 +95,191 @@ class Population:
                     f"{workload.name}: {name} must have as many inputs as targets and at least "
                     f"one, got {len(split.inputs)} and {len(split.targets)}"
                 )
-        count = len(data.train.targets)
         self.workload = workload
         self.examples = {name: len(split.targets) for name, split in data._asdict().items()}
         self.epochs = epochs or workload.epochs
-        self.batch_size = min(batch_size or workload.batch_size, count)
-        self.steps = self.epochs * -(-count // self.batch_size)
-        self.width = width or workload.width
+        self.batch_size = min(batch_size or workload.batch_size, self.examples["train"])
+        self.steps = self.epochs * -(-self.examples["train"] // self.batch_size)
         self.schedule = schedule or workload.schedule
-        self._shape = SCHEDULES[self.schedule](self.steps)
+        self.width = width or (workload.width if jax.default_backend() == "cpu" else None)
+        self.max_memory = default_max_memory() if max_memory is None else max_memory
         self._train = jax.tree.map(jnp.asarray, data.train)
-        size = min(_EVALUATION_BATCH, len(data.validation.targets))
+        size = min(_EVALUATION_BATCH, self.examples["validation"])
         self._chunks = {name: list(_chunks(split, size)) for name, split in data._asdict().items()}
-        model = nnx.eval_shape(lambda: workload.model(nnx.Rngs(0)))
-        model.train()
-        self._train_graph, params, _ = nnx.split(model, nnx.Param, ...)
-        self.parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
-        model.eval()
-        self._eval_graph = nnx.graphdef(model)
-        self._programs: dict[Any, Any] = {}
+        shape = SCHEDULES[self.schedule](self.steps)
+        self._programs = Programs(workload, self.batch_size, shape)
+        self.parameters = self._programs.parameters
+        self._compiled: dict[Any, Any] = {}
         self._compile_seconds = 0.0
 
     def run(
-        self, members: Sequence[Member], on_epoch: Callable[[int], None] = lambda members: None
+        self,
+        members: Sequence[Member],
+        callback: Callback | None = None,
+        with_rates: bool = False,
+        is_finished: Callable[[Member], bool] = lambda member: False,
     ) -> Iterator[History]:
         """Trains the members, yielding each one's history as its group is finished.
 
         Args:
           members: in the order in which they are wanted. Neighbors of the same optimizer and
             hyperparameter names are updated together.
-          on_epoch: called after each epoch with the number of members that made it.
+          callback: is told of each epoch.
+          with_rates: whether histories have `rates`.
+          is_finished: says of which members no history is needed. A group is left out only if
+            that is so of all: what one computes may depend on the others in the last bits.
         """
-        for start in range(0, len(members), self.width):
-            yield from self._run_group(members[start : start + self.width], on_epoch)
+        callback = callback or Callback()
+        width = self.width or max(len(members), 1)
+        for start in range(0, len(members), width):
+            yield from self._run(members[start : start + width], callback, with_rates, is_finished)
 
-    def _run_group(self, members, on_epoch):
-        blocks, hypers = _blocks(members)
-        seeds = jnp.asarray([member.seed for member in members], jnp.int32)
-        self._compile_seconds = 0.0
-        began = time.perf_counter()
-        # One model at a time and for distinct seeds only: vmapped, this took twice as long to
-        # compile, and much of a short comparison is compilation.
-        distinct = list(dict.fromkeys(member.seed for member in members))
-        models = [self._call("init", self._init, jnp.int32(seed)) for seed in distinct]
-        which = jnp.asarray([distinct.index(member.seed) for member in members])
-        start = functools.partial(self._start, blocks)
-        model, optimizers = self._call(("start", blocks), start, models, which, hypers)
-        run_epoch = functools.partial(self._epoch, blocks)
-        curve = []
-        for epoch in range(self.epochs):
-            model, optimizers, metrics = self._call(
-                ("epoch", blocks),
-                run_epoch,
-                model,
-                optimizers,
-                hypers,
-                seeds,
-                jnp.int32(epoch),
-                self._train,
-                donate=(0, 1),
-            )
-            curve.append(jax.device_get(metrics) | self._evaluate(model, "validation"))
-            on_epoch(len(members))
+    def _run(self, members, callback, with_rates, is_finished):
+        """The group at once, or where memory is short in halves."""
+        if all(map(is_finished, members)):
+            return
+        group = _Group(members, with_rates)
+        if len(members) > 1 and self._memory(group) > self.max_memory:
+            for half in (members[: -(-len(members) // 2)], members[-(-len(members) // 2) :]):
+                yield from self._run(half, callback, with_rates, is_finished)
+        else:
+            yield from self._run_group(group, callback)
+
+    def _run_group(self, group, callback):
+        model, optimizers = self._start(group)
+        curve, rates, seconds = [], [], 0.0
+        for number in range(1, self.epochs + 1):
+            inputs = self._epoch_inputs(group, model, optimizers, number)
+            program = self._epoch_program(group, inputs)
+            began = time.perf_counter()
+            model, optimizers, metrics, histograms = jax.block_until_ready(program(*inputs))
+            seconds += time.perf_counter() - began
+            evaluated = self._evaluated(group, model, optimizers)
+            point = jax.device_get(metrics) | self._evaluate(evaluated, "validation")
+            shown = {name: values for name, values in point.items() if name != "first_loss"}
+            callback.on_epoch(Epoch(self.workload.name, group.members, number, shown))
+            curve.append(point)
+            rates.append(_by_member(group.blocks, jax.device_get(histograms)))
         final = {}
         for name in self._chunks:
-            final |= self._evaluate(model, name)
-        seconds = time.perf_counter() - began - self._compile_seconds
+            final |= self._evaluate(evaluated, name)
+        compile_seconds, self._compile_seconds = self._compile_seconds, 0.0
 
         def of_member(i, metrics):
             return {name: float(values[i]) for name, values in metrics.items()}
 
-        for i, member in enumerate(members):
+        for i, member in enumerate(group.members):
             rows = [of_member(i, metrics) for metrics in curve]
             first_losses = [row.pop("first_loss") for row in rows]
+            counts = [histograms[i] for histograms in rates]
             yield History(
                 member,
                 first_losses[0],
                 rows,
+                None if counts[0] is None else [count.tolist() for count in counts],
                 of_member(i, final),
-                seconds / len(members),
-                self._compile_seconds,
+                seconds / len(group.members),
+                compile_seconds,
             )
 
-    def _call(self, name, fn, *args, donate=()):
-        """Calls `fn` as a compiled program; compiles it, and counts the time, if it is new."""
+    # The compiled programs, and what they are called with.
+
+    def _compile(self, name, fn, args, donate=()):
+        """`fn` compiled for the shapes of `args`; if that is new, the time it takes is counted."""
         shapes = tuple((x.shape, x.dtype) for x in jax.tree.leaves(args))
         key = (name, jax.tree.structure(args), shapes)
-        if key not in self._programs:
+        if key not in self._compiled:
             began = time.perf_counter()
-            self._programs[key] = jax.jit(fn, donate_argnums=donate).lower(*args).compile()
+            self._compiled[key] = jax.jit(fn, donate_argnums=donate).lower(*args).compile()
             self._compile_seconds += time.perf_counter() - began
-        return self._programs[key](*args)
+        return self._compiled[key]
+
+    def _call(self, name, fn, *args):
+        return self._compile(name, fn, args)(*args)
+
+    def _start(self, group):
+        # One model at a time and for distinct seeds only: vmapped, this took twice as long to
+        # compile, and much of a short comparison is compilation.
+        models = [self._call("init", self._programs.init, seed) for seed in group.distinct]
+        start = functools.partial(self._programs.start, group.blocks)
+        return self._call(("start", group.blocks), start, models, group.which, group.hypers)
+
+    def _epoch_inputs(self, group, model, optimizers, number):
+        return model, optimizers, group.hypers, group.seeds, jnp.int32(number - 1), self._train
+
+    def _epoch_program(self, group, inputs):
+        fn = functools.partial(self._programs.epoch, group.blocks, group.with_rates)
+        return self._compile(("epoch", group.blocks, group.with_rates), fn, inputs, donate=(0, 1))
+
+    def _evaluated(self, group, model, optimizers):
+        if all(block.optimizer.entry.evaluated_at is None for block in group.blocks):
+            return model
+        fn = functools.partial(self._programs.evaluated, group.blocks)
+        return self._call(("evaluated", group.blocks), fn, model, optimizers, self._train)
 
     def _evaluate(self, model, name):
         """Mean loss and accuracy of every member on a split, its model in eval mode."""
-        program = jax.vmap(self._evaluate_chunk, (0, None, None))
         totals = [
-            self._call("evaluate", program, model, chunk, weights)
-            for chunk, weights in self._chunks[name]
+            self._call("evaluate", self._programs.evaluate, model, *chunk)
+            for chunk in self._chunks[name]
         ]
-        count = sum(float(weights.sum()) for _, weights in self._chunks[name])
         sums = jax.tree.map(lambda *parts: np.sum(parts, axis=0), *jax.device_get(totals))
+        count = self.examples[name]
         return {f"{name}_{metric}": value / count for metric, value in sums.items()}
 
-    # What the programs compute. `blocks` says which optimizer the next so many members have.
-
-    def _transformation(self, optimizer, hyper):
-        # The schedule is a stage of its own, so that one shape serves every optimizer alike:
-        # AdaBound's base_lr and decoupled decay need no rule of their own here.
-        return optax.chain(optimizer.build(**hyper), optax.scale_by_schedule(self._shape))
-
-    def _init(self, seed):
-        model = self.workload.model(nnx.Rngs(jax.random.key(seed)))
-        _, params, rest = nnx.split(model, nnx.Param, ...)
-        return ModelState(nnx.to_pure_dict(params), nnx.to_pure_dict(rest))
-
-    def _start(self, blocks, models, which, hypers):
-        """Every member's model and optimizer state; `which` of the models is whose."""
-        model = jax.tree.map(lambda *leaves: jnp.stack(leaves)[which], *models)
-
-        def init(optimizer):
-            return jax.vmap(
-                lambda params, hyper: self._transformation(optimizer, hyper).init(params)
-            )
-
-        parts = zip(blocks, _split(blocks, model.params), hypers, strict=True)
-        return model, [init(block.optimizer)(params, hyper) for block, params, hyper in parts]
-
-    def _epoch(self, blocks, model, optimizers, hypers, seeds, epoch, train):
-        """All mini-batches once, in an order that depends on seed and epoch alone."""
-        count, size = len(train.targets), self.batch_size
-        full = count // size * size
-
-        def order(seed):
-            key = jax.random.fold_in(jax.random.key(seed), 1 + epoch)
-            return jax.random.permutation(key, count)
-
-        orders = jax.vmap(order)(seeds)
-
-        def step(carry, indices):
-            model, optimizers = carry
-            batch = jax.tree.map(lambda x: x[indices], train)
-            grads, rest, metrics = jax.vmap(self._gradients)(model, batch)
-            params, optimizers = self._update(blocks, grads, optimizers, model.params, hypers)
-            return (ModelState(params, rest), optimizers), metrics
-
-        batches = orders[:, :full].reshape(len(seeds), -1, size).swapaxes(0, 1)
-        carry, metrics = jax.lax.scan(step, (model, optimizers), batches)
-        first_loss = metrics["train_loss"][0]
-        totals = jax.tree.map(lambda m: size * jnp.sum(m, axis=0), metrics)
-        if full < count:  # the short last batch
-            carry, metrics = step(carry, orders[:, full:])
-            totals = jax.tree.map(lambda t, m: t + (count - full) * m, totals, metrics)
-        metrics = jax.tree.map(lambda t: t / count, totals)
-        return *carry, metrics | {"first_loss": first_loss}
-
-    def _gradients(self, model, batch):
-        def objective(params):
-            module = nnx.merge(self._train_graph, params, model.rest, copy=True)
-            scores = self._scores(module, batch)
-            metrics = {f"train_{name}": jnp.mean(values) for name, values in scores.items()}
-            rest = nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.Param)))
-            return metrics["train_loss"], (metrics, rest)
-
-        (_, (metrics, rest)), grads = jax.value_and_grad(objective, has_aux=True)(model.params)
-        return grads, rest, metrics
-
-    def _update(self, blocks, grads, optimizers, params, hypers):
-        def update(optimizer):
-            def member(grads, state, params, hyper):
-                updates, state = self._transformation(optimizer, hyper).update(grads, state, params)
-                return optax.apply_updates(params, updates), state
-
-            return jax.vmap(member)
-
-        split = zip(
-            blocks, _split(blocks, grads), optimizers, _split(blocks, params), hypers, strict=True
-        )
-        updated = [update(block.optimizer)(*parts) for block, *parts in split]
-        params, optimizers = zip(*updated, strict=True)
-        return jax.tree.map(lambda *parts: jnp.concatenate(parts), *params), list(optimizers)
-
-    def _evaluate_chunk(self, model, chunk, weights):
-        module = nnx.merge(self._eval_graph, model.params, model.rest, copy=True)
-        return {name: weights @ values for name, values in self._scores(module, chunk).items()}
-
-    def _scores(self, module, batch):
-        """Loss and accuracy, if there is one, of each example, averaged over what axes it has."""
-        outputs, count = module(batch.inputs), len(batch.targets)
-        scores = {}
-        for name, function in self.workload.scores.items():
-            values = function(outputs, batch.targets)
-            if values.shape[:1] != (count,):
-                raise ValueError(
-                    f"{self.workload.name}: {name} must return a value for each example, an array "
-                    f"of shape ({count},); got shape {values.shape}"
-                )
-            scores[name] = jnp.mean(values.reshape(count, -1), axis=1)
-        return scores
+    def _memory(self, group):
+        """Bytes that an epoch or an evaluation of a group takes; compiles them."""
+        model = jax.eval_shape(self._programs.init, group.distinct[0])
+        start = functools.partial(self._programs.start, group.blocks)
+        models = [model] * len(group.distinct)
+        model, optimizers = jax.eval_shape(start, models, group.which, group.hypers)
+        epoch = self._epoch_program(group, self._epoch_inputs(group, model, optimizers, 1))
+        chunk = self._chunks["validation"][0]
+        evaluation = self._compile("evaluate", self._programs.evaluate, (model, *chunk))
+        return max(map(_bytes_of, (epoch, evaluation)))
 
 
-class _Block(NamedTuple):
-    """So many neighbors that one optimizer updates together."""
+class _Group:
+    """Members that are trained side by side, and their inputs as arrays."""
 
-    optimizer: OptimizerSpec
-    names: tuple[str, ...]
-    count: int
-
-
-def _blocks(members):
-    """The blocks of a group of members, and for each its hyperparameters as arrays."""
-    blocks, hypers = [], []
-    for (optimizer, names), block in itertools.groupby(
-        members, lambda m: (m.optimizer, tuple(m.hyperparameters))
-    ):
-        block = list(block)
-        blocks.append(_Block(optimizer, names, len(block)))
-        hypers.append(
-            {
-                name: jnp.asarray([m.hyperparameters[name] for m in block], jnp.float32)
-                for name in names
-            }
-        )
-    return tuple(blocks), hypers
+    def __init__(self, members, with_rates):
+        self.members, self.with_rates = members, with_rates
+        self.blocks, self.hypers = blocks_of(members)
+        self.seeds = jnp.asarray([member.seed for member in members], jnp.int32)
+        distinct = list(dict.fromkeys(member.seed for member in members))
+        self.distinct = [jnp.int32(seed) for seed in distinct]
+        self.which = jnp.asarray([distinct.index(member.seed) for member in members])
 
 
-def _split(blocks, tree):
-    """The tree's leaves cut along the members' axis, one tree for each block."""
-    ends = list(itertools.accumulate(block.count for block in blocks))
-    starts = [0, *ends[:-1]]
+def default_max_memory() -> int:
+    """Half the device's memory, on a CPU half of what the machine or its container may use.
+
+    Not of what is free at the moment: so the same run has the same groups another time.
+    """
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in statistics:
+        return statistics["bytes_limit"] // 2
+    limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # no such file, or "max" in it
+        limit = min(limit, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return limit // 2
+
+
+def _bytes_of(program):
+    memory = program.memory_analysis()
+    if memory is None:  # some backends do not say
+        return 0
+    sizes = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    return sizes - memory.alias_size_in_bytes
+
+
+def _by_member(blocks, histograms):
+    """Each member's histogram, None if its block has none."""
+    histograms = histograms or [None] * len(blocks)
     return [
-        jax.tree.map(lambda x, a=a, b=b: x[a:b], tree) for a, b in zip(starts, ends, strict=True)
+        None if rows is None else rows[i]
+        for block, rows in zip(blocks, histograms, strict=True)
+        for i in range(block.count)
     ]
 
 

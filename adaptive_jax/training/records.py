@@ -13,7 +13,8 @@ from typing import Any
 
 import jax
 
-from adaptive_jax.training.population import History, Member, Population
+from adaptive_jax.training.config import Member
+from adaptive_jax.training.population import History, Population
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,13 +76,13 @@ class RunRecord:
     device: str
 
 
-def run_id(population: Population, member: Member, phase: str) -> str:
+def run_id(population: Population, member: Member) -> str:
     """Digest of all that decides what the run computes: the same for the same run, always."""
     what = {
         "workload": population.workload.name,
         "optimizer": member.optimizer.label,
         "varied": dict(member.hyperparameters),
-        "phase": phase,
+        "phase": member.phase,
         "seed": member.seed,
         "epochs": population.epochs,
         "batch_size": population.batch_size,
@@ -92,22 +93,22 @@ def run_id(population: Population, member: Member, phase: str) -> str:
 
 
 def make_record(
-    population: Population, history: History, phase: str, cost: Mapping[str, float] | None = None
+    population: Population, history: History, cost: Mapping[str, float] | None = None
 ) -> RunRecord:
     """The record of one member of a population."""
     member = history.member
     workload = population.workload
     given = {**member.optimizer.hyperparameters, **member.hyperparameters}
     final = history.final
-    if phase in ("tune", "default"):
+    if member.phase in ("tune", "default"):
         final = {name: value for name, value in final.items() if not name.startswith("test")}
     return RunRecord(
-        id=run_id(population, member, phase),
+        id=run_id(population, member),
         workload=workload.name,
         optimizer=member.optimizer.label,
         hyperparameters={**member.optimizer.defaults, **given},
         varied=dict(member.hyperparameters),
-        phase=phase,
+        phase=member.phase,
         seed=member.seed,
         epochs=population.epochs,
         batch_size=population.batch_size,
@@ -160,6 +161,22 @@ def read(path: Path) -> Iterator[RunRecord]:
                 return
             raise ValueError(f"{path}, line {i} is no record of a run: {error}") from error
         yield record
+
+
+def recover(path: Path) -> list[RunRecord]:
+    """The records of a file that is going to be added to; what a kill cut short is removed.
+
+    Raises:
+      ValueError: as `read` does.
+    """
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with path.open("r+b") as file:
+            file.truncate(whole)
+    return list(read(path))
 
 
 def _to_json(value):

@@ -1,18 +1,17 @@
 """One training run."""
 
-from collections.abc import Callable
-
-from adaptive_jax.training.config import RunConfig
-from adaptive_jax.training.population import Member, Population
+from adaptive_jax.training.callbacks import Callback
+from adaptive_jax.training.config import Member, RunConfig
+from adaptive_jax.training.population import Population
 from adaptive_jax.training.records import RunRecord, make_record
 
 
-def train(config: RunConfig, on_epoch: Callable[[int], None] = lambda runs: None) -> RunRecord:
+def train(config: RunConfig, callback: Callback | None = None) -> RunRecord:
     """Trains one model and returns the record of the run.
 
     Args:
       config: what to run.
-      on_epoch: called after each epoch.
+      callback: is told of each epoch.
 
     Raises:
       DataError: the workload's data are missing or wrong.
@@ -29,5 +28,8 @@ def train(config: RunConfig, on_epoch: Callable[[int], None] = lambda runs: None
         config.schedule,
         width=1,
     )
-    (history,) = population.run([Member(config.optimizer, config.seed)], on_epoch)
-    return make_record(population, history, "train")
+    callback = callback or Callback()
+    callback.on_plan(config.workload.name, population.epochs)
+    member = Member(config.optimizer, config.seed)
+    (history,) = population.run([member], callback, with_rates=True)
+    return make_record(population, history)

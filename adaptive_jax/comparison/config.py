@@ -1,0 +1,212 @@
+"""What to compare and how: one frozen value, which is written beside the results."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from adaptive_jax.optimizers import registry
+from adaptive_jax.training.config import OptimizerSpec, check_schedule, check_seed
+from adaptive_jax.training.population import default_max_memory
+from adaptive_jax.validation import near_misses, number, steps
+from adaptive_jax.workloads import registry as workload_registry
+from adaptive_jax.workloads.workload import Workload
+
+TUNING_SEED = 1_000_000
+"""Tuning uses seeds from here on, final runs those from `seed` on: they never meet."""
+
+FORMAT = 1
+"""Of the JSON text; a newer one is refused."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much a comparison may spend on each optimizer of one workload.
+
+    Attributes:
+      trials: settings tried in tuning; 1 means the defaults, untuned.
+      extra_trials: how many more at most, where the best learning rate is at the grid's edge.
+      tuning_seeds: runs of each trial, whose mean counts.
+      seeds: final runs.
+      epochs: of every run.
+    """
+
+    trials: int
+    extra_trials: int
+    tuning_seeds: int
+    seeds: int
+    epochs: int
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareConfig:
+    """What to compare, and how.
+
+    Attributes:
+      workloads: one or several, or the names of registered ones.
+      optimizers: specs, texts such as `"sgd:momentum=0.9"` or `"optax.adamw"`, registry entries,
+        or factories such as `optax.adam`. One with a learning rate given is run at that; the
+        others are tuned. None given means the workload's own.
+      budget: "default" is what the workload says; "quick" a third of its epochs, and 3 trials and
+        seeds; "full" twice its trials, 3 tuning seeds and 4 times its final seeds.
+      trials, extra_trials, tuning_seeds, seeds, epochs: in place of the budget's, see `Budget`.
+      search: "grid" tunes the learning rate on a log grid, both ends included; "random" draws
+        all that has a range, with the same random numbers for all optimizers.
+      schedule: shape of the learning rate, a name in `SCHEDULES`. None means the workload's own.
+      seed: the first seed of the final runs.
+      data_dir: where workloads that read data find them.
+      width, max_memory: as in `Population`, the latter in GiB. What runs beside a run may change
+        its last bits, so a number once derived from the machine is kept.
+
+    Raises:
+      ValueError: a name is unknown (near misses are named), or a value out of range.
+
+    >>> config = CompareConfig("digits_mlp", ("sgd", "adam"), budget="quick")
+    >>> config.budgets["digits_mlp"].epochs
+    167
+    >>> CompareConfig.from_json(config.to_json()) == config
+    True
+    """
+
+    workloads: tuple[Workload | str, ...] | Workload | str = ("digits_cnn",)
+    optimizers: tuple[OptimizerSpec | registry.Optimizer | Callable | str, ...] = ()
+    budget: Literal["quick", "default", "full"] = "default"
+    trials: int | None = None
+    extra_trials: int | None = None
+    tuning_seeds: int | None = None
+    seeds: int | None = None
+    epochs: int | None = None
+    search: Literal["grid", "random"] = "grid"
+    schedule: str | None = None
+    seed: int = 0
+    data_dir: str | None = None
+    width: int | None = None
+    max_memory: float | None = None
+
+    def __post_init__(self):
+        def put(name, value):
+            object.__setattr__(self, name, value)
+
+        workloads = self.workloads
+        workloads = (workloads,) if isinstance(workloads, (str, Workload)) else tuple(workloads)
+        put("workloads", tuple(map(_workload, workloads)))
+        put("optimizers", tuple(map(_spec, self.optimizers)))
+        _refuse_repeats("workload", [workload.name for workload in self.workloads])
+        for name, allowed in (("budget", _BUDGETS), ("search", ("grid", "random"))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} must be {' or '.join(map(repr, allowed))}, got {getattr(self, name)!r}"
+                )
+        for field in dataclasses.fields(Budget):
+            if (value := getattr(self, field.name)) is not None:
+                minimum = 0 if field.name == "extra_trials" else 1
+                put(field.name, steps(field.name, value, minimum=minimum))
+        if self.width is not None:
+            put("width", steps("width", self.width))
+        if self.schedule is not None:
+            check_schedule(self.schedule)
+        put("seed", check_seed(self.seed))
+        if self.max_memory is None:
+            put("max_memory", round(default_max_memory() / 2**30, 3))
+        put("max_memory", number("max_memory", self.max_memory, "(0, inf)"))
+        for workload in self.workloads:
+            specs = self.specs(workload)
+            _refuse_repeats("optimizer", [spec.label for spec in specs])
+            if self.seed + self.budgets[workload.name].seeds > TUNING_SEED:
+                raise ValueError(
+                    f"seed + seeds must be at most {TUNING_SEED}: tuning has the others"
+                )
+            trials = self.budgets[workload.name].trials
+            for spec in specs:
+                rate = {**spec.defaults, **spec.hyperparameters}.get("learning_rate")
+                if trials == 1 and rate is None:
+                    raise ValueError(f"{spec.label} has no default learning rate: give it one")
+                if self.search == "grid" and set(spec.search) - {"learning_rate"}:
+                    raise ValueError(
+                        f"{spec.label}: a grid tunes the learning rate alone; for other ranges "
+                        "use search='random'"
+                    )
+
+    def specs(self, workload: Workload) -> tuple[OptimizerSpec, ...]:
+        """The optimizers to compare on a workload."""
+        return self.optimizers or tuple(map(_spec, workload.optimizers))
+
+    def tuned(self, workload: Workload) -> list[OptimizerSpec]:
+        """Those of them for which something is to be found."""
+        if self.budgets[workload.name].trials == 1:
+            return []
+        return [spec for spec in self.specs(workload) if spec.search]
+
+    @property
+    def budgets(self) -> dict[str, Budget]:
+        """Name of a workload -> what may be spent on it."""
+        return {workload.name: self._budget(workload) for workload in self.workloads}
+
+    def _budget(self, workload):
+        budget = _BUDGETS[self.budget](workload)
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(Budget)}
+        own = {name: value for name, value in own.items() if value is not None}
+        return dataclasses.replace(budget, **own)
+
+    def to_json(self) -> str:
+        """The config as JSON; what is an object in Python is there by its name."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["workloads"] = [workload.name for workload in self.workloads]
+        values["optimizers"] = [spec.label for spec in self.optimizers]
+        return json.dumps({"format": FORMAT, **values}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, **changes: Any) -> "CompareConfig":
+        """The config of such a text.
+
+        Args:
+          text: what `to_json` returned.
+          **changes: values in place of those in the text. Workloads and optimizers that are not
+            registered must be given so.
+
+        Raises:
+          ValueError: the text is no config, or of a newer format, or a value is refused.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"the config is no JSON: {error}") from error
+        if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+            raise ValueError("the config must be a JSON object with its format, as to_json writes")
+        if (newest := values.pop("format")) > FORMAT:
+            raise ValueError(f"the config has format {newest}, this version reads up to {FORMAT}")
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise ValueError(f"the config has an unknown {name!r}: {near_misses(name, known)}")
+        values |= changes
+        for name in ("workloads", "optimizers"):
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
+        return cls(**values)
+
+
+_BUDGETS = {
+    "quick": lambda w: Budget(min(3, w.trials), 2, 1, min(3, w.seeds), -(-w.epochs // 3)),
+    "default": lambda w: Budget(w.trials, 4, 1, w.seeds, w.epochs),
+    "full": lambda w: Budget(2 * w.trials - 1, 4, 3, 4 * w.seeds, w.epochs),
+}
+
+
+def _workload(workload):
+    return workload_registry.get(workload) if isinstance(workload, str) else workload
+
+
+def _spec(optimizer):
+    if isinstance(optimizer, str):
+        return OptimizerSpec.parse(optimizer)
+    if isinstance(optimizer, OptimizerSpec):
+        return optimizer
+    entry = optimizer if isinstance(optimizer, registry.Optimizer) else registry.of(optimizer)
+    return OptimizerSpec(entry)
+
+
+def _refuse_repeats(kind: str, names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{kind} {name!r} is listed twice")

@@ -1,0 +1,251 @@
+"""What the compiled programs of a population compute, for all its members side by side."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from adaptive_jax import diagnostics
+from adaptive_jax.training.config import Member, OptimizerSpec
+from adaptive_jax.transforms import chain
+from adaptive_jax.typing import Schedule, State
+from adaptive_jax.workloads.workload import Split, Workload
+
+_SETTLING_BATCHES = 50  # after which a running statistic with momentum 0.9 is the new one
+
+
+class ModelState(NamedTuple):
+    """The model's variables: trained parameters, and the rest (statistics, random counters)."""
+
+    params: State
+    rest: State
+
+
+class Block(NamedTuple):
+    """So many neighbors that one optimizer updates together."""
+
+    optimizer: OptimizerSpec
+    names: tuple[str, ...]
+    count: int
+
+
+def blocks_of(members: Sequence[Member]) -> tuple[tuple[Block, ...], list[Mapping[str, jax.Array]]]:
+    """The blocks of a group of members, and for each its varying hyperparameters as arrays."""
+    blocks, hypers = [], []
+    for (optimizer, names), block in itertools.groupby(
+        members, lambda m: (m.optimizer, tuple(m.hyperparameters))
+    ):
+        block = list(block)
+        blocks.append(Block(optimizer, names, len(block)))
+        hypers.append(
+            {
+                name: jnp.asarray([m.hyperparameters[name] for m in block], jnp.float32)
+                for name in names
+            }
+        )
+    return tuple(blocks), hypers
+
+
+class Programs:
+    """The functions of a workload that are compiled, each over a leading axis of members.
+
+    Args:
+      workload: what is trained.
+      batch_size: a short last batch is kept.
+      shape: update made -> what the learning rate is multiplied by.
+    """
+
+    def __init__(self, workload: Workload, batch_size: int, shape: Schedule):
+        self._workload, self._batch_size, self._shape = workload, batch_size, shape
+        model = nnx.eval_shape(lambda: workload.model(nnx.Rngs(0)))
+        model.train()
+        self._train_graph, params, _ = nnx.split(model, nnx.Param, ...)
+        self.parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
+        self._has_statistics = bool(jax.tree.leaves(nnx.state(model, nnx.BatchStat)))
+        model.eval()
+        self._eval_graph = nnx.graphdef(model)
+
+    def init(self, seed):
+        """The model of one seed."""
+        model = self._workload.model(nnx.Rngs(jax.random.key(seed)))
+        _, params, rest = nnx.split(model, nnx.Param, ...)
+        return ModelState(nnx.to_pure_dict(params), nnx.to_pure_dict(rest))
+
+    def start(self, blocks, models, which, hypers):
+        """Every member's model and optimizer state; `which` of the models is whose."""
+        model = jax.tree.map(lambda *leaves: jnp.stack(leaves)[which], *models)
+
+        def init(optimizer):
+            return jax.vmap(
+                lambda params, hyper: self._transformation(optimizer, hyper).init(params)
+            )
+
+        parts = zip(blocks, _split(blocks, model.params), hypers, strict=True)
+        return model, [init(block.optimizer)(params, hyper) for block, params, hyper in parts]
+
+    def epoch(self, blocks, with_rates, model, optimizers, hypers, seeds, number, train):
+        """All mini-batches once, in an order that depends on seed and epoch alone.
+
+        Returns models, optimizer states, metrics, and for each block the histograms of its
+        effective learning rates at the last step (None without `with_rates` or a scale).
+        """
+        count, size = len(train.targets), self._batch_size
+        full = count // size * size
+
+        def order(seed):
+            key = jax.random.fold_in(jax.random.key(seed), 1 + number)
+            return jax.random.permutation(key, count)
+
+        orders = jax.vmap(order)(seeds)
+
+        def step(carry, xs):
+            (model, optimizers), (indices, is_last) = carry, xs
+            batch = jax.tree.map(lambda x: x[indices], train)
+            grads, rest, metrics = jax.vmap(self._gradients)(model, batch)
+            rates = None
+            if with_rates:
+                rates = self._rates(is_last, blocks, grads, optimizers, model.params, hypers)
+            params, optimizers = self._update(blocks, grads, optimizers, model.params, hypers)
+            return (ModelState(params, rest), optimizers), (metrics, rates)
+
+        batches = orders[:, :full].reshape(len(seeds), -1, size).swapaxes(0, 1)
+        last = jnp.arange(1, len(batches) + 1) * size == count
+        carry, (metrics, rates) = jax.lax.scan(step, (model, optimizers), (batches, last))
+        first_loss = metrics["train_loss"][0]
+        totals = jax.tree.map(lambda m: size * jnp.sum(m, axis=0), metrics)
+        rates = jax.tree.map(lambda r: r[-1], rates)
+        if full < count:  # the short last batch
+            carry, (metrics, rates) = step(carry, (orders[:, full:], jnp.array(True)))
+            totals = jax.tree.map(lambda t, m: t + (count - full) * m, totals, metrics)
+        metrics = jax.tree.map(lambda t: t / count, totals)
+        return *carry, metrics | {"first_loss": first_loss}, rates
+
+    def evaluated(self, blocks, model, optimizers, train):
+        """The models to evaluate: of some optimizers not at the parameters that they train.
+
+        Running statistics are gathered anew for those, on the first batches of the data.
+        """
+        parts = zip(blocks, _split(blocks, model), optimizers, strict=True)
+        return _join([self._evaluated(block, train, *states) for block, *states in parts])
+
+    def evaluate(self, model, chunk, weights):
+        """Weighted sums of the examples' scores for every member, its model in eval mode."""
+
+        def member(model):
+            module = nnx.merge(self._eval_graph, model.params, model.rest, copy=True)
+            return {name: weights @ values for name, values in self._scores(module, chunk).items()}
+
+        return jax.vmap(member)(model)
+
+    def _transformation(self, optimizer, hyper):
+        # The schedule is a stage of its own, so that one shape serves every optimizer alike:
+        # AdaBound's base_lr and decoupled decay need no rule of their own here.
+        schedule = [optax.scale_by_schedule(self._shape)] if optimizer.entry.scheduled else []
+        return chain(optimizer.build(**hyper), *schedule)
+
+    def _gradients(self, model, batch):
+        def objective(params):
+            scores, rest = self._train_scores(params, model.rest, batch)
+            metrics = {f"train_{name}": jnp.mean(values) for name, values in scores.items()}
+            return metrics["train_loss"], (metrics, rest)
+
+        (_, (metrics, rest)), grads = jax.value_and_grad(objective, has_aux=True)(model.params)
+        return grads, rest, metrics
+
+    def _train_scores(self, params, rest, batch):
+        module = nnx.merge(self._train_graph, params, rest, copy=True)
+        scores = self._scores(module, batch)
+        return scores, nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.Param)))
+
+    def _update(self, blocks, grads, optimizers, params, hypers):
+        def member(optimizer, grads, state, params, hyper):
+            updates, state = self._transformation(optimizer, hyper).update(grads, state, params)
+            return optax.apply_updates(params, updates), state
+
+        updated = _by_block(member, blocks, grads, optimizers, params, hypers)
+        params, optimizers = zip(*updated, strict=True)
+        return _join(params), list(optimizers)
+
+    def _rates(self, wanted, *parts):
+        """The members' histograms of effective learning rates, zeros where they are not wanted."""
+
+        def member(optimizer, grads, state, params, hyper):
+            tx = self._transformation(optimizer, hyper)
+            try:
+                rates = diagnostics.effective_learning_rates(tx, grads, state, params)
+            except ValueError:  # it has none
+                return None
+            return diagnostics.rate_histogram(rates)
+
+        def measure():
+            return _by_block(member, *parts)
+
+        nothing = jax.eval_shape(measure)
+        return jax.lax.cond(
+            wanted, measure, lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), nothing)
+        )
+
+    def _evaluated(self, block, train, model, state):
+        evaluated_at = block.optimizer.entry.evaluated_at
+        if evaluated_at is None:
+            return model
+        size = self._batch_size
+        batches = min(_SETTLING_BATCHES, len(train.targets) // size)
+        first = jax.tree.map(
+            lambda x: x[: batches * size].reshape(batches, size, *x.shape[1:]), train
+        )
+
+        def member(model, state):
+            params = evaluated_at(state, model.params)
+            if not self._has_statistics:
+                return ModelState(params, model.rest)
+
+            def step(rest, batch):
+                return self._train_scores(params, rest, batch)[1], None
+
+            rest, _ = jax.lax.scan(step, model.rest, first)
+            return ModelState(params, rest)
+
+        return jax.vmap(member)(model, state)
+
+    def _scores(self, module, batch: Split):
+        """Loss and accuracy, if there is one, of each example, averaged over what axes it has."""
+        outputs, count = module(batch.inputs), len(batch.targets)
+        scores = {}
+        for name, function in self._workload.scores.items():
+            values = function(outputs, batch.targets)
+            if values.shape[:1] != (count,):
+                raise ValueError(
+                    f"{self._workload.name}: {name} must return a value for each example, an array "
+                    f"of shape ({count},); got shape {values.shape}"
+                )
+            scores[name] = jnp.mean(values.reshape(count, -1), axis=1)
+        return scores
+
+
+def _by_block(member, blocks, grads, optimizers, params, hypers):
+    """`member(optimizer, …)` of each block, over the block's members."""
+    split = zip(
+        blocks, _split(blocks, grads), optimizers, _split(blocks, params), hypers, strict=True
+    )
+    return [
+        jax.vmap(lambda *parts, spec=block.optimizer: member(spec, *parts))(*parts)
+        for block, *parts in split
+    ]
+
+
+def _split(blocks, tree):
+    """The tree's leaves cut along the members' axis, one tree for each block."""
+    ends = list(itertools.accumulate(block.count for block in blocks))
+    starts = [0, *ends[:-1]]
+    return [
+        jax.tree.map(lambda x, a=a, b=b: x[a:b], tree) for a, b in zip(starts, ends, strict=True)
+    ]
+
+
+def _join(trees):
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *trees)
