@@ -48,18 +48,25 @@ def test_train(capsys, tmp_path):
 def test_compare(capsys, tmp_path):
     out_dir = tmp_path / "new" / "folder"
     optimizers = ("--optimizers", "adam", "sgd:momentum=0.9")
-    budget = ("--trials", "2", "--seeds", "2", "--epochs", "2")
+    budget = ("--trials", "2", "--extra-trials", "0", "--seeds", "2", "--epochs", "2")
     status, out, _ = run(
         capsys, "compare", "digits_mlp", *optimizers, *budget, "--out", str(out_dir)
     )
     assert status == 0
     assert "adam" in out and "momentum=0.9" in out and "over 2 seeds" in out
     runs = [json.loads(line) for line in (out_dir / "runs.jsonl").read_text().splitlines()]
-    assert [record["phase"] for record in runs] == ["tune"] * 4 + ["final"] * 4
+    assert [record["phase"] for record in runs] == ["tune", "tune", "default"] * 2 + ["final"] * 4
     assert (out_dir / "report.html").stat().st_size > 10_000
     status, _, err = run(capsys, "compare", "digits_mlp", "--out", str(out_dir))
-    assert status == 2 and "already holds the runs of a comparison" in err
-    assert len((out_dir / "runs.jsonl").read_text().splitlines()) == 8
+    assert status == 2 and "is not empty: name another --out folder, or --resume it" in err
+    assert len((out_dir / "runs.jsonl").read_text().splitlines()) == 10
+    # The config that was written runs the same again; what is given besides it, it does not.
+    again = ("compare", "--config", str(out_dir / "config.json"), "--seeds", "1")
+    status, _, _ = run(capsys, *again, "--out", str(tmp_path / "again"))
+    repeated = (tmp_path / "again" / "runs.jsonl").read_text().splitlines()
+    repeated = [json.loads(line) for line in repeated]
+    assert status == 0 and [record["id"] for record in repeated][:6] == [r["id"] for r in runs[:6]]
+    assert repeated[0]["curve"] == runs[0]["curve"] and len(repeated) == 8
 
 
 BAD = [
@@ -75,6 +82,12 @@ BAD = [
     (("compare", "mnist_cnn", "--data-dir", "/no/such"), "no folder /no/such"),
     (("compare", "--trials", "0"), "trials must be a whole number of at least 1"),
     (("compare", "--out", "/dev/null/x"), "cannot make the folder /dev/null/x"),
+    (("compare", "--quick", "--full"), "give --quick or --full, not both"),
+    (("compare", "digits_mlp", "digits_ml"), "did you mean 'digits_mlp'"),
+    (("compare", "--config", "/no/such"), "cannot read /no/such: No such file or directory"),
+    (("compare", "--config", "/dev/null"), "the config is no JSON"),
+    (("compare", "--resume", "/no/such"), "cannot read /no/such/config.json"),
+    (("compare", "--resume", "/no/such", "--seeds", "3"), "the folder's own config: drop --seeds"),
 ]
 
 
@@ -102,25 +115,42 @@ def test_without_the_lab_the_message_says_what_to_install():
     assert done.stderr.count("\n") == 1 and "pip install 'adaptive_jax[lab]'" in done.stderr
 
 
-def test_ctrl_c_leaves_what_was_finished(tmp_path):
-    """Interrupted in the final runs, of which far too many are asked for."""
+def interrupted(out, signal_number):
+    """A comparison in its final runs, of which far too many are asked for, until it is stopped."""
     argv = ["compare", "digits_mlp", "--optimizers", "sgd:learning_rate=0.1", "--epochs", "3"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "adaptive_jax.cli", *argv, "--seeds", "90000", "--out", tmp_path],
+        [sys.executable, "-m", "adaptive_jax.cli", *argv, "--seeds", "96", "--out", out],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "80"},
     )
-    path = tmp_path / "runs.jsonl"
+    path = out / "runs.jsonl"
     deadline = time.monotonic() + 120
-    while not (path.exists() and path.read_text().count("\n") >= 64):
+    while not (path.exists() and path.read_text().count("\n") >= 1):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+        time.sleep(0.002)
+    process.send_signal(signal_number)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert "the finished runs are in" in err and "Traceback" not in err
+    return process.returncode, out, err
+
+
+def test_ctrl_c_leaves_what_was_finished(tmp_path):
+    status, out, err = interrupted(tmp_path, signal.SIGINT)
+    assert status == 130, err
+    assert f"to go on: adaptive-jax compare --resume {tmp_path}" in err and "Traceback" not in err
     assert "sgd" in out and (tmp_path / "report.html").exists()
-    for line in path.read_text().splitlines():
+    for line in (tmp_path / "runs.jsonl").read_text().splitlines():
         json.loads(line)
+
+
+def test_a_killed_comparison_goes_on(capsys, tmp_path):
+    status, _, _ = interrupted(tmp_path, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    before = (tmp_path / "runs.jsonl").read_text()
+    kept = before[: before.rfind("\n") + 1]
+    assert 0 < kept.count("\n") < 96
+    status, _, _ = run(capsys, "compare", "--resume", str(tmp_path))
+    after = (tmp_path / "runs.jsonl").read_text()
+    assert status == 0 and after.startswith(kept) and after.count("\n") == 96
+    assert len({json.loads(line)["id"] for line in after.splitlines()}) == 96
