@@ -75,6 +75,7 @@ from adaptive_jax.transforms.partial import MomentalBoundState as MomentalBoundS
 from adaptive_jax.transforms.partial import correct_bias as correct_bias
 from adaptive_jax.transforms.partial import momental_bound as momental_bound
 from adaptive_jax.transforms.partial import partial_adaptivity as partial_adaptivity
+from adaptive_jax.transforms.preconditioner import Chain as Chain
 from adaptive_jax.transforms.preconditioner import Preconditioner as Preconditioner
 from adaptive_jax.transforms.preconditioner import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms.preconditioner import ScaleModifierState as ScaleModifierState
@@ -97,6 +98,7 @@ from adaptive_jax.transforms.sm3 import scale_by_sm3 as scale_by_sm3
 from adaptive_jax.transforms.swats import ScaleBySwatsState as ScaleBySwatsState
 from adaptive_jax.transforms.swats import scale_by_swats as scale_by_swats
 from adaptive_jax.transforms.trust_ratio import scale_by_trust_ratio as scale_by_trust_ratio
+from adaptive_jax.transforms.tunable import Tunable as Tunable
 from adaptive_jax.transforms.tunable import TunableState as TunableState
 from adaptive_jax.transforms.tunable import tunable as tunable
 from adaptive_jax.transforms.yogi import ScaleByYogiState as ScaleByYogiState

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import optax
 
 from adaptive_jax.transforms import trees
@@ -10,6 +11,8 @@ from adaptive_jax.typing import Params, State, Updates
 from adaptive_jax.validation import map_leaves
 
 
+# Static in trees, or JAX would rebuild it like any NamedTuple: from `init` and `update` alone.
+@jax.tree_util.register_static
 class Preconditioner(optax.GradientTransformationExtraArgs):
     """An Optax transformation whose update is a direction times a scale per coordinate.
 
@@ -133,14 +136,30 @@ class ScaleModifier:
     update = init
 
 
-def chain(*stages: optax.GradientTransformation | ScaleModifier):
+@jax.tree_util.register_static  # as Preconditioner
+class Chain(optax.GradientTransformationExtraArgs):
+    """What `optax.chain` returns, and the `stages` that it is made of."""
+
+    stages: tuple[optax.GradientTransformation, ...]
+
+    def __new__(cls, *stages):
+        self = super().__new__(cls, *optax.chain(*stages))
+        self.stages = stages
+        return self
+
+    def __getnewargs__(self):
+        return self.stages
+
+
+def chain(*stages: optax.GradientTransformation | ScaleModifier) -> Chain:
     """`optax.chain` in which a ScaleModifier binds to the Preconditioner before it.
 
     Args:
       *stages: transformations of this library, of Optax, or ScaleModifiers.
 
     Returns:
-      What `optax.chain` returns; the state is a tuple with one entry a (bound) stage.
+      What `optax.chain` returns, with the (bound) stages as `stages`; the state is a tuple with
+      one entry for each of them.
 
     Raises:
       ValueError: there is no stage, or a ScaleModifier follows no Preconditioner.
@@ -163,4 +182,4 @@ def chain(*stages: optax.GradientTransformation | ScaleModifier):
         bound.append(stage)
     if not bound:
         raise ValueError("chain needs at least one stage; optax.identity() does nothing")
-    return optax.chain(*bound)
+    return Chain(*bound)

@@ -116,7 +116,22 @@ def tunable(factory: Callable[..., Any], /, **hyperparams: Any) -> Any:
         return _TunableModifier(tx, parts)
     if isinstance(tx, Preconditioner):
         return Preconditioner(parts.init, parts.accumulate, parts.factor)
-    return optax.GradientTransformationExtraArgs(parts.init, parts.update)
+    return Tunable(parts.init, parts.update, parts.built)
+
+
+@jax.tree_util.register_static  # as Preconditioner
+class Tunable(optax.GradientTransformationExtraArgs):
+    """What `tunable` returns for an optimizer: `built(state)` is it, with the state's numbers."""
+
+    built: Callable[[TunableState], optax.GradientTransformation]
+
+    def __new__(cls, init, update, built):
+        self = super().__new__(cls, init, update)
+        self.built = built
+        return self
+
+    def __getnewargs__(self):
+        return self.init, self.update, self.built
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,18 +150,18 @@ class _Tunable:
         return TunableState(count, {self.name: leaves}, self._scheduled(count), inner)
 
     def accumulate(self, grads, state, params, **extra):
-        inner = self._built(state).accumulate(grads, state.inner, params, **extra)
+        inner = self.built(state).accumulate(grads, state.inner, params, **extra)
         return self._after(state, inner)
 
     def factor(self, grads, state):
-        return self._built(state).factor(grads, state.inner)
+        return self.built(state).factor(grads, state.inner)
 
     def update(self, updates, state, params=None, **extra):
-        tx = optax.with_extra_args_support(self._built(state))
+        tx = optax.with_extra_args_support(self.built(state))
         new, inner = tx.update(updates, state.inner, params, **extra)
         return _cast_like(new, updates if params is None else params), self._after(state, inner)
 
-    def _built(self, state):
+    def built(self, state):
         return self.build(state.values[self.name])
 
     def _after(self, state, inner):

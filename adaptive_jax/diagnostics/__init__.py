@@ -1,0 +1,7 @@
+"""Looking into an optimizer: the learning rate of every coordinate, and paths on test surfaces."""
+
+from adaptive_jax.diagnostics.learning_rates import RATE_EDGES as RATE_EDGES
+from adaptive_jax.diagnostics.learning_rates import (
+    effective_learning_rates as effective_learning_rates,
+)
+from adaptive_jax.diagnostics.learning_rates import rate_histogram as rate_histogram

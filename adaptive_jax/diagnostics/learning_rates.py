@@ -1,0 +1,126 @@
+"""The learning rate that each coordinate has in effect, and how these are distributed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adaptive_jax.transforms import trees
+from adaptive_jax.transforms.preconditioner import Chain, Preconditioner
+from adaptive_jax.transforms.tunable import Tunable
+from adaptive_jax.typing import Params, PyTree, State, Updates
+
+RATE_EDGES = np.logspace(-8, 2, 41)
+"""Edges of the bins of `rate_histogram`: four a decade, from 1e-8 to 100."""
+
+
+def effective_learning_rates(
+    tx: optax.GradientTransformation,
+    grads: Updates,
+    state: State,
+    params: Params | None = None,
+    **extra,
+) -> PyTree:
+    r"""How far each coordinate goes at this step per unit of the preconditioner's direction.
+
+    .. math::
+        update = -rate \cdot direction + \text{what does not depend on the direction}
+
+    with the direction that a `Preconditioner` has beside its scale: for Adam the mean gradient,
+    and so :math:`rate = lr / ((\sqrt{\hat v_t} + eps)(1 - b_1^t))`; for AdaBound the same within
+    its bounds. A descending optimizer has positive rates.
+
+    The stages of a `chain` act on the updates as ever. At a Preconditioner the scale is read (the
+    last one counts), and each stage after it acts on the scale by its derivative in that
+    direction. That is exact where a stage multiplies coordinates by something and adds something
+    to them: a learning rate, a schedule, weight decay, a mask, momentum. A stage that looks at
+    whole arrays, such as `scale_by_trust_ratio` or a clipping by norm, is linearized, so its
+    rates are those of a small change of the step, not of the step.
+
+    Args:
+      tx: a Preconditioner, a `chain` or a `tunable` optimizer. Stages within other wrappers
+        (`optax.chain`, `optax.masked`, `schedule_free`, …) cannot be seen.
+      grads, state, params, **extra: what `tx.update` is about to be called with.
+
+    Returns:
+      A tree like the parameters; real, float32 or wider.
+
+    Raises:
+      ValueError: no Preconditioner can be seen in `tx`, or trees do not match.
+
+    >>> from adaptive_jax import adam
+    >>> tx = adam(0.1, b1=0.0)
+    >>> params = jnp.zeros(2)
+    >>> grads = jnp.array([0.5, 100.0])
+    >>> for rate in effective_learning_rates(tx, grads, tx.init(params), params):
+    ...     print(f"{rate:.3f}")
+    0.200
+    0.001
+    """
+    # In full precision from the start: an update in float16 cannot hold the scale of a small one.
+    wide = None if params is None else trees.as_computed(params)
+    _, rates = _walk(tx, trees.as_computed(grads), None, state, wide, extra)
+    if rates is None:
+        raise ValueError(
+            "effective_learning_rates sees no Preconditioner (such as scale_by_adam()) in "
+            f"{_shown(tx)}: give it an optimizer that has one, as a stage of adaptive_jax.chain "
+            "rather than of optax.chain, and leave out what is wrapped around that chain"
+        )
+    return jax.tree.map(lambda rate: -rate.real, rates)
+
+
+def _walk(tx, updates, rates, state, params, extra):
+    """The updates after `tx`, and the derivative of each in its direction once there is one."""
+    if isinstance(tx, Tunable):
+        return _walk(tx.built(state), updates, rates, state.inner, params, extra)
+    if isinstance(tx, Chain):
+        for stage, stage_state in zip(tx.stages, state, strict=True):
+            updates, rates = _walk(stage, updates, rates, stage_state, params, extra)
+        return updates, rates
+
+    def update(updates):
+        with_extra = optax.with_extra_args_support(tx)
+        return with_extra.update(updates, state, params, **extra)[0]
+
+    if isinstance(tx, Preconditioner):
+        new = update(updates)
+        _, scale = tx.factor(updates, tx.accumulate(updates, state, params, **extra))
+        return new, jax.tree.map(lambda s, u: s.astype(u.dtype), scale, new)
+    if rates is None:
+        return update(updates), None
+    return jax.jvp(update, (updates,), (rates,))
+
+
+def _shown(tx):
+    if not isinstance(tx, Chain):
+        return f"this {type(tx).__name__}"
+    return f"this Chain of {len(tx.stages)} stages"
+
+
+def rate_histogram(rates: PyTree) -> jax.Array:
+    """How many of a tree's numbers lie between each two of `RATE_EDGES`.
+
+    The first bin also has what is smaller than all of them (0 and negative rates, too), the last
+    what is larger, infinity included. NaN is in none, so that the sum tells how many there are.
+
+    Args:
+      rates: a tree of real arrays, such as `effective_learning_rates` returns.
+
+    Returns:
+      int32 of shape (40,).
+
+    >>> counts = rate_histogram({"w": jnp.array([0.0, 1e-3, 1.1e-3, jnp.inf, jnp.nan])})
+    >>> print(counts.nonzero()[0], counts[counts > 0])
+    [ 0 20 39] [1 2 1]
+    """
+    leaves = map(_count_at_least, jax.tree.leaves(rates))
+    at_least = sum(leaves, start=jnp.zeros(RATE_EDGES.shape, jnp.int32))
+    return at_least[:-1] - at_least[1:]
+
+
+def _count_at_least(rates):
+    """How many are at least each edge: all numbers are the first, and none the last."""
+    edges = jnp.asarray([-np.inf, *RATE_EDGES[1:-1]], rates.dtype)
+    # One edge at a time is a plain sum, several times as fast as a search or a scatter on a CPU.
+    counts = jax.lax.map(lambda edge: jnp.sum(rates >= edge, dtype=jnp.int32), edges)
+    return jnp.append(counts, jnp.int32(0))
