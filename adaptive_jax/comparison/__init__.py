@@ -1,4 +1,4 @@
-"""Comparing optimizers: the protocol, the summary of its records, and the report."""
+"""Comparing optimizers: the protocol, its records' summary and report, and test surfaces."""
 
 from adaptive_jax.comparison.compare import compare as compare
 from adaptive_jax.comparison.compare import run_comparison as run_comparison
@@ -6,3 +6,5 @@ from adaptive_jax.comparison.config import CompareConfig as CompareConfig
 from adaptive_jax.comparison.report import write_report as write_report
 from adaptive_jax.comparison.summary import Row as Row
 from adaptive_jax.comparison.summary import summarize as summarize
+from adaptive_jax.comparison.surfaces import Trajectory as Trajectory
+from adaptive_jax.comparison.surfaces import tune_on_surface as tune_on_surface

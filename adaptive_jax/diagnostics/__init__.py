@@ -5,3 +5,7 @@ from adaptive_jax.diagnostics.learning_rates import (
     effective_learning_rates as effective_learning_rates,
 )
 from adaptive_jax.diagnostics.learning_rates import rate_histogram as rate_histogram
+from adaptive_jax.diagnostics.surfaces import SURFACES as SURFACES
+from adaptive_jax.diagnostics.surfaces import Surface as Surface
+from adaptive_jax.diagnostics.surfaces import get_surface as get_surface
+from adaptive_jax.diagnostics.surfaces import trajectory as trajectory

@@ -28,7 +28,8 @@ def effective_learning_rates(
 
     with the direction that a `Preconditioner` has beside its scale: for Adam the mean gradient,
     and so :math:`rate = lr / ((\sqrt{\hat v_t} + eps)(1 - b_1^t))`; for AdaBound the same within
-    its bounds. A descending optimizer has positive rates.
+    its bounds. Rates are positive for an optimizer that descends, and negative for a stage of one
+    that the learning rate has not turned round yet.
 
     The stages of a `chain` act on the updates as ever. At a Preconditioner the scale is read (the
     last one counts), and each stage after it acts on the scale by its derivative in that
