@@ -23,6 +23,7 @@ ROOMS = (
     "checkpoint",
     "workloads",
     "training",
+    "statistics",
     "comparison",
     "cli",
 )
