@@ -91,7 +91,7 @@ def test_losses_are_better_when_lower():
     )
     best, middle, worst = only(analyze(records)).differences[0:3]
     assert (best.better, best.worse) == (SGD, "adam")
-    assert best.low < best.mean == pytest.approx(0.01) < best.high
+    assert best.mean == pytest.approx(0.01) and best.low < best.mean < best.high
     assert middle.mean > 0 and worst.mean >= 0
 
 

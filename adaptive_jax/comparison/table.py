@@ -53,9 +53,7 @@ def footnote(rows: Sequence[Row]) -> str:
     runs = max(row.runs for row in rows)
     parts = ["Accuracies in % and losses are those after the last epoch."]
     if runs > 1:
-        parts.append(
-            f"Means are over {runs} seeds, the same for all, ± half of their 95% interval's width."
-        )
+        parts.append(f"± is half the width of the 95% interval of the mean over {runs} seeds.")
     if any(row.tuning != "given" for row in rows):
         parts.append("Learning rates were tuned on validation data.")
     if any(row.tuning.endswith("edge") for row in rows):
