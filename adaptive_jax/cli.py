@@ -266,12 +266,15 @@ def _show(out: Path, formats: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from adaptive_jax.comparison import summarize, write_report
-    from adaptive_jax.comparison.summary import cells, footnote
+    from adaptive_jax.comparison import analyze, write_report
+    from adaptive_jax.comparison.table import cells, footnote
     from adaptive_jax.training import records
 
     path = out / "runs.jsonl"
-    rows = summarize(list(records.read(path))) if path.exists() else []
+    if not path.exists():
+        return
+    analysis = analyze(list(records.read(path)))
+    rows = analysis.workloads[0].rows
     if not rows:
         return
     table = Table(box=None)
@@ -281,6 +284,7 @@ def _show(out: Path, formats: Sequence[str]) -> None:
     for row in rows:
         table.add_row(*cells(row).values())
     console = Console()
+    console.print(f"{analysis.verdict}\n")
     console.print(table)
     console.print(footnote(rows))
     console.print(f"report: {write_report(out)}\nevery run: {path}", soft_wrap=True)
@@ -321,7 +325,7 @@ def _surfaces(args: Surfaces) -> int:
 def _surface_table(surface, paths):
     from rich.table import Table
 
-    from adaptive_jax.comparison.summary import short
+    from adaptive_jax.comparison.table import short
 
     table = Table(surface.name, box=None)
     for heading in ("rate", "last value", "highest at end", "steps to 1/1000"):

@@ -10,10 +10,17 @@ import optax
 import pytest
 
 import adaptive_jax as aj
-from adaptive_jax.comparison import CompareConfig, compare, run_comparison
+from adaptive_jax.comparison import (
+    CompareConfig,
+    analyze,
+    compare,
+    run_comparison,
+    summarize,
+)
 from adaptive_jax.comparison.search import best_settings, beyond_the_edge, settings
+from adaptive_jax.comparison.table import cells, footnote
 from adaptive_jax.optimizers import registry
-from adaptive_jax.training import Callback, OptimizerSpec, records
+from adaptive_jax.training import Callback, Member, OptimizerSpec, Population, records
 from tests.test_training import SMALL
 
 pytestmark = pytest.mark.relaxed
@@ -102,6 +109,55 @@ def test_records_tell_what_an_optimizer_costs_and_how_fast_coordinates_go(runs):
 def test_records_on_disk_are_the_runs(runs, folder):
     assert list(records.read(folder / "runs.jsonl")) == runs
     assert len({run.id for run in runs}) == len(runs)
+
+
+def test_summary_and_cells(runs):
+    rows = summarize(runs)
+    assert [row.mean for row in rows] == sorted((row.mean for row in rows), reverse=True)
+    row = next(row for row in rows if row.optimizer == "adam")
+    mine = [
+        run.final["test_accuracy"]
+        for run in runs
+        if (run.optimizer, run.phase) == ("adam", "final")
+    ]
+    assert row.mean == pytest.approx(sum(mine) / 2)
+    assert row.std == pytest.approx(abs(mine[0] - mine[1]) / math.sqrt(2))
+    assert row.tuning.startswith("tuned")
+    given = next(row for row in rows if "b1" in row.optimizer)
+    assert given.tuning == "given" and cells(given)["optimizer"] == "adam b1=0.8"
+    assert "over 2 seeds" in footnote(rows)
+
+
+def test_an_optimizer_is_rarely_told_from_itself_and_a_bad_one_is():
+    """A/A on real runs: 60 comparisons of four times Adam, each with fresh seeds.
+
+    One in which any pair is told apart is a false verdict, of which 5% are allowed. The same runs
+    beside those of a hundredth of the learning rate show that verdicts are given at all.
+    """
+    comparisons, seeds = 60, 5
+    population = Population(SMALL, SMALL.load(None), epochs=4, schedule="cosine", width=100)
+    adam = OptimizerSpec("adam")
+    count = comparisons * 4 * seeds
+    members = [Member(adam, s, {"learning_rate": 0.1}, "final") for s in range(count)]
+    members += [Member(adam, s, {"learning_rate": 1e-3}, "final") for s in range(100)]
+    runs = [records.make_record(population, history) for history in population.run(members)]
+
+    def tells_apart(*optimizers):
+        """Whether it does any of these lists of runs, which get the same names and seeds."""
+        named = [
+            dataclasses.replace(run, optimizer=label, seed=i)
+            for label, runs in zip("abcd", optimizers, strict=False)
+            for i, run in enumerate(runs)
+        ]
+        (workload,) = analyze(named).workloads
+        return any(difference.distinguishable for difference in workload.differences)
+
+    parts = [runs[start : start + seeds] for start in range(0, len(runs), seeds)]
+    good, bad = parts[: 4 * comparisons], parts[4 * comparisons :]
+    false = sum(tells_apart(*good[i : i + 4]) for i in range(0, len(good), 4))
+    assert false <= 0.05 * comparisons + 3 * math.sqrt(0.05 * 0.95 * comparisons)
+    found = sum(tells_apart(*pair) for pair in zip(good, bad, strict=False))
+    assert found >= 18 and len(bad) == 20
 
 
 def test_the_same_config_gives_the_same_numbers(config, runs, tmp_path, folder):

@@ -4,12 +4,15 @@ import base64
 import html
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
 import numpy as np
 
-from adaptive_jax.comparison.summary import Row, cells, footnote, short, summarize
+from adaptive_jax.comparison.analysis import analyze
+from adaptive_jax.comparison.rows import Row
+from adaptive_jax.comparison.table import cells, footnote, short
 from adaptive_jax.training import records
 from adaptive_jax.training.records import RunRecord
 
@@ -67,15 +70,16 @@ def write_report(folder: Path) -> Path:
       The path of `report.html`.
     """
     runs = list(records.read(folder / "runs.jsonl"))
-    rows = summarize(runs)
+    analysis = analyze(runs)
+    rows = analysis.workloads[0].rows
     picture = learning_curves(runs, rows)
     (folder / "learning_curves.png").write_bytes(picture)
     path = folder / "report.html"
-    path.write_text(_page(runs, rows, picture), encoding="utf-8")
+    path.write_text(_page(runs, rows, analysis.verdict, picture), encoding="utf-8")
     return path
 
 
-def _page(runs: list[RunRecord], rows: list[Row], picture: bytes) -> str:
+def _page(runs: list[RunRecord], rows: Sequence[Row], verdict: str, picture: bytes) -> str:
     texts = [cells(row) for row in rows]
     first = runs[0]
     tuning = sum(run.phase == "tune" for run in runs)
@@ -88,15 +92,9 @@ def _page(runs: list[RunRecord], rows: list[Row], picture: bytes) -> str:
         "versions": ", ".join(f"{name} {version}" for name, version in first.versions.items()),
         "all numbers": "runs.jsonl, beside this page",
     }
-    best = rows[0]
-    lead = f"Highest test accuracy: {short(best.optimizer)} with {100 * best.test_accuracy:.2f} %"
-    if best.runs > 1:
-        lead += " in the mean. Differences within the ± below are what another seed changes."
-    else:
-        lead += ", in one run each: another seed may well order them differently."
     return _PAGE.substitute(
         title=html.escape(f"Optimizers on {first.workload}"),
-        lead=html.escape(lead),
+        lead=html.escape(verdict),
         head="".join(f"<th>{html.escape(name)}</th>" for name in texts[0]),
         body="\n".join(
             f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row.values())}</tr>"
@@ -111,7 +109,7 @@ def _page(runs: list[RunRecord], rows: list[Row], picture: bytes) -> str:
     )
 
 
-def learning_curves(runs: list[RunRecord], rows: list[Row]) -> bytes:
+def learning_curves(runs: list[RunRecord], rows: Sequence[Row]) -> bytes:
     """PNG of training loss (log scale) and validation accuracy of the final runs by epoch."""
     from matplotlib.figure import Figure  # of its own, so that no display or backend is needed
 

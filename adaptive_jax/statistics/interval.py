@@ -1,0 +1,68 @@
+"""95% confidence intervals of one sample: of a mean, and of a proportion."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+
+class Interval(NamedTuple):
+    """An estimate and the ends of its 95% interval, which are NaN where there is none."""
+
+    estimate: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def t_interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
+    """Student's t interval of the mean.
+
+    A metric that moves in steps can repeat itself although the runs differ. Rounding to steps of
+    `resolution` has variance resolution²/12, so a standard deviation below resolution/√12 is
+    raised to that.
+
+    Args:
+      values: `(..., n)`, one for each run. A single run has no interval: its ends are NaN, and
+        so are they where a value is not finite.
+      resolution: 0.0, or the step of the metric: 1/325 for an accuracy on 325 examples.
+
+    >>> [round(float(x), 3) for x in t_interval([0.90, 0.92, 0.91, 0.94, 0.93])]
+    [0.92, 0.9, 0.94]
+    """
+    mean, error, freedom = mean_and_error(values, resolution)
+    half = error * (stats.t.ppf(0.975, freedom) if freedom else math.nan)
+    return Interval(mean, mean - half, mean + half)
+
+
+def mean_and_error(values: ArrayLike, resolution: float) -> tuple[np.ndarray, np.ndarray, int]:
+    """Mean over the last axis, its standard error (NaN for one value), degrees of freedom."""
+    values = np.asarray(values, float)
+    count = values.shape[-1]
+    if count == 0:
+        raise ValueError("values must have at least one run on the last axis, got none")
+    with np.errstate(invalid="ignore"):  # inf - inf, which is NaN, as it should be
+        mean = values.mean(-1)
+        squares = np.sum((values - mean[..., None]) ** 2, -1)
+    deviation = np.sqrt(squares / (count - 1)) if count > 1 else np.full_like(mean, np.nan)
+    deviation = np.maximum(deviation, resolution / math.sqrt(12))
+    return mean, deviation / math.sqrt(count), count - 1
+
+
+def wilson_interval(successes: int, trials: int) -> Interval:
+    """Wilson's score interval of a proportion (Wilson 1927, doi 10.2307/2276774).
+
+    Unlike the normal approximation it is no point at 0 of n, which is what most optimizers'
+    divergences are.
+
+    Args:
+      successes, trials: counts, `0 <= successes <= trials`. No trials give NaN.
+
+    >>> [round(float(x), 3) for x in wilson_interval(0, 5)]
+    [0.0, 0.0, 0.434]
+    """
+    if trials == 0:
+        return Interval(math.nan, math.nan, math.nan)
+    low, high = stats.binomtest(successes, trials).proportion_ci(method="wilson")
+    return Interval(successes / trials, float(low), float(high))
