@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adaptive_jax.workloads import idx
-from adaptive_jax.workloads.idx import MNIST, DataError, Dataset, IdxFile, IdxSource
+from adaptive_jax.workloads import downloads, idx
+from adaptive_jax.workloads.downloads import DataError
+from adaptive_jax.workloads.idx import FASHION_MNIST, MNIST, Dataset, IdxFile, IdxSource
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 
@@ -399,7 +400,7 @@ def test_all_mirrors_fail(server, arrays, cache):
 
 
 def test_silent_mirror_times_out(server, arrays, monkeypatch):
-    monkeypatch.setattr(idx, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.1)
     start = time.monotonic()
     load_error(make_source(arrays, [server.mirror("stall")]), match=r"failed \(.*timed out")
     assert time.monotonic() - start < 4
@@ -463,14 +464,14 @@ def test_cache_that_cannot_be_written(server, arrays, cache):
 
 
 def test_place_of_the_cache(tmp_path, monkeypatch):
-    assert idx.cache_dir() == tmp_path / "cache"
+    assert downloads.cache_dir() == tmp_path / "cache"
     monkeypatch.delenv("ADAPTIVE_JAX_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert idx.cache_dir() == tmp_path / "xdg" / "adaptive_jax"
+    assert downloads.cache_dir() == tmp_path / "xdg" / "adaptive_jax"
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     for ignored in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", ignored)
-        assert idx.cache_dir() == tmp_path / ".cache" / "adaptive_jax"
+        assert downloads.cache_dir() == tmp_path / ".cache" / "adaptive_jax"
 
 
 def test_no_home_for_the_cache(monkeypatch):
@@ -481,7 +482,7 @@ def test_no_home_for_the_cache(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", home)
     with pytest.raises(DataError, match=r"no home folder .*ADAPTIVE_JAX_CACHE.*--data-dir"):
-        idx.cache_dir()
+        downloads.cache_dir()
 
 
 # --- MNIST itself

@@ -31,7 +31,7 @@ class CompareConfig:
       seeds: final runs of each optimizer, with the same seeds for all.
       epochs, schedule: as in `RunConfig`. None means the workload's own, here and above.
       seed: the first seed of the final runs.
-      data_dir: a folder with the data, for workloads that read one.
+      data_dir: a folder with the data, or a text file, for workloads that read one.
 
     Raises:
       ValueError: a name is unknown (near misses are named), or a value out of range.
