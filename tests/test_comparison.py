@@ -168,7 +168,7 @@ def test_grids_are_equally_wide(name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"workload": "mnist"}, "did you mean 'mnist_cnn'"),
+        ({"workload": "mnist_cn"}, "did you mean 'mnist_cnn'"),
         ({"optimizers": ("adam", "adam")}, "optimizer 'adam' is listed twice"),
         ({"optimizers": ("adabund",)}, "did you mean 'adabound'"),
         ({"trials": 0}, "trials must be a whole number of at least 1"),

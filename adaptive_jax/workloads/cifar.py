@@ -115,11 +115,12 @@ def _read(path: Path, source: CifarSource) -> Dataset:
 
 def _load(data_dir):
     raw = load(CIFAR10, data_dir)
-    labels = raw.train_labels.astype(np.int32)
     # Images stay bytes, which the model scales: all of them as float32 would take 737 MB.
+    train = Split(raw.train_images, raw.train_labels.astype(np.int32))
+    cut = len(train.targets) * 9 // 10  # the last 5,000 of 50,000 validate
     return Data(
-        Split(raw.train_images[:45000], labels[:45000]),
-        Split(raw.train_images[45000:], labels[45000:]),
+        Split(train.inputs[:cut], train.targets[:cut]),
+        Split(train.inputs[cut:], train.targets[cut:]),
         Split(raw.test_images, raw.test_labels.astype(np.int32)),
     )
 

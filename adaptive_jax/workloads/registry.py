@@ -33,7 +33,7 @@ def get(name: str) -> Workload:
     >>> get("mnist")
     Traceback (most recent call last):
       ...
-    ValueError: no workload 'mnist': did you mean 'mnist_cnn'?
+    ValueError: no workload 'mnist': did you mean 'mnist1d' or 'mnist_cnn'?
     """
     if name not in WORKLOADS:
         raise ValueError(f"no workload {name!r}: {near_misses(name, WORKLOADS)}")
