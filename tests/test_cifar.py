@@ -7,7 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from adaptive_jax.training import RunConfig, train
+from adaptive_jax import training
 from adaptive_jax.workloads import cifar
 from adaptive_jax.workloads.cifar import CIFAR10, CifarSource
 from adaptive_jax.workloads.downloads import DataError
@@ -88,13 +88,14 @@ def test_images_and_labels(folder, cache, cached):
     names = list(contents)
     body = archive({name: contents[name] for name in reversed(names)})  # in whatever order
     write(cache if cached else folder, body)
-    data = cifar.load(source_of(body), None if cached else folder)
+    train, test = cifar.load(source_of(body), None if cached else folder)
     _, images, labels = zip(*(batch(seed) for seed in range(6)), strict=True)
-    np.testing.assert_array_equal(data.train_images, np.concatenate(images[:5]))
-    np.testing.assert_array_equal(data.train_labels, np.concatenate(labels[:5]))
-    np.testing.assert_array_equal(data.test_images, images[5])
-    np.testing.assert_array_equal(data.test_labels, labels[5])
-    assert {array.dtype for array in data} == {np.dtype(np.uint8)}
+    np.testing.assert_array_equal(train.inputs, np.concatenate(images[:5]))
+    np.testing.assert_array_equal(train.targets, np.concatenate(labels[:5]))
+    np.testing.assert_array_equal(test.inputs, images[5])
+    np.testing.assert_array_equal(test.targets, labels[5])
+    assert train.inputs.dtype == test.inputs.dtype == np.uint8
+    assert train.targets.dtype == test.targets.dtype == np.int32
 
 
 @pytest.mark.parametrize(
@@ -176,8 +177,10 @@ def test_the_workload_learns_its_images_by_heart(folder, monkeypatch):
     monkeypatch.setattr(cifar, "CIFAR10", source_of(body))
     data = cifar.CIFAR10_CNN.load(str(folder))
     assert [split.inputs.shape for split in data] == [(n, 32, 32, 3) for n in (18, 2, 4)]
-    config = RunConfig(cifar.CIFAR10_CNN, "adam", epochs=8, batch_size=6, data_dir=str(folder))
-    record = train(config)
+    config = training.RunConfig(
+        cifar.CIFAR10_CNN, "adam", epochs=8, batch_size=6, data_dir=str(folder)
+    )
+    record = training.train(config)
     assert record.steps == 24
     assert record.curve[-1]["train_loss"] < 0.3 * record.initial_loss
 

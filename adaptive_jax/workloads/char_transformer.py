@@ -58,9 +58,10 @@ CHAR_TRANSFORMER = Workload(
     load=_load,
     model=CharTransformer,
     metric="loss",
+    target=0.5,
     batch_size=20,
     epochs=8,
     optimizers=("sgd:momentum=0.9", "rmsprop", "adam", "adamw", "adabound"),
     seeds=3,
-    width=4,
+    width=1,
 )

@@ -11,12 +11,10 @@ import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
 from flax import nnx
-from numpy.typing import NDArray
 
 from adaptive_jax.workloads.downloads import DataError, Publication, PublishedFile, read_verified
 from adaptive_jax.workloads.layers import BatchNorm, Conv, max_pool_2x2
@@ -51,15 +49,6 @@ class CifarSource:
     batch_examples: int
 
 
-class Dataset(NamedTuple):
-    """Images (n, 32, 32, 3) and labels (n,), all uint8."""
-
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.uint8]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.uint8]
-
-
 # Size and digest: TensorFlow Datasets, url_checksums/cifar10.txt.
 CIFAR10 = CifarSource(
     name="cifar10",
@@ -71,7 +60,9 @@ CIFAR10 = CifarSource(
 )
 
 
-def load(source: CifarSource, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+def load(
+    source: CifarSource, data_dir: str | os.PathLike[str] | None = None
+) -> tuple[Split, Split]:
     """Read the archive in a folder, or else in the cache, where it is downloaded to if need be.
 
     Nothing is ever unpacked to the disk: batches are read from the verified archive in memory, by
@@ -81,17 +72,20 @@ def load(source: CifarSource, data_dir: str | os.PathLike[str] | None = None) ->
       source: what to read, such as `CIFAR10`.
       data_dir: the only folder to look in; None means cache, then download.
 
+    Returns:
+      The training and the test examples: images (n, 32, 32, 3) of uint8 and labels (n,) of int32.
+
     Raises:
       DataError: the archive is missing or wrong, or no mirror gave it.
     """
     name = source.filename
     read = functools.partial(_read, source=source)
     archive = PublishedFile(name, name, (), source.size, read)
-    (dataset,) = Publication(source.name, source.mirrors, [archive], "").load(data_dir)
-    return dataset
+    (splits,) = Publication(source.name, source.mirrors, [archive], "").load(data_dir)
+    return splits
 
 
-def _read(path: Path, source: CifarSource) -> Dataset:
+def _read(path: Path, source: CifarSource) -> tuple[Split, Split]:
     """Return what the archive holds, once it is verified; errors leave its name to the caller."""
     content = read_verified(path, source.size, source.sha256)
     size = source.batch_examples * _EXAMPLE_BYTES
@@ -105,24 +99,20 @@ def _read(path: Path, source: CifarSource) -> Dataset:
         raise DataError(f"has no {', '.join(missing)} of {size} bytes")
     examples = np.concatenate([np.frombuffer(batches[name], np.uint8) for name in _MEMBERS])
     examples = examples.reshape(-1, _EXAMPLE_BYTES)
-    labels = examples[:, 0]
+    images = np.ascontiguousarray(examples[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    labels = examples[:, 0].astype(np.int32)
     if labels.max() >= _CLASSES:
         raise DataError(f"has a label {labels.max()} instead of 0 to {_CLASSES - 1}")
-    images = np.ascontiguousarray(examples[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    train = len(labels) - source.batch_examples
-    return Dataset(images[:train], labels[:train], images[train:], labels[train:])
+    cut = len(labels) - source.batch_examples
+    return Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:])
 
 
 def _load(data_dir):
-    raw = load(CIFAR10, data_dir)
     # Images stay bytes, which the model scales: all of them as float32 would take 737 MB.
-    train = Split(raw.train_images, raw.train_labels.astype(np.int32))
+    train, test = load(CIFAR10, data_dir)
     cut = len(train.targets) * 9 // 10  # the last 5,000 of 50,000 validate
-    return Data(
-        Split(train.inputs[:cut], train.targets[:cut]),
-        Split(train.inputs[cut:], train.targets[cut:]),
-        Split(raw.test_images, raw.test_labels.astype(np.int32)),
-    )
+    parts = (slice(0, cut), slice(cut, None))
+    return Data(*(Split(train.inputs[part], train.targets[part]) for part in parts), test)
 
 
 # Mean and standard deviation of each channel over the 50,000 training images, from the code of
@@ -164,7 +154,7 @@ CIFAR10_CNN = Workload(
     load=_load,
     model=Cifar10CNN,
     batch_size=125,  # 360 batches and no rest
-    epochs=10,
+    epochs=5,
     optimizers=("sgd:momentum=0.9", "rmsprop", "adam", "adamw", "adabound"),
     seeds=3,
     width=1,
