@@ -107,9 +107,9 @@ MNIST = IdxSource(
 )
 
 
-# Digests of the decompressed content are published nowhere. These are of the .gz files, from
-# TensorFlow Datasets (url_checksums/fashion_mnist.txt); the MD5 digests in Fashion-MNIST's README
-# are of the same files.
+# These digests are of the .gz files, of which alone there are published ones: they are those of
+# TensorFlow Datasets (url_checksums/fashion_mnist.txt), for the files whose MD5 digests
+# Fashion-MNIST's README states.
 FASHION_MNIST = IdxSource(
     name="fashion_mnist",
     mirrors=(
