@@ -48,7 +48,8 @@ class Train:
     schedule: str | None = None
     """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
     data_dir: str | None = None
-    """Folder with the data. Default: the cache, else a download."""
+    """Folder (or for char_transformer a text file) with the data. Default: the cache, else a
+    download."""
     out: Path | None = None
     """Folder whose runs.jsonl the record is added to."""
 
@@ -84,7 +85,8 @@ class Compare:
     schedule: str | None = None
     """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
     data_dir: str | None = None
-    """Folder with the data. Default: the cache, else a download."""
+    """Folder (or for char_transformer a text file) with the data. Default: the cache, else a
+    download."""
     width: int | None = None
     """Runs side by side. Default: the workload's on a CPU, else as many as fit."""
     max_memory: float | None = None
@@ -181,9 +183,11 @@ def _train(args: Train) -> int:
     console = Console()
     console.print(table)
     final = record.final
+    scores = [f"test loss {final['test_loss']:.4f}"]
+    if "test_accuracy" in final:
+        scores.insert(0, f"test accuracy {100 * final['test_accuracy']:.2f} %")
     console.print(
-        f"test accuracy {100 * final['test_accuracy']:.2f} %, test loss {final['test_loss']:.4f}, "
-        f"{record.steps} steps in {record.train_seconds:.1f} s "
+        f"{', '.join(scores)}, {record.steps} steps in {record.train_seconds:.1f} s "
         f"after {record.compile_seconds:.1f} s of compilation"
         + (", diverged" if record.diverged else "")
     )

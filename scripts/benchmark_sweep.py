@@ -22,7 +22,7 @@ from flax import nnx
 
 import adaptive_jax as aj
 from adaptive_jax import workloads
-from adaptive_jax.comparison import CompareConfig, compare
+from adaptive_jax.comparison import CompareConfig, run_comparison
 from adaptive_jax.workloads.digits import DigitsCNN
 from adaptive_jax.workloads.mnist import MnistCNN
 
@@ -121,11 +121,12 @@ def plain_run(step, evaluate, state, rate, data, epochs, batch):
 def sweep() -> None:
     config = CompareConfig()
     began = time.perf_counter()
-    records = compare(config)
+    records = run_comparison(config).records
     ours = time.perf_counter() - began
-    data = config.workload.load(None)
+    (workload,) = config.workloads
+    data = workload.load(None)
     evaluate = make_evaluate(PlainDigitsCNN(nnx.Rngs(0)))
-    print(f"{len(records)} runs of {config.workload.name}, {records[0].steps} steps each")
+    print(f"{len(records)} runs of {workload.name}, {records[0].steps} steps each")
     print(f"  population runner                     {ours:7.1f} s")
     for title, shared in (("plain loop, one compilation a run", False),
                           ("plain loop, one for each optimizer", True)):  # fmt: skip

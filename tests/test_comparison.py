@@ -301,7 +301,7 @@ def test_grids_are_equally_wide(name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"workloads": "mnist"}, "did you mean 'mnist_cnn'"),
+        ({"workloads": "mnist_cn"}, "did you mean 'mnist_cnn'"),
         ({"workloads": ("digits_mlp", "digits_mlp")}, "workload 'digits_mlp' is listed twice"),
         ({"optimizers": ("adam", "adam")}, "optimizer 'adam' is listed twice"),
         ({"optimizers": ("adabund",)}, "did you mean 'adabound'"),

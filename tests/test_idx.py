@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adaptive_jax.workloads import idx
-from adaptive_jax.workloads.idx import MNIST, DataError, Dataset, IdxFile, IdxSource
+from adaptive_jax.workloads import downloads, idx
+from adaptive_jax.workloads.downloads import DataError
+from adaptive_jax.workloads.idx import FASHION_MNIST, MNIST, Dataset, IdxFile, IdxSource
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 
@@ -286,6 +287,73 @@ def test_verified_file_of_wrong_shape_is_named(folder, arrays):
     load_error(source, folder, match)
 
 
+# --- files pinned as they were published
+
+
+@pytest.fixture
+def published(arrays):
+    """A source pinned by its .gz files, and those files by name."""
+    bodies, files = {}, {}
+    for role, array in arrays._asdict().items():
+        filename = MNIST.files[role].filename
+        body = gzip.compress(idx_bytes(array), mtime=0)
+        bodies[f"{filename}.gz"] = body
+        file = idx_file(filename, body, array.shape[1:])
+        files[role] = replace(file, zipped=True)
+    return IdxSource("tiny", (), files), bodies
+
+
+def write_bodies(folder, bodies):
+    folder.mkdir(parents=True)
+    for name, body in bodies.items():
+        (folder / name).write_bytes(body)
+
+
+def test_published_files_pass(tmp_path, arrays, published):
+    source, bodies = published
+    write_bodies(tmp_path / "data", bodies)
+    assert_same(idx.load(source, tmp_path / "data"), arrays)
+
+
+def test_published_files_are_downloaded(server, arrays, published, cache):
+    source, bodies = published
+    server.bodies.update({f"/good/{name}": body for name, body in bodies.items()})
+    mirrors = (server.mirror("good"),)
+    assert_same(idx.load(replace(source, mirrors=mirrors)), arrays)
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == bodies
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: gzip.compress(gzip.decompress(body), 1, mtime=0),
+        gzip.decompress,
+        lambda body: body[:-1],
+        lambda body: body[:20] + bytes([body[20] ^ 1]) + body[21:],
+    ],
+    ids=["compressed again", "plain", "truncated", "flipped"],
+)
+def test_other_forms_of_published_files_are_refused(tmp_path, published, change):
+    source, bodies = published
+    name = f"{TRAIN_IMAGES}.gz"
+    write_bodies(tmp_path / "data", {**bodies, name: change(bodies[name])})
+    size = len(bodies[name])
+    match = rf"^tiny: .*{name} (has|holds more than) \d+ bytes.*, expected {size} bytes with sha256"
+    load_error(source, tmp_path / "data", match)
+
+
+def test_plain_files_do_not_count_as_published(tmp_path, arrays, published):
+    write_files(tmp_path / "data", arrays, zipped=False)
+    match = rf"has no {TRAIN_IMAGES}.gz, .*: expected {TRAIN_IMAGES}.gz, .* as published; or leave"
+    load_error(published[0], tmp_path / "data", match)
+
+
+def test_another_data_set_under_the_same_names(folder):
+    """What MNIST's files given as Fashion-MNIST's meet."""
+    match = rf"^fashion_mnist: .*{TRAIN_IMAGES}.gz has .*expected 26421880 bytes with sha256 3aede3"
+    load_error(FASHION_MNIST, folder, match)
+
+
 # --- the format
 
 
@@ -399,7 +467,7 @@ def test_all_mirrors_fail(server, arrays, cache):
 
 
 def test_silent_mirror_times_out(server, arrays, monkeypatch):
-    monkeypatch.setattr(idx, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.1)
     start = time.monotonic()
     load_error(make_source(arrays, [server.mirror("stall")]), match=r"failed \(.*timed out")
     assert time.monotonic() - start < 4
@@ -463,14 +531,14 @@ def test_cache_that_cannot_be_written(server, arrays, cache):
 
 
 def test_place_of_the_cache(tmp_path, monkeypatch):
-    assert idx.cache_dir() == tmp_path / "cache"
+    assert downloads.cache_dir() == tmp_path / "cache"
     monkeypatch.delenv("ADAPTIVE_JAX_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert idx.cache_dir() == tmp_path / "xdg" / "adaptive_jax"
+    assert downloads.cache_dir() == tmp_path / "xdg" / "adaptive_jax"
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     for ignored in ("", "relative"):
         monkeypatch.setenv("XDG_CACHE_HOME", ignored)
-        assert idx.cache_dir() == tmp_path / ".cache" / "adaptive_jax"
+        assert downloads.cache_dir() == tmp_path / ".cache" / "adaptive_jax"
 
 
 def test_no_home_for_the_cache(monkeypatch):
@@ -481,10 +549,10 @@ def test_no_home_for_the_cache(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", home)
     with pytest.raises(DataError, match=r"no home folder .*ADAPTIVE_JAX_CACHE.*--data-dir"):
-        idx.cache_dir()
+        downloads.cache_dir()
 
 
-# --- MNIST itself
+# --- MNIST itself, and Fashion-MNIST
 
 
 def test_mnist_constant():
@@ -498,6 +566,16 @@ def test_mnist_constant():
         "test_labels": 8 + 10_000,
     }
     assert all(len(bytes.fromhex(file.sha256)) == 32 for file in MNIST.files.values())
+
+
+def test_fashion_mnist_constant():
+    assert all(url.endswith("/") for url in FASHION_MNIST.mirrors)
+    assert tuple(FASHION_MNIST.files) == Dataset._fields
+    for role, file in FASHION_MNIST.files.items():
+        same = MNIST.files[role]
+        assert (file.filename, file.item_shape) == (same.filename, same.item_shape)
+        assert file.zipped and file.size < same.size
+        assert len(bytes.fromhex(file.sha256)) == 32 and file.sha256 != same.sha256
 
 
 @pytest.mark.skipif(

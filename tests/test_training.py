@@ -218,20 +218,49 @@ def test_unsound_workloads_are_refused():
         Population(SMALL, odd)
 
 
+# What one example goes in as and comes out as.
+SHAPES = {
+    "digits_cnn": ((8, 8, 1), (10,)),
+    "digits_mlp": ((16,), ()),
+    "mnist_cnn": ((28, 28, 1), (10,)),
+    "fashion_mnist_cnn": ((28, 28, 1), (10,)),
+    "cifar10_cnn": ((32, 32, 3), (10,)),
+    "mnist1d": ((40,), (10,)),
+    "char_transformer": ((64,), (64, 256)),
+    "noisy_quadratic": ((20,), (20,)),
+}
+DTYPES = {"cifar10_cnn": np.uint8, "char_transformer": np.int32}
+DOWNLOADED = ("mnist_cnn", "fashion_mnist_cnn", "cifar10_cnn")
+
+
 @pytest.mark.parametrize("name", workloads.WORKLOADS)
 def test_registered_workloads_are_sound(name):
     workload = workloads.get(name)
-    model = workload.model(nnx.Rngs(0))
-    shapes = {"digits_cnn": (2, 8, 8, 1), "digits_mlp": (2, 16), "mnist_cnn": (2, 28, 28, 1)}
-    outputs = model(jnp.zeros(shapes[name]))
-    assert outputs.shape == ((2,) if name == "digits_mlp" else (2, 10))
+    inputs, outputs = SHAPES[name]
+    dtype = np.dtype(DTYPES.get(name, np.float32))
+    examples = jax.ShapeDtypeStruct((2, *inputs), dtype)
+    made = jax.eval_shape(lambda x: workload.model(nnx.Rngs(0))(x), examples)
+    assert made.shape == (2, *outputs)
+    assert 0 < len(workload.description) <= 60
     for text in workload.optimizers:
         OptimizerSpec.parse(text)
-    if name != "mnist_cnn":
-        data = workload.load(None)
-        inputs = np.concatenate([split.inputs.reshape(len(split.inputs), -1) for split in data])
-        assert len(np.unique(inputs, axis=0)) == len(inputs)  # no example in two splits
-        assert data.train.inputs.min() == 0 and data.train.inputs.max() <= 1
+    if name not in DOWNLOADED:
+        for split in workload.load(None):
+            assert split.inputs.shape == (len(split.targets), *inputs)
+            assert split.inputs.dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "digits_mlp", "mnist1d"])
+def test_no_example_is_in_two_splits(name):
+    data = workloads.get(name).load(None)
+    inputs = np.concatenate([split.inputs.reshape(len(split.inputs), -1) for split in data])
+    assert len(np.unique(inputs, axis=0)) == len(inputs)
+
+
+@pytest.mark.parametrize("name", ["digits_cnn", "digits_mlp"])
+def test_pixels_are_scaled(name):
+    data = workloads.get(name).load(None)
+    assert data.train.inputs.min() == 0 and 0.9 < data.train.inputs.max() <= 1
 
 
 def test_the_articles_network():

@@ -54,7 +54,7 @@ class CompareConfig:
         all that has a range, with the same random numbers for all optimizers.
       schedule: shape of the learning rate, a name in `SCHEDULES`. None means the workload's own.
       seed: the first seed of the final runs.
-      data_dir: where workloads that read data find them.
+      data_dir: a folder with the data, or a text file, for workloads that read one.
       width, max_memory: as in `Population`, the latter in GiB. What runs beside a run may change
         its last bits, so a number once derived from the machine is kept.
 

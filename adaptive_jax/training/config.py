@@ -161,7 +161,7 @@ class RunConfig:
       optimizer: an OptimizerSpec, or text such as `"adam"` or `"sgd:momentum=0.9"`.
       epochs, batch_size, schedule: None means the workload's own.
       seed: of the initial parameters and the order of the examples.
-      data_dir: a folder with the data, for workloads that read one.
+      data_dir: a folder with the data, or a text file, for workloads that read one.
 
     Raises:
       ValueError: a name is unknown or a value out of range.

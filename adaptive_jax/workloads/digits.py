@@ -6,7 +6,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from adaptive_jax.workloads.idx import DataError
+from adaptive_jax.workloads.downloads import DataError
 from adaptive_jax.workloads.layers import BatchNorm, Conv, max_pool_2x2
 from adaptive_jax.workloads.workload import Data, Split, Workload
 

@@ -3,41 +3,28 @@
 MNIST: Yann LeCun, Corinna Cortes and Christopher J. C. Burges, "The MNIST database of
 handwritten digits", 1998. Its license is stated variously, most often as CC BY-SA 3.0.
 
-A file counts only if its decompressed bytes have the SHA-256 digest of its source, wherever it
-came from, so a copy that was compressed again is as good as the published one.
+Fashion-MNIST: Han Xiao, Kashif Rasul and Roland Vollgraf, "Fashion-MNIST: a novel image dataset
+for benchmarking machine learning algorithms", 2017, arXiv 1708.07747; MIT license.
 """
 
 from __future__ import annotations
 
+import functools
 import gzip
-import hashlib
 import math
 import os
 import struct
-import tempfile
-import urllib.request
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-TIMEOUT_SECONDS = 30.0
-_CHUNK_BYTES = 2**16
+from adaptive_jax.workloads.downloads import DataError, Publication, PublishedFile, read_verified
+
 _GZIP_ALLOWANCE = 2**16  # bytes by which gzip may make an incompressible file longer
-_GZIP_MAGIC = b"\x1f\x8b"
-_DIGEST_SHOWN = 12  # hexadecimal digits of a digest in messages
-_ERROR_SHOWN = 160  # characters of a network error in messages
-_USE_OTHER = "leave out --data-dir to use the cache or download the files"
-_USE_FOLDER = "give a folder that holds the files by --data-dir"
-
-
-class DataError(Exception):
-    """Data are missing or wrong; the message is one line meant for the user."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +33,24 @@ class IdxFile:
 
     Arguments:
       filename: its published name without ".gz".
-      sha256: hexadecimal digest of the decompressed content.
-      size: bytes of the decompressed content.
+      sha256: hexadecimal digest of the decompressed content; a file then counts whether it is
+        plain, as published or compressed again.
+      size: bytes that the digest is of.
       item_shape: shape of one item: (28, 28) for an image, () for a label.
+      zipped: whether digest and size are of the published .gz file instead, which then is the
+        only form that counts.
     """
 
     filename: str
     sha256: str
     size: int
     item_shape: tuple[int, ...]
+    zipped: bool = False
 
 
 @dataclass(frozen=True)
 class IdxSource:
-    """A data set of four IDX files.
+    """A data set of four IDX files, all pinned alike.
 
     Arguments:
       name: name in messages and of the folder in the cache.
@@ -116,6 +107,48 @@ MNIST = IdxSource(
 )
 
 
+# These digests are of the .gz files, of which alone there are published ones: they are those of
+# TensorFlow Datasets (url_checksums/fashion_mnist.txt), for the files whose MD5 digests
+# Fashion-MNIST's README states.
+FASHION_MNIST = IdxSource(
+    name="fashion_mnist",
+    mirrors=(
+        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    ),
+    files={
+        "train_images": IdxFile(
+            filename="train-images-idx3-ubyte",
+            sha256="3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            size=26_421_880,
+            item_shape=(28, 28),
+            zipped=True,
+        ),
+        "train_labels": IdxFile(
+            filename="train-labels-idx1-ubyte",
+            sha256="a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            size=29_515,
+            item_shape=(),
+            zipped=True,
+        ),
+        "test_images": IdxFile(
+            filename="t10k-images-idx3-ubyte",
+            sha256="346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            size=4_422_102,
+            item_shape=(28, 28),
+            zipped=True,
+        ),
+        "test_labels": IdxFile(
+            filename="t10k-labels-idx1-ubyte",
+            sha256="67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            size=5_148,
+            item_shape=(),
+            zipped=True,
+        ),
+    },
+)
+
+
 def load(source: IdxSource, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Read a data set from a folder, or else from the cache, filled from the mirrors if need be.
 
@@ -126,35 +159,14 @@ def load(source: IdxSource, data_dir: str | os.PathLike[str] | None = None) -> D
     Raises:
       DataError: a file is missing or wrong, or no mirror gave it.
     """
-    if data_dir is not None:
-        arrays = _from_folder(source, Path(os.path.expanduser(data_dir)))
-    else:
-        folder = cache_dir() / source.name
-        arrays = {role: _from_cache(source, source.files[role], folder) for role in Dataset._fields}
-    data = Dataset(**arrays)
+    files = [source.files[role] for role in Dataset._fields]
+    form = " as published" if all(file.zipped for file in files) else ", each plain or .gz"
+    publication = Publication(source.name, source.mirrors, [_published(f) for f in files], form)
+    data = Dataset(*publication.load(data_dir))
     for split, images, labels in (("train", *data[:2]), ("test", *data[2:])):
         if len(images) != len(labels):
             raise DataError(f"{source.name}: {len(images)} {split} images but {len(labels)} labels")
     return data
-
-
-def cache_dir() -> Path:
-    """Return the cache folder: $ADAPTIVE_JAX_CACHE, or adaptive_jax in the user's cache folder.
-
-    Raises:
-      DataError: the environment does not say where the user's home is.
-    """
-    if own := os.environ.get("ADAPTIVE_JAX_CACHE"):
-        return Path(os.path.expanduser(own))
-    user_cache = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(user_cache):  # the XDG specification voids relative paths
-        return Path(user_cache) / "adaptive_jax"
-    try:
-        return Path.home() / ".cache" / "adaptive_jax"
-    except RuntimeError as error:
-        raise DataError(
-            f"no home folder to cache in: set ADAPTIVE_JAX_CACHE, or {_USE_FOLDER}"
-        ) from error
 
 
 def parse_idx(content: bytes, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -184,116 +196,17 @@ def parse_idx(content: bytes, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(count, *item_shape)
 
 
-def _from_folder(source: IdxSource, folder: Path) -> dict[str, NDArray[np.uint8]]:
-    """Read all files from a folder the user named."""
-    names = ", ".join(source.files[role].filename for role in Dataset._fields)
-    expected = f"expected {names}, each plain or .gz; or {_USE_OTHER}"
-    if not os.path.isdir(folder):
-        raise DataError(f"no folder {folder}: {expected}")
-    paths = {r: path for r in Dataset._fields if (path := _find(folder, source.files[r]))}
-    missing = [source.files[r].filename for r in Dataset._fields if r not in paths]
-    if missing:
-        raise DataError(f"{folder} has no {', '.join(missing)}: {expected}")
-    arrays = {}
-    for role, path in paths.items():
-        try:
-            arrays[role] = _read(path, source.files[role])
-        except DataError as error:
-            raise DataError(f"{path} {error}; replace the file, or {_USE_OTHER}") from error
-    return arrays
-
-
-def _from_cache(source: IdxSource, file: IdxFile, folder: Path) -> NDArray[np.uint8]:
-    """Read one file from the cache, downloading it where it is missing or wrong."""
-    problems = []
-    if path := _find(folder, file):
-        try:
-            return _read(path, file)
-        except DataError as error:
-            problems.append(f"{path} {error}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as scratch:
-            return _download(source, file, folder, Path(scratch), problems)
-    except OSError as error:
-        raise DataError(
-            f"cannot write to the cache folder {folder} ({error}): "
-            f"set ADAPTIVE_JAX_CACHE to another, or {_USE_FOLDER}"
-        ) from error
-
-
-def _download(
-    source: IdxSource, file: IdxFile, folder: Path, scratch: Path, problems: list[str]
-) -> NDArray[np.uint8]:
-    """Move the first verified download of a file from scratch to folder and return its array."""
-    name = f"{file.filename}.gz"
-    for mirror in source.mirrors:
-        url = mirror + name
-        try:
-            _fetch(url, scratch / name, limit=file.size + _GZIP_ALLOWANCE)
-            array = _read(scratch / name, file)
-        except DataError as error:
-            problems.append(f"{url} {error}")
-        except (OSError, HTTPException) as error:
-            problems.append(f"{url} failed ({_printable(error)})")
-        else:
-            os.replace(scratch / name, folder / name)
-            return array
-    raise DataError(
-        f"{source.name}: cannot get {name}: {'; '.join(problems)}; "
-        f"try again later, or {_USE_FOLDER}"
-    )
-
-
-def _fetch(url: str, path: Path, limit: int) -> None:
-    """Download url to path with a progress bar on stderr, at most limit bytes."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-
-    request = urllib.request.Request(url, headers={"User-Agent": "adaptive_jax"})
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
-    with (
-        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response,
-        path.open("wb") as out,
-        Progress(*columns, console=Console(stderr=True)) as progress,
-    ):
-        task = progress.add_task(path.name, total=response.length)
-        while chunk := response.read(_CHUNK_BYTES):
-            out.write(chunk)
-            progress.advance(task, len(chunk))
-            if out.tell() > limit:
-                raise DataError(f"sends more than {limit} bytes")
-
-
-def _printable(error: Exception) -> str:
-    """Return the text of an error, which a server may have worded, as one short line."""
-    text = "".join(char if char.isprintable() else " " for char in str(error))
-    return text.strip()[:_ERROR_SHOWN]
-
-
-def _find(folder: Path, file: IdxFile) -> Path | None:
-    """Return the first path in folder by which a file commonly goes."""
-    for stem in (file.filename, file.filename.replace("-idx", ".idx")):
-        for name in (f"{stem}.gz", stem):
-            if os.path.isfile(folder / name):
-                return folder / name
-    return None
+def _published(file: IdxFile) -> PublishedFile:
+    """Return the file with the names it goes by, and how it is read."""
+    name, variant = f"{file.filename}.gz", file.filename.replace("-idx", ".idx")
+    read = functools.partial(_read, file=file)
+    if file.zipped:
+        return PublishedFile(name, name, (f"{variant}.gz",), file.size, read)
+    aliases = (file.filename, f"{variant}.gz", variant)
+    return PublishedFile(file.filename, name, aliases, file.size + _GZIP_ALLOWANCE, read)
 
 
 def _read(path: Path, file: IdxFile) -> NDArray[np.uint8]:
     """Return the verified array of a plain or gzip file; errors leave its name to the caller."""
-    expected = f"expected {file.size} bytes with sha256 {file.sha256[:_DIGEST_SHOWN]}"
-    try:
-        with path.open("rb") as raw:
-            zipped = raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
-            with gzip.open(raw) if zipped else raw as stream:
-                content = stream.read(file.size + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read ({error}), {expected}") from error
-    if len(content) > file.size:
-        raise DataError(f"holds more than {file.size} bytes, {expected}")
-    found = hashlib.sha256(content).hexdigest()
-    if found != file.sha256:
-        found = found[:_DIGEST_SHOWN]
-        raise DataError(f"has {len(content)} bytes with sha256 {found}, {expected}")
-    return parse_idx(content, file.item_shape)
+    content = read_verified(path, file.size, file.sha256, unzip=not file.zipped)
+    return parse_idx(gzip.decompress(content) if file.zipped else content, file.item_shape)

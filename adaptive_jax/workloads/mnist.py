@@ -1,4 +1,6 @@
-"""The CNN article: MNIST, five optimizers, five epochs."""
+"""The CNN article: MNIST, five optimizers, five epochs; and its network on Fashion-MNIST."""
+
+import functools
 
 import jax
 import numpy as np
@@ -9,8 +11,8 @@ from adaptive_jax.workloads.layers import BatchNorm, Conv, max_pool_2x2
 from adaptive_jax.workloads.workload import Data, Split, Workload
 
 
-def _load(data_dir):
-    raw = idx.load(idx.MNIST, data_dir)
+def _load(source, data_dir):
+    raw = idx.load(source, data_dir)
 
     def split(images, labels):
         return Split((images[..., None] / np.float32(255)), labels.astype(np.int32))
@@ -48,7 +50,7 @@ class MnistCNN(nnx.Module):
 MNIST_CNN = Workload(
     name="mnist_cnn",
     description="the CNN article: MNIST, five optimizers",
-    load=_load,
+    load=functools.partial(_load, idx.MNIST),
     model=MnistCNN,
     batch_size=250,
     epochs=5,
@@ -61,5 +63,17 @@ MNIST_CNN = Workload(
         "adabound:learning_rate=1e-3,final_lr=0.1",
     ),
     seeds=1,
+    width=1,
+)
+
+FASHION_MNIST_CNN = Workload(
+    name="fashion_mnist_cnn",
+    description="Fashion-MNIST, the CNN article's network",
+    load=functools.partial(_load, idx.FASHION_MNIST),
+    model=MnistCNN,
+    batch_size=250,
+    epochs=5,
+    optimizers=("sgd:momentum=0.9", "rmsprop", "adam", "adamw", "adabound"),
+    seeds=3,
     width=1,
 )

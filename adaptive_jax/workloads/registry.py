@@ -3,11 +3,27 @@
 from collections.abc import Mapping
 
 from adaptive_jax.validation import near_misses
+from adaptive_jax.workloads.char_transformer import CHAR_TRANSFORMER
+from adaptive_jax.workloads.cifar import CIFAR10_CNN
 from adaptive_jax.workloads.digits import DIGITS_CNN, DIGITS_MLP
-from adaptive_jax.workloads.mnist import MNIST_CNN
+from adaptive_jax.workloads.mnist import FASHION_MNIST_CNN, MNIST_CNN
+from adaptive_jax.workloads.mnist1d import MNIST1D
+from adaptive_jax.workloads.noisy_quadratic import NOISY_QUADRATIC
 from adaptive_jax.workloads.workload import Workload
 
-WORKLOADS: Mapping[str, Workload] = {w.name: w for w in (DIGITS_CNN, DIGITS_MLP, MNIST_CNN)}
+WORKLOADS: Mapping[str, Workload] = {
+    w.name: w
+    for w in (
+        DIGITS_CNN,
+        DIGITS_MLP,
+        MNIST_CNN,
+        FASHION_MNIST_CNN,
+        CIFAR10_CNN,
+        MNIST1D,
+        CHAR_TRANSFORMER,
+        NOISY_QUADRATIC,
+    )
+}
 """Name -> workload."""
 
 
@@ -17,7 +33,7 @@ def get(name: str) -> Workload:
     >>> get("mnist")
     Traceback (most recent call last):
       ...
-    ValueError: no workload 'mnist': did you mean 'mnist_cnn'?
+    ValueError: no workload 'mnist': did you mean 'mnist1d' or 'mnist_cnn'?
     """
     if name not in WORKLOADS:
         raise ValueError(f"no workload {name!r}: {near_misses(name, WORKLOADS)}")

@@ -37,7 +37,8 @@ class Workload:
 
     Attributes:
       name: identifies it in records.
-      load: `data_dir -> Data`; `data_dir` is None or a folder that the user named.
+      load: `data_dir -> Data`; `data_dir` is None or what the user named, a folder with the data
+        or, for `char_transformer`, a text file.
       model: `nnx.Rngs -> nnx.Module`, a module that maps a batch of inputs to outputs. Its
         train and eval modes are switched by `train()` and `eval()`.
       loss: `(outputs, targets) -> loss of each example`, an array whose first axis is theirs.
