@@ -21,6 +21,7 @@ from adaptive_jax.comparison.search import best_settings, beyond_the_edge, setti
 from adaptive_jax.comparison.table import cells, footnote
 from adaptive_jax.optimizers import registry
 from adaptive_jax.training import Callback, Member, OptimizerSpec, Population, records
+from adaptive_jax.workloads.noisy_quadratic import best_learning_rate, expected_loss
 from tests.test_training import SMALL
 
 pytestmark = pytest.mark.relaxed
@@ -256,6 +257,19 @@ def test_an_optimum_at_the_edge_extends_the_grid(monkeypatch):
     assert rates == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
     none = compare(SMALL, [spec], trials=3, seeds=1, epochs=2, extra_trials=0)
     assert sum(run.phase == "tune" for run in none.records) == 3
+
+
+def test_the_tuned_rate_is_the_one_that_theory_names():
+    """On a noisy quadratic the best learning rate of SGD is known: the grid's nearest is found."""
+    spec = "sgd:learning_rate=1e-3..10"
+    result = compare("noisy_quadratic", [spec], trials=9, tuning_seeds=3, seeds=2)
+    (rate,) = {run.varied["learning_rate"] for run in result.records if run.phase == "final"}
+    spacing = 10 ** (4 / 8)
+    assert abs(math.log(rate / best_learning_rate())) <= math.log(spacing)
+    finals = [run.final["test_loss"] for run in result.records if run.phase == "final"]
+    assert np.mean(finals) == pytest.approx(expected_loss(rate), rel=1)
+    tried = [run for run in result.records if run.phase == "tune"]
+    assert any(run.diverged for run in tried) and len(tried) == 27
 
 
 def test_beyond_the_edge():

@@ -301,7 +301,7 @@ def test_mnist_cnn_trains_on_mnist():
         ),
         ({"optimizer": "adam:b1=2"}, r"adam: b1 must be in \[0, 1\), got 2"),
         ({"optimizer": "adam:b1"}, "a setting is written key=value"),
-        ({"optimizer": "adam:b1=a"}, "b1 must be a number, true or false; got 'a'"),
+        ({"optimizer": "adam:b1=a"}, "b1 must be a number, true or false, or low..high; got 'a'"),
         ({"optimizer": "adam:b1=0.1,b1=0.2"}, "b1 is set twice"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"batch_size": 1.5}, "batch_size must be a whole number"),

@@ -61,9 +61,9 @@ def analyze(records: list[RunRecord]) -> Analysis:
     Raises:
       ValueError: there is none.
 
-    >>> from adaptive_jax.comparison import CompareConfig, compare
+    >>> from adaptive_jax.comparison import compare
     >>> rates = "adam:learning_rate=0.01", "adam:learning_rate=0.0001"
-    >>> analysis = analyze(compare(CompareConfig("digits_mlp", rates, seeds=3, epochs=10)))
+    >>> analysis = analyze(compare("digits_mlp", rates, seeds=3, epochs=10).records)
     >>> print(analysis.verdict.partition(" by ")[0])
     adam learning_rate=0.01 beats adam learning_rate=0.0001
     """
