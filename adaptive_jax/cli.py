@@ -188,12 +188,15 @@ def _show(out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from adaptive_jax.comparison import summarize, write_report
-    from adaptive_jax.comparison.summary import cells, footnote
+    from adaptive_jax.comparison import analyze, write_report
+    from adaptive_jax.comparison.table import cells, footnote
     from adaptive_jax.training import records
 
     path = out / "runs.jsonl"
-    rows = summarize(list(records.read(path))) if path.exists() else []
+    if not path.exists():
+        return
+    analysis = analyze(list(records.read(path)))
+    rows = analysis.workloads[0].rows
     if not rows:
         return
     table = Table(box=None)
@@ -203,6 +206,7 @@ def _show(out: Path) -> None:
     for row in rows:
         table.add_row(*cells(row).values())
     console = Console()
+    console.print(f"{analysis.verdict}\n")
     console.print(table)
     console.print(footnote(rows))
     console.print(f"report: {write_report(out)}\nevery run: {path}", soft_wrap=True)

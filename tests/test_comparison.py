@@ -8,9 +8,9 @@ import re
 
 import pytest
 
-from adaptive_jax.comparison import CompareConfig, compare, summarize, write_report
+from adaptive_jax.comparison import CompareConfig, analyze, compare, summarize, write_report
 from adaptive_jax.comparison.compare import best_learning_rates, learning_rates
-from adaptive_jax.comparison.summary import cells, footnote
+from adaptive_jax.comparison.table import cells, footnote
 from adaptive_jax.optimizers import registry
 from adaptive_jax.training import OptimizerSpec, records
 from tests.test_training import SMALL
@@ -65,35 +65,19 @@ def test_records_on_disk_are_the_runs(runs, folder):
 
 def test_summary_and_cells(runs):
     rows = summarize(runs)
-    assert [row.test_accuracy for row in rows] == sorted(
-        (row.test_accuracy for row in rows), reverse=True
-    )
+    assert [row.mean for row in rows] == sorted((row.mean for row in rows), reverse=True)
     row = next(row for row in rows if row.optimizer == "adam")
     mine = [
         run.final["test_accuracy"]
         for run in runs
         if (run.optimizer, run.phase) == ("adam", "final")
     ]
-    assert row.test_accuracy == pytest.approx(sum(mine) / 2)
-    assert row.test_accuracy_std == pytest.approx(abs(mine[0] - mine[1]) / math.sqrt(2))
+    assert row.mean == pytest.approx(sum(mine) / 2)
+    assert row.std == pytest.approx(abs(mine[0] - mine[1]) / math.sqrt(2))
     assert row.tuning.startswith("tuned")
     given = next(row for row in rows if "b1" in row.optimizer)
     assert given.tuning == "given" and cells(given)["optimizer"] == "adam b1=0.8"
     assert "over 2 seeds" in footnote(rows)
-
-
-def test_a_diverged_run_counts(runs):
-    nan = {"test_accuracy": 0.0, "test_loss": math.nan, "train_accuracy": 0.0}
-    broken = [
-        dataclasses.replace(run, diverged=True, final=nan)
-        if (run.optimizer, run.phase, run.seed) == ("adam", "final", 7)
-        else run
-        for run in runs
-    ]
-    row = next(row for row in summarize(broken) if row.optimizer == "adam")
-    whole = next(row for row in summarize(runs) if row.optimizer == "adam")
-    assert row.diverged == 1 and row.runs == 2
-    assert row.test_accuracy < whole.test_accuracy and math.isnan(row.test_loss)
 
 
 def test_tuning_prefers_accuracy_then_loss_and_never_divergence(runs):
@@ -137,7 +121,9 @@ def test_the_report_stands_alone(runs, folder):
     assert not page.open  # every tag is closed
     assert all(link.startswith("data:") for link in page.links)
     assert "<script" not in text and not re.search(r"https?://", text)
-    for row in summarize(runs):
+    analysis = analyze(runs)
+    assert html.escape(analysis.verdict) in text
+    for row in analysis.workloads[0].rows:
         for cell in cells(row).values():
             assert cell in page.cells
     assert (folder / "learning_curves.png").read_bytes().startswith(b"\x89PNG")

@@ -326,12 +326,16 @@ def test_intervals_over_workloads_hold_the_truth():
 
 
 def test_performance_profiles():
+    # Ratios to the best: 1 1 3 inf, 2 1 1 inf, 4 inf 9 inf.
     costs = [[1, 2, 3, np.inf], [2, 2, 1, np.inf], [4, np.inf, 9, np.inf]]
-    profiles = statistics.performance_profiles(costs, [1, 2, 3, 4, 9, 1e9])
+    taus, fractions = statistics.performance_profiles(costs)
+    np.testing.assert_array_equal(taus, [1, 2, 3, 4, 9])
     np.testing.assert_array_equal(
-        4 * profiles, [[2, 2, 3, 3, 3, 3], [2, 3, 3, 3, 3, 3], [0, 0, 0, 1, 2, 2]]
+        4 * fractions, [[2, 2, 3, 3, 3], [2, 3, 3, 3, 3], [0, 0, 0, 1, 2]]
     )
-    assert (np.diff(profiles) >= 0).all()
+    nobody = statistics.performance_profiles(np.full((2, 4), np.inf))
+    np.testing.assert_array_equal(nobody.taus, [1])
+    np.testing.assert_array_equal(nobody.fractions, [[0], [0]])
 
 
 @pytest.mark.parametrize(
@@ -344,7 +348,7 @@ def test_performance_profiles():
 )
 def test_bad_costs_are_refused(costs, message):
     with pytest.raises(ValueError, match=message):
-        statistics.performance_profiles(costs, [1, 2])
+        statistics.performance_profiles(costs)
 
 
 # A tuning budget

@@ -1,7 +1,9 @@
-"""Comparing optimizers: the protocol, the summary of its records, and the report."""
+"""Comparing optimizers: the protocol, the analysis of its records, and the report."""
 
+from adaptive_jax.comparison.analysis import Analysis as Analysis
+from adaptive_jax.comparison.analysis import analyze as analyze
 from adaptive_jax.comparison.compare import CompareConfig as CompareConfig
 from adaptive_jax.comparison.compare import compare as compare
 from adaptive_jax.comparison.report import write_report as write_report
-from adaptive_jax.comparison.summary import Row as Row
-from adaptive_jax.comparison.summary import summarize as summarize
+from adaptive_jax.comparison.rows import Row as Row
+from adaptive_jax.comparison.rows import summarize as summarize

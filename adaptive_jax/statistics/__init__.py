@@ -4,6 +4,7 @@ Runs are few and dear, so everything here states what it does with five of them.
 take `(..., n)` arrays work along the last axis. NaN among the runs gives NaN.
 """
 
+from adaptive_jax.statistics.aggregate import Profiles as Profiles
 from adaptive_jax.statistics.aggregate import interquartile_mean as interquartile_mean
 from adaptive_jax.statistics.aggregate import mean_improvement as mean_improvement
 from adaptive_jax.statistics.aggregate import performance_profiles as performance_profiles

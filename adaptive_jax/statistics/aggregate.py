@@ -7,6 +7,7 @@ intervals held the truth. A workload with a single run or an infinite score leav
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -78,7 +79,17 @@ def mean_improvement(
     return _stratified(improvement, [*a, *b], resamples, seed)
 
 
-def performance_profiles(costs: ArrayLike, taus: ArrayLike) -> np.ndarray:
+class Profiles(NamedTuple):
+    """Curves that rise in steps: row i of `fractions` holds optimizer i's values from each tau on.
+
+    Shapes are `(t,)` and `(optimizers, t)`; the first tau is 1, beyond the last nothing changes.
+    """
+
+    taus: np.ndarray
+    fractions: np.ndarray
+
+
+def performance_profiles(costs: ArrayLike) -> Profiles:
     """Dolan & Moré's performance profiles (2002, doi 10.1007/s101070100263).
 
     For each optimizer and tau, the fraction of workloads on which it needed at most tau times what
@@ -88,19 +99,15 @@ def performance_profiles(costs: ArrayLike, taus: ArrayLike) -> np.ndarray:
     Args:
       costs: `(optimizers, workloads)`, steps or seconds to the target, inf where it was missed.
         A workload that all missed counts for none.
-      taus: `(t,)`, at least 1.
-
-    Returns:
-      `(optimizers, t)`.
 
     Raises:
       ValueError: there are fewer than four workloads, or a cost is NaN or not positive.
 
-    >>> performance_profiles([[10, 40, 30, 9], [20, 20, np.inf, 9]], [1, 2, 100])
-    array([[0.75, 1.  , 1.  ],
-           [0.5 , 0.75, 0.75]])
+    >>> performance_profiles([[10, 40, 30, 9], [20, 20, np.inf, 9]])
+    Profiles(taus=array([1., 2.]), fractions=array([[0.75, 1.  ],
+           [0.5 , 0.75]]))
     """
-    costs, taus = np.asarray(costs, float), np.asarray(taus, float)
+    costs = np.asarray(costs, float)
     workloads = costs.shape[1]
     if workloads < 4:
         raise ValueError(
@@ -111,7 +118,8 @@ def performance_profiles(costs: ArrayLike, taus: ArrayLike) -> np.ndarray:
         raise ValueError(f"costs must be positive, inf for a missed target; got {costs.min()}")
     best = costs.min(0)
     ratios = np.divide(costs, best, out=np.full_like(costs, np.inf), where=np.isfinite(best))
-    return np.mean(ratios[:, None, :] <= taus[:, None], -1)
+    taus = np.unique([1.0, *ratios[np.isfinite(ratios)]])
+    return Profiles(taus, np.mean(ratios[:, None, :] <= taus[:, None], -1))
 
 
 def _stratified(statistic: Callable, runs: Sequence[ArrayLike], resamples: int, seed: int):

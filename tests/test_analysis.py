@@ -1,0 +1,430 @@
+"""From records to findings: what counts, what is paired, and what is said."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from adaptive_jax import statistics
+from adaptive_jax.comparison import analyze, summarize
+from adaptive_jax.comparison.scores import counted, epochs_to_target, normalized, score
+from adaptive_jax.comparison.table import cells, footnote
+from adaptive_jax.optimizers.registry import OPTIMIZERS
+from tests import synthetic
+
+SGD = "sgd:momentum=0.9"
+BASE = np.array([0.90, 0.92, 0.91, 0.94, 0.93])
+NEAR = BASE + np.array([0.001, -0.002, 0.002, -0.001, 0.0005])
+FAR = BASE - [0.010, 0.011, 0.009, 0.012, 0.008]
+FARTHER = BASE - [0.100, 0.110, 0.090, 0.120, 0.080]
+
+
+def made(scores, **settings):
+    """Records of one workload."""
+    return synthetic.records({("digits", label): s for label, s in scores.items()}, **settings)
+
+
+def only(analysis):
+    (workload,) = analysis.workloads
+    return workload
+
+
+def row_of(records, label):
+    (row,) = [row for row in summarize(records) if row.optimizer == label]
+    return row
+
+
+def changed(records, condition, **changes):
+    return [dataclasses.replace(r, **changes) if condition(r) else r for r in records]
+
+
+# Verdicts
+
+
+def verdict(scores, **settings):
+    return analyze(made(scores, **settings)).verdict
+
+
+def test_two_alike_and_one_behind():
+    assert verdict({"adam": BASE, "adabound": NEAR, SGD: FAR}) == (
+        "adabound and adam are not distinguishable at n = 5; both beat sgd momentum=0.9, "
+        "adabound by 1.0 ± 0.2 points."
+    )
+
+
+def test_one_ahead_of_all():
+    assert verdict({"adam": FAR, "adabound": BASE, SGD: FARTHER}) == (
+        "adabound beats adam and sgd momentum=0.9 by 1.0 ± 0.2 and 10 ± 2 points at n = 5."
+    )
+
+
+def test_all_alike():
+    assert verdict({"adam": BASE, "sgd": NEAR}) == (
+        "sgd and adam are not distinguishable at n = 5."
+    )
+
+
+def test_level_with_the_best_alone():
+    """The second is too noisy to be told from anything, so only the best beats the third."""
+    noisy = BASE - [0.05, -0.03, 0.04, -0.04, 0.03]
+    assert verdict({"adam": BASE, "lion": noisy, SGD: FAR}) == (
+        "adam and lion are not distinguishable at n = 5; adam beats sgd momentum=0.9 by "
+        "1.0 ± 0.2 points."
+    )
+
+
+def test_those_level_with_the_best_may_differ_from_each_other():
+    """The best is noisy: it cannot be told from two that can be told from each other."""
+    noisy = BASE + np.array([0.06, -0.05, 0.05, -0.04, 0.05])
+    assert verdict({"adam": noisy, "sgd": BASE, "lion": FAR}) == (
+        "sgd and lion are not distinguishable from adam, the best, at n = 5."
+    )
+
+
+def test_losses_are_better_when_lower():
+    records = made({"adam": BASE, "adabound": NEAR, SGD: FAR}, losses=["digits"])
+    assert analyze(records).verdict == (
+        "sgd momentum=0.9 beats adam and adabound by 0.010 ± 0.002 and 0.010 ± 0.002 in loss "
+        "at n = 5."
+    )
+    best, middle, worst = only(analyze(records)).differences[0:3]
+    assert (best.better, best.worse) == (SGD, "adam")
+    assert best.low < best.mean == pytest.approx(0.01) < best.high
+    assert middle.mean > 0 and worst.mean >= 0
+
+
+def test_one_seed_tells_nothing_about_seeds():
+    assert verdict({"adam": 0.98, "sgd": 0.9}, seeds=1, noise=0) == (
+        "adam has the highest test accuracy, 98.00 %, but one run each tells nothing about what "
+        "another seed would change."
+    )
+
+
+def test_one_optimizer_has_nothing_to_be_compared_with():
+    assert verdict({"adam": BASE}) == (
+        "adam alone has final runs: test accuracy 92 ± 2 % at n = 5."
+    )
+
+
+def test_divergence_is_named_and_is_no_draw():
+    scores = {"adam": BASE, "adabound": NEAR, SGD: FAR, "sgd": NEAR}
+    assert verdict(scores, diverged={("digits", "sgd"): [1, 4]}) == (
+        "adabound and adam are not distinguishable at n = 5; both beat sgd momentum=0.9, adabound "
+        "by 1.0 ± 0.2 points; with diverged runs, sgd cannot be ranked. Diverged: sgd in 2 of 5 "
+        "runs."
+    )
+    two = verdict({"adam": BASE, "sgd": NEAR}, diverged={("digits", "sgd"): [1, 4]})
+    assert two == (
+        "adam has the best test accuracy in the mean at n = 5; with diverged runs, sgd cannot be "
+        "ranked. Diverged: sgd in 2 of 5 runs."
+    )
+
+
+def test_the_same_optimizer_at_two_rates_keeps_them_apart():
+    assert verdict({"adam": BASE, "adam:learning_rate=0.1": FAR}) == (
+        "adam beats adam learning_rate=0.1 by 1.0 ± 0.2 points at n = 5."
+    )
+
+
+def test_many_optimizers_stay_readable():
+    scores = {name: 0.98 - 0.03 * max(0, i - 20) for i, name in enumerate(OPTIMIZERS)}
+    text = verdict(scores)
+    assert "are not distinguishable" in text and "others" in text
+    assert text.endswith("The table has the others.") and len(text) < 400
+
+
+# Rows
+
+
+def test_a_row_says_what_was_measured():
+    records = made({"adam": BASE, SGD: FAR}, tune=5)
+    row = row_of(records, "adam")
+    interval = stats.ttest_1samp(BASE, 0).confidence_interval()
+    assert (row.mean, row.std) == pytest.approx((BASE.mean(), BASE.std(ddof=1)))
+    assert (row.low, row.high) == pytest.approx(tuple(interval))
+    assert row.learning_rate == 0.001 and row.tuning == "tuned" and row.trials == 5
+    assert row.tuned_score == pytest.approx(BASE.mean())
+    assert row.default_score == pytest.approx(BASE.mean() - 0.02)
+    assert row.train == pytest.approx(BASE.mean()) and row.seconds == pytest.approx(0.8)
+    assert row.test_loss == pytest.approx(synthetic.INITIAL_LOSS * (1 - BASE.mean()))
+    for name, value in synthetic.COST.items():
+        assert getattr(row, name) == value
+    assert row.ids == tuple(
+        record.id for record in records if (record.optimizer, record.phase) == ("adam", "final")
+    )
+
+
+def test_tuning_at_the_edge_and_given():
+    records = made({"adam": BASE, "sgd:learning_rate=0.1": BASE}, tune=2)
+    assert row_of(records, "adam").tuning == "tuned, at the edge"
+    given = row_of(records, "sgd:learning_rate=0.1")
+    assert given.tuning == "given" and given.trials == 0
+    assert math.isnan(given.tuned_score) and math.isnan(given.default_score)
+    assert cells(row_of(records, "adam"))["rate"] == "0.001*"
+    assert "* was the lowest or highest" in footnote(summarize(records))
+
+
+def test_a_single_run_has_no_interval_and_no_cost_is_no_number():
+    records = changed(made({"adam": 0.9}, seeds=1), lambda run: True, cost=None)
+    (row,) = summarize(records)
+    assert np.isnan([row.low, row.high, row.std, row.update_microseconds]).all()
+    assert "±" not in cells(row)["test %"]
+
+
+def test_a_diverged_run_counts():
+    records = made({"adam": BASE, SGD: FAR}, diverged={("digits", "adam"): [0]})
+    row = row_of(records, "adam")
+    assert (row.runs, row.diverged) == (5, 1)
+    assert row.mean == pytest.approx((synthetic.CHANCE + BASE[1:].sum()) / 5)
+    losses = synthetic.INITIAL_LOSS * np.append(1 - BASE[1:], 1)
+    assert row.test_loss == pytest.approx(losses.mean())
+    wilson = statistics.wilson_interval(1, 5)
+    assert (row.diverged_low, row.diverged_high) == (wilson.low, wilson.high)
+    assert summarize(records)[0].optimizer == SGD
+    assert "A diverged run counts" in footnote(summarize(records))
+
+
+@pytest.mark.parametrize(
+    ("diverged", "loss", "expected"),
+    [
+        (True, math.nan, 2.3),
+        (True, math.inf, 2.3),
+        (True, 50.0, 2.3),
+        (True, 1.5, 1.5),
+        (False, math.inf, 2.3),
+        (False, 2.9, 2.9),  # it learned something else than the test set
+    ],
+)
+def test_what_a_loss_counts(diverged, loss, expected):
+    (run, *_) = made({"adam": 0.5}, losses=["digits"], tune=0)
+    run = dataclasses.replace(run, diverged=diverged, final={**run.final, "test_loss": loss})
+    assert counted(run, "test_loss") == expected
+    assert score(run) == -expected
+    assert normalized(run) == pytest.approx(1 - expected / 2.3)
+
+
+def test_an_accuracy_that_is_not_finite_counts_as_none():
+    (run, *_) = made({"adam": 0.5}, tune=0)
+    assert normalized(run) == run.final["test_accuracy"]
+    run = dataclasses.replace(run, final={**run.final, "test_accuracy": math.nan})
+    assert counted(run, "test_accuracy") == 0.0
+
+
+def with_curves(records, curves):
+    """Final runs with these validation metrics, one list for each (optimizer, seed)."""
+    name = f"validation_{records[0].metric}"
+    return [
+        dataclasses.replace(
+            run,
+            curve=[{**run.curve[0], name: value} for value in curves[run.optimizer, run.seed]],
+            final={**run.final, name: curves[run.optimizer, run.seed][-1]},
+            epochs=4,
+            steps=40,
+            train_seconds=8.0,
+        )
+        for run in records
+        if run.phase == "final"
+    ]
+
+
+def test_steps_and_seconds_to_the_target():
+    records = made({"adam": BASE[:3], "sgd": FAR[:3]}, targets={"digits": 0.8})
+    curves = {
+        ("adam", 0): [0.8, 0.9, 0.9, 0.9],
+        ("adam", 1): [0.1, 0.2, 0.81, 0.7],
+        ("adam", 2): [0.1, 0.9, 0.9, math.nan],
+        ("sgd", 0): [0.9, 0.9, 0.9, 0.9],
+        ("sgd", 1): [0.7, 0.7, 0.7, 0.79],
+        ("sgd", 2): [0.7, math.nan, math.nan, math.nan],
+    }
+    records = with_curves(records, curves)
+    assert [epochs_to_target(run, 0.8) for run in records] == [1, 3, 2, 1, math.inf, math.inf]
+    adam, sgd = row_of(records, "adam"), row_of(records, "sgd")
+    assert (adam.steps_to_target, adam.seconds_to_target) == (20.0, 4.0)
+    assert (sgd.steps_to_target, sgd.seconds_to_target) == (math.inf, math.inf)
+    assert only(analyze(records)).target == 0.8
+
+
+@pytest.mark.parametrize(("losses", "target"), [([], 0.6), (["digits"], 0.7)])
+def test_without_a_target_every_sound_optimizer_sets_one(losses, target):
+    """The worst median among those that never diverged: the lower accuracy, the higher loss."""
+    records = made(
+        {"adam": BASE[:3], "sgd": FAR[:3], "lion": FAR[:3]},
+        losses=losses,
+        diverged={("digits", "lion"): [2]},
+    )
+    last = {"adam": [0.5, 0.7, 0.9], "sgd": [0.6, 0.6, 0.9], "lion": [0.1, 0.1, 0.1]}
+    curves = {(o, seed): [v] * 4 for o, values in last.items() for seed, v in enumerate(values)}
+    records = with_curves(records, curves)
+    assert only(analyze(records)).target == pytest.approx(target)
+    assert row_of(records, "adam").steps_to_target == 10.0
+
+
+# Differences
+
+
+def test_differences_are_paired_tested_and_corrected():
+    scores = {"adam": BASE, "adabound": NEAR, SGD: FAR}
+    found = only(analyze(made(scores))).differences
+    # The best by mean first, whatever the order in the file.
+    assert [(d.better, d.worse) for d in found] == [
+        ("adabound", "adam"),
+        ("adabound", SGD),
+        ("adam", SGD),
+    ]
+    p = [stats.ttest_rel(scores[d.better], scores[d.worse]).pvalue for d in found]
+    ranks = np.argsort(np.argsort(p))
+    holm = np.maximum.accumulate(np.sort(p) * [3, 2, 1])[ranks]
+    for difference, expected in zip(found, holm, strict=True):
+        pair = scores[difference.better], scores[difference.worse]
+        assert difference.p == pytest.approx(expected)
+        assert difference.distinguishable == (expected < 0.05)
+        assert difference.mean == pytest.approx(np.mean(pair[0] - pair[1]))
+        assert (difference.low, difference.high) == pytest.approx(
+            tuple(stats.ttest_rel(*pair).confidence_interval())
+        )
+        assert difference.improvement == statistics.probability_of_improvement(*pair)
+        assert difference.seeds == 5
+
+
+def test_equal_differences_of_one_example_are_no_certainty():
+    step = 1 / synthetic.EXAMPLES["test"]
+    same = {"adam": [0.9 + step] * 3, "sgd": [0.9] * 3}
+    (difference,) = only(analyze(made(same))).differences
+    assert not difference.distinguishable and difference.low < 0 < difference.high
+    assert "not distinguishable" in verdict(same)
+    (loss,) = only(analyze(made(same, losses=["digits"]))).differences
+    assert loss.p == pytest.approx(0.0, abs=1e-12)  # a loss moves in no steps
+
+
+def test_runs_are_paired_by_seed_and_not_by_place():
+    records = made({"adam": BASE, "sgd": FAR})
+    (before,) = only(analyze(records)).differences
+    (after,) = only(analyze(records[::-1])).differences
+    assert after == before
+
+
+# Interrupted comparisons
+
+
+def test_only_tuning_runs():
+    analysis = analyze([run for run in made({"adam": BASE}) if run.phase != "final"])
+    workload = only(analysis)
+    assert workload.rows == () and workload.differences == () and math.isnan(workload.target)
+    assert workload.seeds == 0 and analysis.verdict == "No optimizer has final runs yet."
+
+
+def test_missing_seeds_are_left_out_of_their_pairs():
+    records = made({"adam": BASE, "adabound": NEAR, SGD: FAR})
+    cut = [run for run in records if not (run.optimizer == SGD and run.seed in (1, 3))]
+    workload = only(analyze(cut))
+    found = {(d.better, d.worse): d for d in workload.differences}
+    pair = found["adam", SGD]
+    assert pair.seeds == 3 and found["adabound", "adam"].seeds == 5
+    assert pair.mean == pytest.approx(np.mean((BASE - FAR)[[0, 2, 4]]))
+    assert workload.verdict.endswith("Seeds are missing: sgd momentum=0.9 has 3 of 5.")
+    assert " at n = 3 to 5" in workload.verdict
+
+
+def test_the_better_of_a_pair_is_so_on_their_common_seeds():
+    """The one with the higher mean over all its seeds loses where both have run."""
+    high_elsewhere = [0.80, 0.81, 0.80, 0.99, 0.99]
+    records = made({"adam": high_elsewhere, "sgd": [0.85, 0.86, 0.85]})
+    workload = only(analyze(records))
+    assert workload.rows[0].optimizer == "adam"
+    (difference,) = workload.differences
+    assert (difference.better, difference.worse) == ("sgd", "adam")
+    assert workload.verdict.startswith("sgd beats adam by 5.0 ± 0.3 points at n = 3.")
+
+
+def test_no_seed_in_common():
+    records = made({"adam": BASE[:2], "sgd": FAR[:2]})
+    moved = [
+        dataclasses.replace(run, seed=run.seed + 10) if run.optimizer == "sgd" else run
+        for run in records
+    ]
+    workload = only(analyze(moved))
+    assert workload.differences == () and "no two optimizers share two seeds" in workload.verdict
+
+
+def test_no_records_of_a_comparison_are_an_error():
+    single = changed(made({"adam": BASE}), lambda run: True, phase="train")
+    for records in ([], single):
+        with pytest.raises(ValueError, match="must hold a run of a comparison"):
+            analyze(records)
+
+
+# Several workloads
+
+
+def several(workloads, **settings):
+    means = {"adam": 0.95, "adabound": 0.949, "sgd": 0.8}
+    scores = {(w, label): mean for w in workloads for label, mean in means.items()}
+    return synthetic.records(scores, **settings)
+
+
+def test_overall():
+    records = several("abc", losses="b", noise=0.01)
+    analysis = analyze(records)
+    assert [each.workload for each in analysis.workloads] == ["a", "b", "c"]
+    assert analysis.workloads[1].rows[0].optimizer == "sgd"  # 0.8 is the lowest loss
+    standings = {standing.optimizer: standing for standing in analysis.overall.standings}
+    runs = [
+        [r for r in records if (r.workload, r.optimizer, r.phase) == (w, "adam", "final")]
+        for w in "abc"
+    ]
+    scales = [[normalized(run) for run in each] for each in runs]
+    assert standings["adam"].score == statistics.interquartile_mean(scales)
+    # sgd is worse on two workloads, better on one; adam and adabound mirror each other.
+    assert standings["adam"].improvement["sgd"].estimate == pytest.approx(2 / 3)
+    forth, back = standings["adam"].improvement["adabound"], standings["adabound"].improvement
+    assert np.add(forth, [back["adam"][i] for i in (0, 2, 1)]) == pytest.approx(1)
+    assert analysis.overall.profiles is None
+    assert analysis.verdict.startswith("Over 3 workloads ")
+    assert "Its probability of improvement is 0." in analysis.verdict
+
+
+def test_profiles_from_four_workloads_on():
+    analysis = analyze(several("abcd", targets=dict.fromkeys("abcd", 0.9)))
+    taus, fractions = analysis.overall.profiles
+    assert [standing.optimizer for standing in analysis.overall.standings][2] == "sgd"
+    assert taus[0] == 1 and (fractions[:2] == 1).all() and (fractions[2] == 0).all()
+
+
+def test_overall_needs_an_optimizer_that_ran_everywhere():
+    records = several("ab")
+    some = [run for run in records if not (run.workload == "b" and run.optimizer == "sgd")]
+    labels = [standing.optimizer for standing in analyze(some).overall.standings]
+    assert sorted(labels) == ["adabound", "adam"]
+    none = [run for run in records if run.workload == "a" or run.phase != "final"]
+    analysis = analyze(none)
+    assert analysis.overall is None
+    assert analysis.verdict == "No optimizer has final runs on all 2 workloads yet."
+
+
+# Tables
+
+
+def test_cells_of_an_accuracy_and_of_a_loss():
+    (accuracy,) = summarize(made({"adam": BASE}))
+    assert cells(accuracy) == {
+        "optimizer": "adam",
+        "rate": "0.001",
+        "test %": "92.00 ± 1.96",
+        "test loss": "0.1840",
+        "train %": "92.00",
+        "diverged": "0/5",
+        "s/run": "0.80",
+    }
+    (loss,) = summarize(made({"adam": BASE}, losses=["digits"]))
+    assert cells(loss) == {
+        "optimizer": "adam",
+        "rate": "0.001",
+        "test loss": "0.9200 ± 0.0196",
+        "train loss": "0.9200",
+        "diverged": "0/5",
+        "s/run": "0.80",
+    }
+    assert "over 5 seeds" in footnote([accuracy]) and "95%" in footnote([accuracy])
