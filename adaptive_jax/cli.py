@@ -188,28 +188,27 @@ def _show(out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from adaptive_jax.comparison import analyze, write_report
-    from adaptive_jax.comparison.table import cells, footnote
-    from adaptive_jax.training import records
+    from adaptive_jax.comparison import Comparison, write_report
+    from adaptive_jax.comparison.tables import footnote, result_columns
 
     path = out / "runs.jsonl"
     if not path.exists():
         return
-    analysis = analyze(list(records.read(path)))
-    rows = analysis.workloads[0].rows
-    if not rows:
-        return
-    table = Table(box=None)
-    for column, heading in enumerate(cells(rows[0])):
-        numeric = column > 0
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)
-    for row in rows:
-        table.add_row(*cells(row).values())
+    analysis = Comparison.load(out).analysis
     console = Console()
     console.print(f"{analysis.verdict}\n")
-    console.print(table)
-    console.print(footnote(rows))
-    console.print(f"report: {write_report(out)}\nevery run: {path}", soft_wrap=True)
+    for each in analysis.workloads:
+        columns = [column for column in result_columns(each) if column.brief]
+        table = Table(box=None)
+        for column in columns:
+            numeric = bool(column.best)
+            table.add_column(column.title, justify="right" if numeric else "left", no_wrap=numeric)
+        for row in each.rows:
+            table.add_row(*(column.text(row) for column in columns))
+        console.print(table)
+        console.print(footnote(each))
+    (report,) = write_report(out)
+    console.print(f"report: {report}\nevery run: {path}", soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -1,16 +1,13 @@
-"""The comparison: a fair protocol, a true summary, a report that stands alone."""
+"""The comparison: a fair protocol, a true summary."""
 
 import dataclasses
-import html.parser
 import itertools
 import math
-import re
 
 import pytest
 
-from adaptive_jax.comparison import CompareConfig, analyze, compare, summarize, write_report
+from adaptive_jax.comparison import CompareConfig, compare, summarize
 from adaptive_jax.comparison.compare import best_learning_rates, learning_rates
-from adaptive_jax.comparison.table import cells, footnote
 from adaptive_jax.optimizers import registry
 from adaptive_jax.training import OptimizerSpec, records
 from tests.test_training import SMALL
@@ -63,7 +60,7 @@ def test_records_on_disk_are_the_runs(runs, folder):
     assert list(records.read(folder / "runs.jsonl")) == runs
 
 
-def test_summary_and_cells(runs):
+def test_summary(runs):
     rows = summarize(runs)
     assert [row.mean for row in rows] == sorted((row.mean for row in rows), reverse=True)
     row = next(row for row in rows if row.optimizer == "adam")
@@ -76,8 +73,7 @@ def test_summary_and_cells(runs):
     assert row.std == pytest.approx(abs(mine[0] - mine[1]) / math.sqrt(2))
     assert row.tuning.startswith("tuned")
     given = next(row for row in rows if "b1" in row.optimizer)
-    assert given.tuning == "given" and cells(given)["optimizer"] == "adam b1=0.8"
-    assert "over 2 seeds" in footnote(rows)
+    assert given.tuning == "given"
 
 
 def test_tuning_prefers_accuracy_then_loss_and_never_divergence(runs):
@@ -95,53 +91,12 @@ def test_tuning_prefers_accuracy_then_loss_and_never_divergence(runs):
     assert best(trial(a, 0.1, 9.0), trial(b, 0.99, 0.1, True), trial(c, 0.05, math.nan)) == rates[0]
 
 
-class _Page(html.parser.HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.open, self.links, self.cells = [], [], []
-
-    def handle_starttag(self, tag, attributes):
-        self.links += [value for name, value in attributes if name in ("src", "href")]
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "td":
-            self.cells.append(data)
-
-
-def test_the_report_stands_alone(runs, folder):
-    path = write_report(folder)
-    text = path.read_text()
-    page = _Page()
-    page.feed(text)
-    assert not page.open  # every tag is closed
-    assert all(link.startswith("data:") for link in page.links)
-    assert "<script" not in text and not re.search(r"https?://", text)
-    analysis = analyze(runs)
-    assert html.escape(analysis.verdict) in text
-    for row in analysis.workloads[0].rows:
-        for cell in cells(row).values():
-            assert cell in page.cells
-    assert (folder / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_names_are_escaped_in_the_report(runs, tmp_path):
-    for run in runs:
-        records.append(tmp_path / "runs.jsonl", dataclasses.replace(run, workload="<b>&"))
-    assert "<b>&" not in write_report(tmp_path).read_text()
-
-
 def test_untuned_and_single():
     config = CompareConfig(SMALL, ("sgd", "adam"), trials=1, seeds=1, epochs=1)
     assert config.tuned == []
     runs = compare(config)
     assert [run.phase for run in runs] == ["final", "final"]
     assert [run.hyperparameters["learning_rate"] for run in runs] == [0.01, 0.001]
-    assert "±" not in cells(summarize(runs)[0])["test %"]
 
 
 @pytest.mark.parametrize("name", registry.OPTIMIZERS)

@@ -5,5 +5,6 @@ from adaptive_jax.comparison.analysis import analyze as analyze
 from adaptive_jax.comparison.compare import CompareConfig as CompareConfig
 from adaptive_jax.comparison.compare import compare as compare
 from adaptive_jax.comparison.report import write_report as write_report
+from adaptive_jax.comparison.result import Comparison as Comparison
 from adaptive_jax.comparison.rows import Row as Row
 from adaptive_jax.comparison.rows import summarize as summarize

@@ -8,13 +8,11 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure, FigureBase
 
 from adaptive_jax.comparison import figures
-from adaptive_jax.comparison.analysis import Overall, WorkloadAnalysis
-from adaptive_jax.comparison.differences import Difference
+from adaptive_jax.comparison.analysis import WorkloadAnalysis
 from adaptive_jax.comparison.figures import Style
+from adaptive_jax.comparison.overall import Overall
+from adaptive_jax.comparison.tables import shown_pairs
 from adaptive_jax.training.records import RunRecord
-
-_PAIRS = 21
-"""Of more pairs than this, a figure shows those with the best optimizer only."""
 
 
 class Piece(NamedTuple):
@@ -138,14 +136,6 @@ def differences(analysis: WorkloadAnalysis) -> Chart:
     return Chart("differences", "Paired differences", caption, [piece] if pairs else [])
 
 
-def shown_pairs(analysis: WorkloadAnalysis) -> Sequence[Difference]:
-    """All differences, or those with the best optimizer if they are too many to read."""
-    if len(analysis.differences) <= _PAIRS:
-        return analysis.differences
-    best = analysis.rows[0].optimizer
-    return [pair for pair in analysis.differences if best in (pair.better, pair.worse)]
-
-
 def costs(analysis: WorkloadAnalysis, looks: Mapping[str, Style]) -> Chart:
     """What training to the target takes, and what the optimizers cost."""
     pieces = []
@@ -185,7 +175,8 @@ def effective_learning_rates(
     )
     others = [looks[row.optimizer]["label"] for row in analysis.rows if row.optimizer not in known]
     if others:
-        caption += f" Without one, since their updates are no direction times a scale: {', '.join(others)}."
+        caption += " Without one, since their updates are no direction times a scale: "
+        caption += f"{', '.join(others)}."
     return Chart("effective_learning_rates", "Effective learning rates", caption, pieces)
 
 
@@ -207,9 +198,7 @@ def workload_charts(analysis: WorkloadAnalysis, records: Sequence[RunRecord]) ->
     return [chart for chart in charts if chart.pieces]
 
 
-def workload_looks(
-    analysis: WorkloadAnalysis, records: Sequence[RunRecord]
-) -> dict[str, Style]:
+def workload_looks(analysis: WorkloadAnalysis, records: Sequence[RunRecord]) -> dict[str, Style]:
     """Looks of all optimizers on a workload, in the order of the table."""
     labels = [row.optimizer for row in analysis.rows]
     return figures.styles([*labels, *(record.optimizer for record in records)])

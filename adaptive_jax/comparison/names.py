@@ -1,23 +1,24 @@
-"""What optimizers are called in tables and figures."""
+"""What optimizers are called in sentences, tables and figures."""
 
 from collections import Counter
 from collections.abc import Iterable
 
 
-def names(optimizers: Iterable[str]) -> dict[str, str]:
-    """Labels as they are shown: without the learning rate where that tells them apart.
+def names(labels: Iterable[str]) -> dict[str, str]:
+    """Labels as they are shown: without the learning rate, unless two differ in that alone.
 
-    >>> names(["sgd:learning_rate=0.1,momentum=0.9", "adam", "adam:learning_rate=0.1"])
-    {'sgd:learning_rate=0.1,momentum=0.9': 'sgd momentum=0.9', 'adam': 'adam', \
-'adam:learning_rate=0.1': 'adam learning_rate=0.1'}
+    >>> list(names(["adam", "sgd:momentum=0.9", "adam:learning_rate=0.1"]).values())
+    ['adam', 'sgd momentum=0.9', 'adam learning_rate=0.1']
     """
-    whole = {}
-    short = {}
-    for label in optimizers:
-        name, _, settings = label.partition(":")
-        pairs = [pair for pair in settings.split(",") if pair]
-        others = [pair for pair in pairs if not pair.startswith("learning_rate=")]
-        whole[label] = " ".join([name, *pairs])
-        short[label] = " ".join([name, *others])
-    shared = [name for name, count in Counter(short.values()).items() if count > 1]
-    return {label: whole[label] if short[label] in shared else short[label] for label in whole}
+    short = {label: _without_rate(label) for label in labels}
+    count = Counter(short.values())
+    return {
+        label: name if count[name] == 1 else label.replace(":", " ").replace(",", " ")
+        for label, name in short.items()
+    }
+
+
+def _without_rate(label):
+    name, _, settings = label.partition(":")
+    others = [pair for pair in settings.split(",") if not pair.startswith("learning_rate=")]
+    return " ".join([name, *filter(None, others)])

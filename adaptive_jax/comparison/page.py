@@ -10,15 +10,17 @@ from string import Template
 from typing import Any
 
 from adaptive_jax.comparison import charts, figures
-from adaptive_jax.comparison.analysis import Analysis, Overall, WorkloadAnalysis
+from adaptive_jax.comparison.analysis import Analysis, WorkloadAnalysis
 from adaptive_jax.comparison.charts import Chart
 from adaptive_jax.comparison.facts import facts, protocol, train_command, warning
+from adaptive_jax.comparison.overall import Overall
 from adaptive_jax.comparison.svg import to_svg
 from adaptive_jax.comparison.tables import (
     Column,
     difference_columns,
     footnote,
     result_columns,
+    shown_pairs,
     standing_columns,
 )
 from adaptive_jax.training.records import RunRecord
@@ -28,6 +30,9 @@ _PAGE = Template("""<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,">
 <title>$title</title>
 <style>
 $style
@@ -63,10 +68,10 @@ def page(analysis: Analysis, records: Sequence[RunRecord], config: str | None) -
     several = len(analysis.workloads) > 1
     if several:
         sections = [
-            f'<section id="{_anchor(each.workload)}">\n<h2>{html.escape(each.workload)}</h2>\n'
+            f'<section id="workload-{i}">\n<h2>{html.escape(each.workload)}</h2>\n'
             f"<p>{html.escape(each.verdict)}</p>\n{_workload(each, records, prefixes, 'h3')}\n"
             "</section>"
-            for each in analysis.workloads
+            for i, each in enumerate(analysis.workloads)
         ]
     else:
         sections = [_workload(analysis.workloads[0], records, prefixes, "h2")]
@@ -98,14 +103,12 @@ def _palette() -> str:
 
 
 def _contents(analysis: Analysis) -> str:
-    links = {_anchor(each.workload): each.workload for each in analysis.workloads}
-    links |= {"across": "across workloads", "what-was-run": "what was run"}
+    links = {f"workload-{i}": each.workload for i, each in enumerate(analysis.workloads)}
+    if analysis.overall is not None:
+        links["across"] = "across workloads"
+    links["what-was-run"] = "what was run"
     items = [f'<li><a href="#{to}">{html.escape(name)}</a></li>' for to, name in links.items()]
     return f'<nav aria-label="Contents"><ul>\n{"".join(items)}\n</ul></nav>'
-
-
-def _anchor(workload: str) -> str:
-    return f"workload-{html.escape(workload).replace(' ', '-')}"
 
 
 def _workload(
@@ -123,7 +126,7 @@ def _workload(
         parts.append(_chart(chart, prefixes, heading))
         if chart.name == "differences":
             columns = difference_columns(analysis)
-            parts.append(_table("Paired differences", columns, charts.shown_pairs(analysis)))
+            parts.append(_table("Paired differences", columns, shown_pairs(analysis)))
     return "\n".join(parts)
 
 

@@ -1,24 +1,26 @@
 """What a comparison found, written beside its records: a web page, Markdown, tables, pictures."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from adaptive_jax.comparison import charts, figures
 from adaptive_jax.comparison.analysis import Analysis, analyze
 from adaptive_jax.comparison.facts import facts, protocol, train_command, warning
-from adaptive_jax.comparison.page import page
 from adaptive_jax.comparison.tables import (
     as_dict,
     difference_columns,
     footnote,
     markdown_table,
     result_columns,
+    shown_pairs,
     standing_columns,
 )
 from adaptive_jax.training import records
 from adaptive_jax.training.records import RunRecord
 from adaptive_jax.validation import near_misses
+
+# What draws is imported where it is used: a comparison need not wait for Matplotlib.
 
 
 def write_report(folder: Path | str, formats: Sequence[str] = ("html",)) -> list[Path]:
@@ -46,6 +48,8 @@ def write_report(folder: Path | str, formats: Sequence[str] = ("html",)) -> list
 
 
 def _html(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
+    from adaptive_jax.comparison.page import page
+
     config = folder / "config.json"
     text = config.read_text(encoding="utf-8") if config.exists() else None
     path = folder / "report.html"
@@ -63,7 +67,7 @@ def _markdown(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[P
         if each.rows:
             parts += [markdown_table(result_columns(each), each.rows), footnote(each)]
         if each.differences:
-            pairs = charts.shown_pairs(each)
+            pairs = shown_pairs(each)
             parts += ["### Paired differences", markdown_table(difference_columns(each), pairs)]
     if analysis.overall is not None:
         standings = analysis.overall.standings
@@ -95,17 +99,23 @@ def _csv(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
 
 
 def _png(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
+    from adaptive_jax.comparison import charts, figures
+
     paths = []
+
+    def save(chart, prefix=""):
+        paths.append(folder / f"{prefix}{chart.name}.png")
+        chart.figure().savefig(paths[-1], dpi=144)
+
     with figures.theme():
         for each in analysis.workloads:
             mine = [run for run in runs if run.workload == each.workload]
+            name = re.sub(r"[^\w.-]", "_", each.workload)  # no folder, nor what systems refuse
             for chart in charts.workload_charts(each, mine):
-                paths.append(folder / f"{each.workload}-{chart.name}.png")
-                chart.figure().savefig(paths[-1], dpi=144)
+                save(chart, f"{name}-")
         if analysis.overall is not None:
             for chart in charts.overall_charts(analysis.overall):
-                paths.append(folder / f"{chart.name}.png")
-                chart.figure().savefig(paths[-1], dpi=144)
+                save(chart)
     return paths
 
 

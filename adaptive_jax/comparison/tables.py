@@ -7,9 +7,14 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from adaptive_jax.comparison.analysis import Overall, WorkloadAnalysis
+from adaptive_jax.comparison.analysis import WorkloadAnalysis
+from adaptive_jax.comparison.differences import Difference
 from adaptive_jax.comparison.names import names
+from adaptive_jax.comparison.overall import Overall
 from adaptive_jax.statistics import Interval
+
+_PAIRS = 21
+"""Of more pairs than this, a report shows those with the best optimizer only."""
 
 
 class Column(NamedTuple):
@@ -115,6 +120,14 @@ def difference_columns(analysis: WorkloadAnalysis) -> list[Column]:
         Column("p (Holm)", lambda d: _p_value(d.p), lambda d: d.p, "low"),
         Column("verdict", verdict, verdict),
     ]
+
+
+def shown_pairs(analysis: WorkloadAnalysis) -> Sequence[Difference]:
+    """All differences, or those with the best optimizer if they are too many to read."""
+    if len(analysis.differences) <= _PAIRS:
+        return analysis.differences
+    best = analysis.rows[0].optimizer
+    return [pair for pair in analysis.differences if best in (pair.better, pair.worse)]
 
 
 def standing_columns(overall: Overall) -> list[Column]:

@@ -136,7 +136,12 @@ def performance_profile(
     looks = looks or styles(profiles)
     axes = new_axes()[0] if axes is None else axes
     for optimizer, shares in profiles.items():
-        axes.plot([*taus, 1.1 * taus[-1]], [*shares, shares[-1]], drawstyle="steps-post", **looks[optimizer])
+        axes.plot(
+            [*taus, 1.1 * taus[-1]],
+            [*shares, shares[-1]],
+            drawstyle="steps-post",
+            **looks[optimizer],
+        )
     axes.set(
         xlabel="steps to the target, relative to the best",
         title="share of workloads",

@@ -12,8 +12,8 @@ from adaptive_jax.comparison.figures.style import (
     grid,
     legend,
     log_ticks,
-    new_axes,
     neutral,
+    new_axes,
     styles,
 )
 from adaptive_jax.training.records import RunRecord
