@@ -174,6 +174,8 @@ def test_several_workloads(tmp_path, count):
     text = written(tmp_path, runs)
     page = check_page(text, analyze(runs))
     assert page.tables[0][1][0]["text"] == "sgd momentum=0.9"  # the standings
+    starts = re.findall(r"Learning curves.*?var\(--c(\d)\)", text, re.S)
+    assert starts == ["0"] * count  # the same color on all of them
     assert "<b>&" not in text and "a &lt;b&gt;&amp;" in text
     assert page.text.count("Learning curves") == count
     assert ("Performance profiles" in page.text) == (count == 4)
@@ -191,7 +193,7 @@ def test_one_seed_has_no_intervals(tmp_path):
     page = Page(written(tmp_path, made(SIX[:3], seeds=1, diverged={})))
     results, differences = page.tables
     assert not any("±" in cell["text"] for line in results for cell in line)
-    assert [line[3]["text"] for line in differences] == ["95 % interval", "", "", ""]
+    assert [line[3]["text"] for line in differences] == ["95% interval", "", "", ""]
 
 
 def test_flags(tmp_path):

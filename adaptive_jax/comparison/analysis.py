@@ -62,9 +62,10 @@ def analyze(records: list[RunRecord]) -> Analysis:
       ValueError: there is none.
 
     >>> from adaptive_jax.comparison import CompareConfig, compare
-    >>> config = CompareConfig("digits_mlp", ("sgd", "adam"), trials=1, seeds=3, epochs=3)
-    >>> analyze(compare(config)).workloads[0].rows[0].optimizer
-    'adam'
+    >>> rates = "adam:learning_rate=0.01", "adam:learning_rate=0.0001"
+    >>> analysis = analyze(compare(CompareConfig("digits_mlp", rates, seeds=3, epochs=10)))
+    >>> print(analysis.verdict.partition(" by ")[0])
+    adam learning_rate=0.01 beats adam learning_rate=0.0001
     """
     by_workload = {}
     for record in records:

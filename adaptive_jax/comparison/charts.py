@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure, FigureBase
 
 from adaptive_jax.comparison import figures
-from adaptive_jax.comparison.analysis import WorkloadAnalysis
+from adaptive_jax.comparison.analysis import Analysis, WorkloadAnalysis
 from adaptive_jax.comparison.figures import Style
 from adaptive_jax.comparison.overall import Overall
 from adaptive_jax.comparison.tables import shown_pairs
@@ -126,7 +126,7 @@ def differences(analysis: WorkloadAnalysis) -> Chart:
     pairs = shown_pairs(analysis)
     caption = (
         "By how much the first of two optimizers is better, in the mean over the seeds that both "
-        "ran with, and the 95 % interval of that. Filled: the two can be told apart."
+        "ran with, and the 95% interval of that. Filled: the two can be told apart."
     )
     if len(pairs) < len(analysis.differences):
         caption += " Pairs with the best optimizer only; differences.csv has them all."
@@ -180,14 +180,16 @@ def effective_learning_rates(
     return Chart("effective_learning_rates", "Effective learning rates", caption, pieces)
 
 
-def workload_charts(analysis: WorkloadAnalysis, records: Sequence[RunRecord]) -> list[Chart]:
-    """Those with something to show, in the order of the report.
+def workload_charts(
+    analysis: WorkloadAnalysis, records: Sequence[RunRecord], looks: Mapping[str, Style]
+) -> list[Chart]:
+    """Those of one workload with something to show, in the order of the report.
 
     Args:
       analysis: of the workload.
       records: of the workload.
+      looks: of all its optimizers.
     """
-    looks = workload_looks(analysis, records)
     charts = [
         learning_curves(analysis, records, looks),
         tuning(analysis, records, looks),
@@ -198,17 +200,16 @@ def workload_charts(analysis: WorkloadAnalysis, records: Sequence[RunRecord]) ->
     return [chart for chart in charts if chart.pieces]
 
 
-def workload_looks(analysis: WorkloadAnalysis, records: Sequence[RunRecord]) -> dict[str, Style]:
-    """Looks of all optimizers on a workload, in the order of the table."""
-    labels = [row.optimizer for row in analysis.rows]
-    return figures.styles([*labels, *(record.optimizer for record in records)])
-
-
-def overall_charts(overall: Overall) -> list[Chart]:
+def overall_charts(overall: Overall, looks: Mapping[str, Style]) -> list[Chart]:
     """Those of all workloads together with something to show."""
-    looks = figures.styles(standing.optimizer for standing in overall.standings)
     charts = [performance_profiles(overall, looks)]
     return [chart for chart in charts if chart.pieces]
+
+
+def all_looks(analysis: Analysis, records: Sequence[RunRecord]) -> dict[str, Style]:
+    """One look for each optimizer in all charts, in the order of the first workload's table."""
+    ranked = [row.optimizer for each in analysis.workloads for row in each.rows]
+    return figures.styles([*ranked, *(record.optimizer for record in records)])
 
 
 def performance_profiles(overall: Overall, looks: Mapping[str, Style]) -> Chart:

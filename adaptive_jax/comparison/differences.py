@@ -52,21 +52,36 @@ def differences(records: list[RunRecord], order: list[str]) -> tuple[Difference,
         label: {run.seed: score(run) for run in runs} for label, runs in final_runs(records).items()
     }
     step = resolution(records[0])
-    pairs, p_values = [], []
-    for better, worse in itertools.combinations(order, 2):
-        seeds = sorted(scores[better].keys() & scores[worse].keys())
-        if not seeds:
-            continue
-        a, b = (np.array([scores[label][seed] for seed in seeds]) for label in (better, worse))
-        if np.mean(a) < np.mean(b):  # by the order only on seeds that the other one lacks
-            better, worse, a, b = worse, better, b, a
-        p_values.append(statistics.paired_t_test(a, b, step))
-        interval = map(float, statistics.paired_t_interval(a, b, step))
-        improvement = float(statistics.probability_of_improvement(a, b))
-        pairs.append((better, worse, *interval, improvement, len(seeds)))
+    pairs = [
+        _difference((a, scores[a]), (b, scores[b]), step)
+        for a, b in itertools.combinations(order, 2)
+        if scores[a].keys() & scores[b].keys()
+    ]
+    adjusted = statistics.holm([pair.p for pair in pairs])
     return tuple(
-        Difference(*names_and_interval, float(p), improvement, seeds)
-        for (*names_and_interval, improvement, seeds), p in zip(
-            pairs, statistics.holm(p_values), strict=True
-        )
+        dataclasses.replace(pair, p=float(p)) for pair, p in zip(pairs, adjusted, strict=True)
+    )
+
+
+def _difference(first, second, step) -> Difference:
+    """Of two (label, {seed: score}), with the p value of this pair alone."""
+    seeds = sorted(first[1].keys() & second[1].keys())
+
+    def common(optimizer):
+        return np.array([optimizer[1][seed] for seed in seeds])
+
+    better, worse = first, second
+    if np.mean(common(first) - common(second)) < 0:
+        better, worse = second, first
+    a, b = common(better), common(worse)
+    mean, low, high = statistics.paired_t_interval(a, b, step)
+    return Difference(
+        better=better[0],
+        worse=worse[0],
+        mean=float(mean),
+        low=float(low),
+        high=float(high),
+        p=float(statistics.paired_t_test(a, b, step)),
+        improvement=float(statistics.probability_of_improvement(a, b)),
+        seeds=len(seeds),
     )

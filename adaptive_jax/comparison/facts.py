@@ -58,9 +58,8 @@ def train_command(record: RunRecord) -> str:
     """The command that repeats one run.
 
     >>> from adaptive_jax.training import RunConfig, train
-    >>> train_command(train(RunConfig("digits_mlp", "sgd:momentum=0.9", epochs=1)))
-    'adaptive-jax train digits_mlp --optimizer sgd:momentum=0.9 --seed 0 --epochs 1 \\
---schedule constant'
+    >>> print(train_command(train(RunConfig("digits_mlp", "sgd", epochs=1))))
+    adaptive-jax train digits_mlp --optimizer sgd --seed 0 --epochs 1 --schedule constant
     """
     settings = [f"{name}={value!r}" for name, value in record.varied.items()]
     words = ["adaptive-jax", "train", record.workload, "--optimizer", record.optimizer]

@@ -64,20 +64,21 @@ def page(analysis: Analysis, records: Sequence[RunRecord], config: str | None) -
       config: the text of the comparison's `config.json`, None if there is none.
     """
     title = f"Optimizers on {', '.join(each.workload for each in analysis.workloads)}"
+    looks = charts.all_looks(analysis, records)
     prefixes = (f"f{i}" for i in itertools.count())
     several = len(analysis.workloads) > 1
-    if several:
-        sections = [
-            f'<section id="workload-{i}">\n<h2>{html.escape(each.workload)}</h2>\n'
-            f"<p>{html.escape(each.verdict)}</p>\n{_workload(each, records, prefixes, 'h3')}\n"
-            "</section>"
-            for i, each in enumerate(analysis.workloads)
-        ]
-    else:
-        sections = [_workload(analysis.workloads[0], records, prefixes, "h2")]
+    sections = []
+    for i, each in enumerate(analysis.workloads):
+        mine = [record for record in records if record.workload == each.workload]
+        sections.append(f'<section id="workload-{i}">')
+        if several:
+            sections.append(f"<h2>{html.escape(each.workload)}</h2>")
+            sections.append(f"<p>{html.escape(each.verdict)}</p>")
+        sections += _workload(each, mine, looks, prefixes, "h3" if several else "h2")
+        sections.append("</section>")
     if analysis.overall is not None:
-        sections.append(_overall(analysis.overall, prefixes))
-    sections.append(_what_was_run(analysis, records, config))
+        sections += _overall(analysis.overall, looks, prefixes)
+    sections += _what_was_run(analysis, records, config)
     return _PAGE.substitute(
         title=html.escape(title),
         style=f"{_resource('report.css')}\n{_palette()}",
@@ -112,22 +113,23 @@ def _contents(analysis: Analysis) -> str:
 
 
 def _workload(
-    analysis: WorkloadAnalysis, records: Sequence[RunRecord], prefixes: Iterator[str], heading: str
-) -> str:
+    analysis: WorkloadAnalysis,
+    records: Sequence[RunRecord],
+    looks: Mapping[str, figures.Style],
+    prefixes: Iterator[str],
+    heading: str,
+) -> Iterator[str]:
     """All about one workload, under headings of this kind."""
-    mine = [record for record in records if record.workload == analysis.workload]
-    parts = []
-    if warning(mine):
-        parts.append(f'<p class="flag">{html.escape(warning(mine))}</p>')
+    if warning(records):
+        yield f'<p class="flag">{html.escape(warning(records))}</p>'
     if analysis.rows:
-        parts.append(f"<{heading}>Results</{heading}>")
-        parts.append(_results(analysis, mine, charts.workload_looks(analysis, mine)))
-    for chart in charts.workload_charts(analysis, mine):
-        parts.append(_chart(chart, prefixes, heading))
+        yield f"<{heading}>Results</{heading}>"
+        yield _results(analysis, records, looks)
+    for chart in charts.workload_charts(analysis, records, looks):
+        yield _chart(chart, prefixes, heading)
         if chart.name == "differences":
             columns = difference_columns(analysis)
-            parts.append(_table("Paired differences", columns, shown_pairs(analysis)))
-    return "\n".join(parts)
+            yield _table("Paired differences", columns, shown_pairs(analysis))
 
 
 def _results(
@@ -248,43 +250,48 @@ def _chart(chart: Chart, prefixes: Iterator[str], heading: str) -> str:
     )
 
 
-def _overall(overall: Overall, prefixes: Iterator[str]) -> str:
-    columns = standing_columns(overall)
-    parts = [
-        '<section id="across">',
-        "<h2>Across workloads</h2>",
-        _table("Standings over all workloads", columns, overall.standings),
+def _overall(
+    overall: Overall, looks: Mapping[str, figures.Style], prefixes: Iterator[str]
+) -> Iterator[str]:
+    yield '<section id="across">'
+    yield "<h2>Across workloads</h2>"
+    yield _table("Standings over all workloads", standing_columns(overall), overall.standings)
+    yield (
         '<p class="note">Scores are accuracies, or the share of the untrained model\'s loss that '
-        "is gone: 1 is perfect. Intervals are of a bootstrap over each workload's runs.</p>",
-    ]
-    parts += [_chart(chart, prefixes, "h3") for chart in charts.overall_charts(overall)]
-    return "\n".join([*parts, "</section>"])
+        "is gone: 1 is perfect. Intervals are of a bootstrap over each workload's runs.</p>"
+    )
+    for chart in charts.overall_charts(overall, looks):
+        yield _chart(chart, prefixes, "h3")
+    yield "</section>"
 
 
-def _what_was_run(analysis: Analysis, records: Sequence[RunRecord], config: str | None) -> str:
-    parts = ['<section id="what-was-run">', "<h2>What was run</h2>"]
-    parts.append(f"<p>{html.escape(protocol(records))}</p>")
+def _what_was_run(
+    analysis: Analysis, records: Sequence[RunRecord], config: str | None
+) -> Iterator[str]:
+    yield '<section id="what-was-run">'
+    yield "<h2>What was run</h2>"
+    yield f"<p>{html.escape(protocol(records))}</p>"
     for each in analysis.workloads:
         mine = [record for record in records if record.workload == each.workload]
         known = "".join(
             f"<dt>{html.escape(name)}</dt><dd>{html.escape(fact)}</dd>"
             for name, fact in facts(mine).items()
         )
-        parts.append(f"<dl>{known}</dl>")
+        yield f"<dl>{known}</dl>"
         if each.rows:
             best = next(record for record in mine if record.id == each.rows[0].ids[0])
-            again = _code(train_command(best))
-            parts.append(f"<p>The first run of the best optimizer again:</p>{again}")
-    parts.append("<h3>Where the numbers come from</h3>")
-    parts.append(
+            yield "<p>The first run of the best optimizer again:</p>"
+            yield _code(train_command(best))
+    if config is not None:
+        yield "<p>The whole comparison again:</p>"
+        yield _code("adaptive-jax compare --config config.json")
+        yield f"<details><summary>config.json</summary>{_code(config)}</details>"
+    yield "<h3>Where the numbers come from</h3>"
+    yield (
         "<p>Every number is computed from the records in <code>runs.jsonl</code> beside this page; "
         "the last column of each table of results lists the ids of a row's records there.</p>"
     )
-    if config is not None:
-        parts.append("<p>The whole comparison again:</p>")
-        parts.append(_code("adaptive-jax compare --config config.json"))
-        parts.append(f"<details><summary>config.json</summary>{_code(config)}</details>")
-    return "\n".join([*parts, "</section>"])
+    yield "</section>"
 
 
 def _code(text: str) -> str:

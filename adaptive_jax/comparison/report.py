@@ -101,6 +101,7 @@ def _csv(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
 def _png(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
     from adaptive_jax.comparison import charts, figures
 
+    looks = charts.all_looks(analysis, runs)
     paths = []
 
     def save(chart, prefix=""):
@@ -111,10 +112,10 @@ def _png(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
         for each in analysis.workloads:
             mine = [run for run in runs if run.workload == each.workload]
             name = re.sub(r"[^\w.-]", "_", each.workload)  # no folder, nor what systems refuse
-            for chart in charts.workload_charts(each, mine):
+            for chart in charts.workload_charts(each, mine, looks):
                 save(chart, f"{name}-")
         if analysis.overall is not None:
-            for chart in charts.overall_charts(analysis.overall):
+            for chart in charts.overall_charts(analysis.overall, looks):
                 save(chart)
     return paths
 

@@ -128,7 +128,8 @@ class Comparison:
 
         analysis = self._workload(workload)
         mine = [record for record in self.records if record.workload == analysis.workload]
-        for chart in charts.workload_charts(analysis, mine):
+        looks = charts.all_looks(self.analysis, self.records)
+        for chart in charts.workload_charts(analysis, mine, looks):
             if chart.name == name:
                 return chart.figure().axes
         raise ValueError(f"the records of {analysis.workload} have nothing to plot {name} from")

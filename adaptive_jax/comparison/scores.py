@@ -16,11 +16,10 @@ def signed(metric: str, value: float) -> float:
 
 
 def counted(record: RunRecord, name: str) -> float:
-    """A final metric as it counts: a diverged run is never dropped.
+    """A final metric as it counts: a run that diverged is never dropped.
 
-    Its accuracy is what it is, or 0 if that is not finite. Its loss is at most that of the
-    untrained model, which whoever sees a run diverge still has. In place of any loss that is not
-    finite stands the untrained model's.
+    Its accuracy is what it is. Its loss is at most the untrained model's, to which one can always
+    return, and so is any loss that is not finite. An accuracy that is not finite counts 0.
 
     Args:
       record: the run.

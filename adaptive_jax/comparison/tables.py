@@ -81,8 +81,7 @@ def footnote(analysis: WorkloadAnalysis) -> str:
     parts = ["Accuracies in % and losses are those after the last epoch."]
     if analysis.seeds > 1:
         parts.append(
-            f"Means are over {analysis.seeds} seeds, the same for all, "
-            "± half the width of their 95 % interval."
+            f"± is half the width of the 95% interval of the mean over {analysis.seeds} seeds."
         )
     if any(row.tuning != "given" for row in rows):
         parts.append("Learning rates were tuned on validation data.")
@@ -116,7 +115,7 @@ def difference_columns(analysis: WorkloadAnalysis) -> list[Column]:
         Column("optimizer", better, better),
         Column("against", worse, worse),
         Column(f"better by, {unit}", lambda d: score(d.mean), lambda d: d.mean, "high"),
-        Column("95 % interval", lambda d: _interval(d, score), lambda d: d.low, "high"),
+        Column("95% interval", lambda d: _interval(d, score), lambda d: d.low, "high"),
         Column("p (Holm)", lambda d: _p_value(d.p), lambda d: d.p, "low"),
         Column("verdict", verdict, verdict),
     ]
@@ -147,7 +146,7 @@ def standing_columns(overall: Overall) -> list[Column]:
 
     def interval(of, first):
         return Column(
-            "95 % interval", lambda s: _interval(of(s), _general), lambda s: of(s).low, first
+            "95% interval", lambda s: _interval(of(s), _general), lambda s: of(s).low, first
         )
 
     return [

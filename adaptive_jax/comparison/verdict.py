@@ -8,7 +8,7 @@ from adaptive_jax.comparison.names import names
 from adaptive_jax.comparison.overall import Overall
 from adaptive_jax.comparison.rows import Row
 
-_SHOWN = 4  # of a list in a sentence
+_SHOWN = 6  # of a list in a sentence
 
 
 def of_workload(rows: Sequence[Row], differences: Sequence[Difference]) -> str:
@@ -154,7 +154,7 @@ def _listing(items):
     """As one says it, the last of many only counted.
 
     >>> _listing(["a"]), _listing(["a", "b", "c"]), _listing(["a"] * 9)
-    ('a', 'a, b and c', 'a, a, a and 6 others')
+    ('a', 'a, b and c', 'a, a, a, a, a and 4 others')
     """
     if len(items) > _SHOWN:
         items = [*items[: _SHOWN - 1], f"{len(items) - _SHOWN + 1} others"]

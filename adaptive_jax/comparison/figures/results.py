@@ -72,12 +72,13 @@ def differences(
     _lines(axes, [f"{shown[pair.better]} − {shown[pair.worse]}" for pair in pairs])
     unit = ", percentage points" if metric == "accuracy" else ""
     axes.set(title=f"difference of test {metric}{unit}")
-    ends = scale * np.nan_to_num([[pair.high, pair.mean] for pair in pairs]).max(axis=1)
-    most = 2 * np.median(ends)
-    if ends.max() > 5 * most > 0:
+    spans = scale * np.array([np.nan_to_num([pair.low, pair.mean, pair.high]) for pair in pairs])
+    low, high = min(spans.min(), 0), spans.max()
+    most = 2 * np.median(spans.max(axis=1))
+    if high > 5 * most > 0:
         axes.set_xscale("symlog", linthresh=most, linscale=3)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.set_xlabel(f"logarithmic beyond ±{most:.2g}")
+        axes.set(xlabel=f"logarithmic beyond ±{most:.2g}", xlim=(low - 0.1 * most, 1.6 * high))
     return axes
 
 
@@ -113,7 +114,9 @@ def dots(
                 ax.plot(value, y, "o", color=color, clip_on=False)
         finite = [value for value in values if math.isfinite(value)]
         ax.set_xlim(0, 1.15 * max(finite, default=1) or 1)
-        ax.xaxis.set_major_locator(MaxNLocator(3))
+        ax.xaxis.set_major_locator(MaxNLocator(3 if len(fields) < 3 else 2))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.tick_params(axis="x", labelbottom=bool(finite))
         ax.set_title(title)
         _lines(ax, [looks[row.optimizer]["label"] for row in rows])
         ax.tick_params(axis="y", labelleft=i == 0)

@@ -1,0 +1,102 @@
+"""What a comparison says it found, in the very words."""
+
+import numpy as np
+
+from adaptive_jax.comparison import analyze
+from adaptive_jax.optimizers.registry import OPTIMIZERS
+from tests import synthetic
+
+SGD = "sgd:momentum=0.9"
+BASE = np.array([0.90, 0.92, 0.91, 0.94, 0.93])
+NEAR = BASE + np.array([0.001, -0.002, 0.002, -0.001, 0.0005])
+FAR = BASE - [0.010, 0.011, 0.009, 0.012, 0.008]
+FARTHER = BASE - [0.100, 0.110, 0.090, 0.120, 0.080]
+
+
+def verdict(scores, **settings):
+    """Of one workload."""
+    records = synthetic.records({("digits", o): s for o, s in scores.items()}, **settings)
+    return analyze(records).verdict
+
+
+def test_two_alike_and_one_behind():
+    assert verdict({"adam": BASE, "adabound": NEAR, SGD: FAR}) == (
+        "adabound and adam are not distinguishable at n = 5; both beat sgd momentum=0.9, "
+        "adabound by 1.0 ± 0.2 points."
+    )
+
+
+def test_one_ahead_of_all():
+    assert verdict({"adam": FAR, "adabound": BASE, SGD: FARTHER}) == (
+        "adabound beats adam and sgd momentum=0.9 by 1.0 ± 0.2 and 10 ± 2 points at n = 5."
+    )
+
+
+def test_all_alike():
+    assert verdict({"adam": BASE, "sgd": NEAR}) == (
+        "sgd and adam are not distinguishable at n = 5."
+    )
+
+
+def test_level_with_the_best_alone():
+    """The second is too noisy to be told from anything, so only the best beats the third."""
+    noisy = BASE - [0.05, -0.03, 0.04, -0.04, 0.03]
+    assert verdict({"adam": BASE, "lion": noisy, SGD: FAR}) == (
+        "adam and lion are not distinguishable at n = 5; adam beats sgd momentum=0.9 by "
+        "1.0 ± 0.2 points."
+    )
+
+
+def test_those_level_with_the_best_may_differ_from_each_other():
+    """The best is noisy: it cannot be told from two that can be told from each other."""
+    noisy = BASE + np.array([0.06, -0.05, 0.05, -0.04, 0.05])
+    assert verdict({"adam": noisy, "sgd": BASE, "lion": FAR}) == (
+        "sgd and lion are not distinguishable from adam, the best, at n = 5."
+    )
+
+
+def test_losses_are_better_when_lower():
+    assert verdict({"adam": BASE, "adabound": NEAR, SGD: FAR}, losses=["digits"]) == (
+        "sgd momentum=0.9 beats adam and adabound by 0.010 ± 0.002 and 0.010 ± 0.002 in loss "
+        "at n = 5."
+    )
+
+
+def test_one_seed_tells_nothing_about_seeds():
+    assert verdict({"adam": 0.98, "sgd": 0.9}, seeds=1, noise=0) == (
+        "adam has the highest test accuracy, 98.00 %, but one run each tells nothing about what "
+        "another seed would change."
+    )
+
+
+def test_one_optimizer_has_nothing_to_be_compared_with():
+    assert verdict({"adam": BASE}) == (
+        "adam alone has final runs: test accuracy 92 ± 2 % at n = 5."
+    )
+
+
+def test_divergence_is_named_and_is_no_draw():
+    scores = {"adam": BASE, "adabound": NEAR, SGD: FAR, "sgd": NEAR}
+    assert verdict(scores, diverged={("digits", "sgd"): [1, 4]}) == (
+        "adabound and adam are not distinguishable at n = 5; both beat sgd momentum=0.9, adabound "
+        "by 1.0 ± 0.2 points; with diverged runs, sgd cannot be ranked. Diverged: sgd in 2 of 5 "
+        "runs."
+    )
+    two = verdict({"adam": BASE, "sgd": NEAR}, diverged={("digits", "sgd"): [1, 4]})
+    assert two == (
+        "adam has the best test accuracy in the mean at n = 5; with diverged runs, sgd cannot be "
+        "ranked. Diverged: sgd in 2 of 5 runs."
+    )
+
+
+def test_the_same_optimizer_at_two_rates_keeps_them_apart():
+    assert verdict({"adam": BASE, "adam:learning_rate=0.1": FAR}) == (
+        "adam beats adam learning_rate=0.1 by 1.0 ± 0.2 points at n = 5."
+    )
+
+
+def test_many_optimizers_stay_readable():
+    scores = {name: 0.98 - 0.03 * max(0, i - 20) for i, name in enumerate(OPTIMIZERS)}
+    text = verdict(scores)
+    assert "are not distinguishable" in text and "others" in text
+    assert text.endswith("The table has the others.") and len(text) < 400
