@@ -369,6 +369,18 @@ def test_tuning_curves_mark_what_was_chosen_and_what_diverged():
     assert len(marks["."].get_xdata()) == 4 and list(marks["D"].get_xdata()) == [0.001]
 
 
+def test_a_forest_plot_stays_legible_beside_a_failure():
+    runs = made(["adam", "rmsprop", "adabound"], diverged={})
+    axes = figures.differences(analyze(runs).workloads[0].differences)
+    assert axes.get_xscale() == "linear"
+    (mine,) = analyze(made(["adam", "rmsprop", "adabound", "sgd"], diverged={})).workloads
+    failed = [dataclasses.replace(mine.differences[0], mean=0.7, low=0.6, high=0.8)]
+    axes = figures.differences([*mine.differences, *failed])
+    assert axes.get_xscale() == "symlog" and axes.get_xlim()[1] > 80
+    points = [line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "o"]
+    np.testing.assert_allclose(points, [100 * d.mean for d in [*mine.differences, *failed]])
+
+
 def test_missed_targets_are_crosses_and_costs_are_dots():
     rows = analyze(made(["adam", "rmsprop"], targets={"digits": 0.948})).workloads[0].rows
     steps, _ = figures.dots(rows, figures.TO_TARGET)

@@ -27,8 +27,8 @@ class Piece(NamedTuple):
 
     draw: Callable[[Any], Any]
     description: str
-    width: float = 5.4
-    height: float = 3.6
+    width: float = figures.WIDTH
+    height: float = 3.4
     columns: int = 1
 
     def on(self, figure: FigureBase) -> None:
@@ -149,7 +149,8 @@ def costs(analysis: WorkloadAnalysis, looks: Mapping[str, Style]) -> Chart:
             titles = ", ".join(title.replace("\n", " ") for title in known.values())
             draw = functools.partial(figures.dots, analysis.rows, known, looks)
             height = figures.line_inches(len(analysis.rows))
-            pieces.append(Piece(draw, f"For each optimizer: {titles}", 5.4, height, len(known)))
+            description = f"For each optimizer: {titles}"
+            pieces.append(Piece(draw, description, figures.WIDTH, height, len(known)))
     caption = "Medians over seeds, without compilation. A cross is a target that was missed."
     return Chart("costs", "Time to the target, and cost", caption, pieces)
 
@@ -252,4 +253,4 @@ def _listed(group, looks):
 
 def _with_legend(group, looks):
     """Height in inches of a figure with a legend below."""
-    return 3.0 + 0.21 * figures.legend_lines([looks[optimizer]["label"] for optimizer in group])
+    return 2.8 + 0.21 * figures.legend_lines([looks[optimizer]["label"] for optimizer in group])

@@ -121,7 +121,7 @@ def _workload(
 ) -> Iterator[str]:
     """All about one workload, under headings of this kind."""
     if warning(records):
-        yield f'<p class="flag">{html.escape(warning(records))}</p>'
+        yield f'<p class="warning">{html.escape(warning(records))}</p>'
     if analysis.rows:
         yield f"<{heading}>Results</{heading}>"
         yield _results(analysis, records, looks)

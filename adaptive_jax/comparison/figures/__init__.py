@@ -12,6 +12,7 @@ from adaptive_jax.comparison.figures.results import performance_profile as perfo
 from adaptive_jax.comparison.figures.style import COLORS as COLORS
 from adaptive_jax.comparison.figures.style import DARK_COLORS as DARK_COLORS
 from adaptive_jax.comparison.figures.style import GROUP as GROUP
+from adaptive_jax.comparison.figures.style import WIDTH as WIDTH
 from adaptive_jax.comparison.figures.style import Style as Style
 from adaptive_jax.comparison.figures.style import legend_lines as legend_lines
 from adaptive_jax.comparison.figures.style import styles as styles

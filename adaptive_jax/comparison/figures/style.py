@@ -43,6 +43,9 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 1.5
 GROUP = len(COLORS)
 """How many optimizers share axes: each has a color of its own there."""
 
+WIDTH = 4.8
+"""Of a figure in inches: on a phone its texts are still legible."""
+
 Style = dict[str, Any]
 """Of one optimizer: label, color, linestyle."""
 
@@ -88,7 +91,7 @@ def theme() -> AbstractContextManager[None]:
     )
 
 
-def new_axes(width: float = 5.4, height: float = 3.6, columns: int = 1) -> np.ndarray:
+def new_axes(width: float = WIDTH, height: float = 3.4, columns: int = 1) -> np.ndarray:
     """A row of axes in a figure of its own, which no display or backend need know."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure.subplots(1, columns, squeeze=False)[0]

@@ -19,6 +19,8 @@ from adaptive_jax.comparison.figures.style import (
 from adaptive_jax.training.records import RunRecord
 
 RATE_EDGES = np.logspace(-8, 2, 41)
+"""Between which `RunRecord.rates` counts."""
+
 _POINTS = 120
 """Epochs drawn of a curve, evenly spread: a page cannot show more, and need not hold more."""
 
