@@ -400,6 +400,29 @@ def test_effective_learning_rates_show_the_median_parameter():
     np.testing.assert_allclose(line.get_ydata(), -8 + 17.5 / 4)  # the middle of bin 17
 
 
+def test_epochs_without_rates_have_no_median():
+    runs = made(["adam"])
+    empty = [[[0] * 40, *run.rates[1:]] for run in runs]
+    runs = [dataclasses.replace(run, rates=r) for run, r in zip(runs, empty, strict=True)]
+    (line,) = figures.effective_learning_rates(runs, "adam").get_lines()
+    assert np.isnan(line.get_ydata()).tolist() == [True] + [False] * (EPOCHS - 1)
+
+
+def test_performance_profiles_rise_in_steps():
+    axes = figures.performance_profile(np.array([1.0, 2.0]), {"adam": [0.75, 1.0]})
+    line = line_of(axes, "adam")
+    assert line.get_drawstyle() == "steps-post"
+    np.testing.assert_allclose(line.get_xydata(), [[1, 0.75], [2, 1], [2.2, 1]])
+
+
+def test_the_expected_best_of_a_budget():
+    runs = made(["adam"], diverged={})
+    scores = [run.final["validation_accuracy"] for run in runs if run.phase == "tune"]
+    line = line_of(figures.tuning_budget(runs), "adam")
+    assert line.get_ydata()[0] == pytest.approx(np.mean(scores))
+    assert line.get_ydata()[-1] == pytest.approx(max(scores))
+
+
 # In a browser
 
 BROWSER = (

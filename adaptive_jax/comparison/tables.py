@@ -55,11 +55,12 @@ def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
     def diverged(row):
         return f"{row.diverged}/{row.runs}"
 
+    loss = [number("test loss", "test_loss", _four, brief=True)] if unit == "%" else []
     columns = [
         Column("optimizer", name, name, brief=True),
         Column("learning rate", rate, lambda row: row.learning_rate, "low", True),
         Column(f"test {unit}", lambda row: _measured(row, score), lambda row: row.mean, best, True),
-        number("test loss", "test_loss", _four, brief=True),
+        *loss,
         number(f"train {unit}", "train", score, best, True),
         number(f"validation {unit}, untuned", "default_score", score, best),
         number(f"validation {unit}, tuned", "tuned_score", score, best),
@@ -70,8 +71,6 @@ def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
         number("update, µs", "update_microseconds", _general),
         number("s/run", "seconds", _two, brief=True),
     ]
-    if analysis.metric == "loss":
-        del columns[3]  # which is the one before it
     return [column for column in columns if any(column.text(row) for row in analysis.rows)]
 
 

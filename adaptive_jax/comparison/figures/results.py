@@ -25,9 +25,9 @@ TO_TARGET = {
     "seconds_to_target": "seconds to the target",
 }
 COST = {
-    "state_bytes_per_parameter": "state, bytes\na parameter",
-    "update_microseconds": "one update,\nµs",
-    "update_compile_seconds": "compiling\nit, s",
+    "state_bytes_per_parameter": "state, B per\nparameter",
+    "update_microseconds": "update,\nµs",
+    "update_compile_seconds": "compile,\ns",
 }
 """Fields of `Row` and the titles of their axes."""
 
@@ -49,7 +49,7 @@ def differences(
 
     Args:
       pairs: from `WorkloadAnalysis.differences`, at least one.
-      metric: what they are differences of; an accuracy's are drawn in percentage points.
+      metric: what they are differences of; an accuracy's are drawn in points, of a hundred.
       axes: where to draw; None makes a figure.
     """
     axes = new_axes(height=line_inches(len(pairs)))[0] if axes is None else axes
@@ -70,8 +70,7 @@ def differences(
         )
     axes.axvline(0, color=neutral(), linewidth=0.8, alpha=0.6)
     _lines(axes, [f"{shown[pair.better]} − {shown[pair.worse]}" for pair in pairs])
-    unit = ", percentage points" if metric == "accuracy" else ""
-    axes.set(title=f"difference of test {metric}{unit}")
+    axes.set(title=f"better by, {'points' if metric == 'accuracy' else 'in loss'}")
     spans = scale * np.array([np.nan_to_num([pair.low, pair.mean, pair.high]) for pair in pairs])
     low, high = min(spans.min(), 0), spans.max()
     most = 2 * np.median(spans.max(axis=1))
@@ -118,7 +117,7 @@ def dots(
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.tick_params(axis="x", labelbottom=bool(finite))
         ax.set_title(title)
-        _lines(ax, [looks[row.optimizer]["label"] for row in rows])
+        _lines(ax, [looks[row.optimizer]["label"] for row in rows], width=26)
         ax.tick_params(axis="y", labelleft=i == 0)
     return axes
 
@@ -155,9 +154,10 @@ def performance_profile(
     return axes
 
 
-def _lines(axes, labels):
-    """Names one below the other, the first on top."""
-    wrapped = ["\n".join(textwrap.wrap(label, 34)[:2]) for label in labels]
+def _lines(axes, labels, width=34):
+    """Names one below the other, the first on top, in two lines if they are wide."""
+    lines = (textwrap.wrap(label, width, max_lines=2, placeholder=" …") for label in labels)
+    wrapped = ["\n".join(line) for line in lines]
     small = 7.5 if any("\n" in label for label in wrapped) else None
     axes.set_yticks(range(len(labels)), wrapped, fontsize=small)
     axes.set_ylim(len(labels) - 0.4, -0.6)

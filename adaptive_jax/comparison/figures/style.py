@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import offset_copy
 
 from adaptive_jax.comparison.names import names
 
@@ -22,7 +23,7 @@ COLORS = (
     "#3a8c72",
     "#e25cb6",
     "#aa8f06",
-    "#389cec",
+    "#3396e6",
     "#762213",
     "#585867",
 )
@@ -116,7 +117,10 @@ def legend(axes: Axes) -> None:
             handles,
             labels,
             loc="upper left",
-            bbox_to_anchor=(-0.02, -0.17),
+            bbox_to_anchor=(0, 0),
+            bbox_transform=offset_copy(
+                axes.transAxes, axes.get_figure(), x=-6, y=-36, units="points"
+            ),
             ncols=_legend_columns(labels),
             handlelength=3,
             borderaxespad=0,

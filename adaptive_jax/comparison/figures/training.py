@@ -21,6 +21,7 @@ from adaptive_jax.training.records import RunRecord
 RATE_EDGES = np.logspace(-8, 2, 41)
 """Between which `RunRecord.rates` counts."""
 
+_HEAT = "#3396e6"  # as visible on a dark page, where a picture's colors stay what they are
 _POINTS = 120
 """Epochs drawn of a curve, evenly spread: a page cannot show more, and need not hold more."""
 
@@ -96,20 +97,22 @@ def effective_learning_rates(
     Args:
       records: of one workload, with `rates` for this optimizer.
       optimizer: its label.
-      looks, axes: as in `learning_curves`.
+      looks, axes: as in `learning_curves`; of the look only the label is used.
     """
-    finals = [r for r in records if r.phase == "final" and r.optimizer == optimizer]
+    mine = [record for record in records if record.optimizer == optimizer]
+    finals = [record for record in mine if record.phase == "final" and record.rates]
     looks = looks or styles(record.optimizer for record in records)
     axes = new_axes(2.7, 2.3)[0] if axes is None else axes
     counts = np.sum([run.rates for run in finals], axis=0).T.astype(float)  # (bin, epoch)
     image = np.empty((*counts.shape, 4))
-    image[..., :3] = to_rgb(looks[optimizer]["color"])
+    image[..., :3] = to_rgb(_HEAT)
     image[..., 3] = 0.8 * np.sqrt(counts / np.maximum(counts.max(axis=0), 1))
     exponents = np.log10(RATE_EDGES)
     extent = (0.5, counts.shape[1] + 0.5, exponents[0], exponents[-1])
     axes.imshow(image, extent=extent, origin="lower", aspect="auto", interpolation="none")
     shares = np.cumsum(counts, axis=0) / np.maximum(counts.sum(axis=0), 1)
-    median = exponents[1:][np.argmax(shares >= 0.5, axis=0)] - np.diff(exponents)[0] / 2
+    centers = (exponents[1:] + exponents[:-1]) / 2
+    median = np.where(counts.any(axis=0), centers[np.argmax(shares >= 0.5, axis=0)], np.nan)
     axes.plot(np.arange(1, counts.shape[1] + 1), median, color=neutral(), linewidth=1)
     axes.set(xlabel="epoch", title=looks[optimizer]["label"])
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
