@@ -381,6 +381,28 @@ def test_a_forest_plot_stays_legible_beside_a_failure():
     np.testing.assert_allclose(points, [100 * d.mean for d in [*mine.differences, *failed]])
 
 
+def test_trials_are_means_over_tuning_seeds():
+    runs = [run for run in made(["adam"], diverged={}) if run.phase == "tune"]
+    again = [
+        dataclasses.replace(run, final={"validation_accuracy": 0.5, "validation_loss": 1.0})
+        for run in runs
+    ]
+    (line, *_) = figures.tuning_curves([*runs, *again]).get_lines()
+    expected = [(run.final["validation_accuracy"] + 0.5) / 2 for run in runs]
+    np.testing.assert_allclose(line.get_ydata(), expected)
+    line = line_of(figures.tuning_budget([*runs, *again]), "adam")
+    assert len(line.get_ydata()) == 5
+    assert line.get_ydata()[-1] == pytest.approx(max(expected))
+
+
+def test_random_search_is_points_without_lines():
+    runs = [
+        dataclasses.replace(run, varied={**run.varied, "b1": 0.9})
+        for run in made(["adam"], diverged={})
+    ]
+    assert line_of(figures.tuning_curves(runs), "adam").get_linestyle() == "None"
+
+
 def test_missed_targets_are_crosses_and_costs_are_dots():
     rows = analyze(made(["adam", "rmsprop"], targets={"digits": 0.948})).workloads[0].rows
     steps, _ = figures.dots(rows, figures.TO_TARGET)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from adaptive_jax.training.records import RunRecord
 
 _TUNED = (
-    "Every optimizer without a given learning rate had the same number of trials on an equally "
-    "wide log grid of them, judged on validation data with a seed that no final run has."
+    "Every tuned optimizer had the same budget of trials, judged on validation data with seeds "
+    "that no final run has."
 )
-_UNTUNED = "Nothing was tuned: every optimizer ran at its given or its default learning rate."
+_UNTUNED = "Nothing was tuned: every optimizer ran at given or default hyperparameters."
 _FINAL = (
     "The final runs have the same fresh seeds for all optimizers, which fix the initial "
     "parameters and the order of the examples, and the test set was looked at once, at their end."
@@ -26,6 +26,9 @@ def facts(records: Sequence[RunRecord]) -> dict[str, str]:
     """What the runs of one workload have in common, by name."""
     first = records[0]
     phases = [record.phase for record in records]
+    target = "none given: what every optimizer reaches of which no final run diverges"
+    if first.target is not None:
+        target = f"validation {first.metric} {first.target:g}"
     sizes = ", ".join(f"{count:,} for {split}" for split, count in first.examples.items())
     seconds = sum(record.train_seconds for record in records)
     return {
@@ -33,7 +36,7 @@ def facts(records: Sequence[RunRecord]) -> dict[str, str]:
         "examples": sizes,
         "budget": f"{first.epochs} epochs, {first.steps:,} steps, batch {first.batch_size}",
         "schedule": first.schedule,
-        "target": "none" if first.target is None else f"validation {first.metric} {first.target:g}",
+        "target": target,
         "runs": f"{len(phases) - phases.count('final')} for tuning, {phases.count('final')} final, "
         f"{seconds:,.0f} s of training",
         "device": _distinct(record.device for record in records),
