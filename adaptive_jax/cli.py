@@ -197,7 +197,7 @@ def _show(out: Path) -> None:
     analysis = Comparison.load(out).analysis
     console = Console()
     console.print(f"{analysis.verdict}\n")
-    for each in analysis.workloads:
+    for each in filter(lambda each: each.rows, analysis.workloads):
         columns = [column for column in result_columns(each) if column.brief]
         table = Table(box=None)
         for column in columns:
