@@ -141,11 +141,11 @@ def standing_columns(overall: Overall) -> list[Column]:
         return best.improvement.get(standing.optimizer, Interval(math.nan, math.nan, math.nan))
 
     def estimate(title, of, first):
-        return Column(title, lambda s: _general(of(s).estimate), lambda s: of(s).estimate, first)
+        return Column(title, lambda s: _three(of(s).estimate), lambda s: of(s).estimate, first)
 
     def interval(of, first):
         return Column(
-            "95% interval", lambda s: _interval(of(s), _general), lambda s: of(s).low, first
+            "95% interval", lambda s: _interval(of(s), _three), lambda s: of(s).low, first
         )
 
     return [
@@ -206,7 +206,7 @@ def _formatter(form: str) -> Callable[[float], str]:
     return text
 
 
-_general, _whole, _two, _four = map(_formatter, (".3g", ".0f", ".2f", ".4f"))
+_general, _whole, _two, _three, _four = map(_formatter, (".3g", ".0f", ".2f", ".3f", ".4f"))
 
 
 def _score(metric: str) -> Callable[[float], str]:
