@@ -270,28 +270,26 @@ def _show(out: Path, formats: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from adaptive_jax.comparison import analyze, write_report
-    from adaptive_jax.comparison.table import cells, footnote
-    from adaptive_jax.training import records
+    from adaptive_jax.comparison import Comparison, write_report
+    from adaptive_jax.comparison.tables import footnote, result_columns
 
     path = out / "runs.jsonl"
     if not path.exists():
         return
-    analysis = analyze(list(records.read(path)))
-    rows = analysis.workloads[0].rows
-    if not rows:
-        return
-    table = Table(box=None)
-    for column, heading in enumerate(cells(rows[0])):
-        numeric = column > 0
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)
-    for row in rows:
-        table.add_row(*cells(row).values())
+    analysis = Comparison.load(out).analysis
     console = Console()
     console.print(f"{analysis.verdict}\n")
-    console.print(table)
-    console.print(footnote(rows))
-    console.print(f"report: {write_report(out)}\nevery run: {path}", soft_wrap=True)
+    for each in filter(lambda each: each.rows, analysis.workloads):
+        columns = [column for column in result_columns(each) if column.brief]
+        table = Table(box=None)
+        for column in columns:
+            numeric = bool(column.best)
+            table.add_column(column.title, justify="right" if numeric else "left", no_wrap=numeric)
+        for row in each.rows:
+            table.add_row(*(column.text(row) for column in columns))
+        console.print(table)
+        console.print(footnote(each))
+    console.print(*write_report(out, formats), path, sep="\n", soft_wrap=True)
 
 
 def _surfaces(args: Surfaces) -> int:
@@ -329,7 +327,7 @@ def _surfaces(args: Surfaces) -> int:
 def _surface_table(surface, paths):
     from rich.table import Table
 
-    from adaptive_jax.comparison.table import short
+    from adaptive_jax.comparison.names import short
 
     table = Table(surface.name, box=None)
     for heading in ("rate", "last value", "highest at end", "steps to 1/1000"):

@@ -18,7 +18,6 @@ from adaptive_jax.comparison import (
     summarize,
 )
 from adaptive_jax.comparison.search import best_settings, beyond_the_edge, settings
-from adaptive_jax.comparison.table import cells, footnote
 from adaptive_jax.optimizers import registry
 from adaptive_jax.training import Callback, Member, OptimizerSpec, Population, records
 from adaptive_jax.workloads.noisy_quadratic import best_learning_rate, expected_loss
@@ -112,7 +111,7 @@ def test_records_on_disk_are_the_runs(runs, folder):
     assert len({run.id for run in runs}) == len(runs)
 
 
-def test_summary_and_cells(runs):
+def test_summary(runs):
     rows = summarize(runs)
     assert [row.mean for row in rows] == sorted((row.mean for row in rows), reverse=True)
     row = next(row for row in rows if row.optimizer == "adam")
@@ -125,8 +124,7 @@ def test_summary_and_cells(runs):
     assert row.std == pytest.approx(abs(mine[0] - mine[1]) / math.sqrt(2))
     assert row.tuning.startswith("tuned")
     given = next(row for row in rows if "b1" in row.optimizer)
-    assert given.tuning == "given" and cells(given)["optimizer"] == "adam b1=0.8"
-    assert "over 2 seeds" in footnote(rows)
+    assert given.tuning == "given"
 
 
 def test_an_optimizer_is_rarely_told_from_itself_and_a_bad_one_is():

@@ -6,6 +6,7 @@ from adaptive_jax.comparison.compare import compare as compare
 from adaptive_jax.comparison.compare import run_comparison as run_comparison
 from adaptive_jax.comparison.config import CompareConfig as CompareConfig
 from adaptive_jax.comparison.report import write_report as write_report
+from adaptive_jax.comparison.result import Comparison as Comparison
 from adaptive_jax.comparison.rows import Row as Row
 from adaptive_jax.comparison.rows import summarize as summarize
 from adaptive_jax.comparison.surfaces import Trajectory as Trajectory

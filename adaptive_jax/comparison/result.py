@@ -1,9 +1,158 @@
-"""TEMPORARY until the report branch is merged."""
+"""A comparison to work with in Python: its records, what they say, and their figures."""
 
 import dataclasses
+import functools
+import html
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adaptive_jax.comparison import tables
+from adaptive_jax.comparison.analysis import Analysis, WorkloadAnalysis, analyze
+from adaptive_jax.training import records as disk
+from adaptive_jax.training.records import RunRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Matplotlib is imported where it is used: who looks at the verdict need not wait for it.
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True, repr=False)
 class Comparison:
-    records: list
-    folder: object = None
+    """The records of a comparison and what they say.
+
+    In a notebook it shows itself as its verdict and its table, `print` gives the same in text.
+    The `plot_` methods return Matplotlib axes; `axes[0].figure` is the figure that they share.
+
+    Attributes:
+      records: of all runs.
+      folder: where they are on disk, if they are.
+
+    >>> from adaptive_jax.comparison import compare
+    >>> comparison = compare("digits_mlp", ("sgd", "adam"), trials=1, seeds=2, epochs=2)
+    >>> [row["optimizer"] for row in comparison.table()]
+    ['adam', 'sgd']
+    >>> loss, accuracy = comparison.plot_learning_curves()
+    >>> loss.get_xlabel()
+    'epoch'
+    """
+
+    records: Sequence[RunRecord]
+    folder: Path | None = None
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Comparison":
+        """The comparison whose `runs.jsonl` is in the folder."""
+        folder = Path(folder)
+        return cls(list(disk.read(folder / "runs.jsonl")), folder)
+
+    @functools.cached_property
+    def analysis(self) -> Analysis:
+        """All that was found, see `analyze`."""
+        return analyze(self.records)
+
+    @property
+    def verdict(self) -> str:
+        """What was found, in words."""
+        return self.analysis.verdict
+
+    def table(self) -> list[dict[str, Any]]:
+        """A dict for each optimizer on each workload, the best first, as `pandas.DataFrame` reads.
+
+        Keys are "workload" and the fields of `Row`.
+        """
+        return [
+            tables.as_dict(each.workload, row)
+            for each in self.analysis.workloads
+            for row in each.rows
+        ]
+
+    def plot_learning_curves(self, workload: str | None = None) -> "list[Axes]":
+        """Draws training loss and validation metric by epoch, pairs of axes for groups of eight.
+
+        Args:
+          workload: which, here and below; None if there is only one.
+        """
+        return self._plot("learning_curves", workload)
+
+    def plot_tuning(self, workload: str | None = None) -> "list[Axes]":
+        """Draws what tuning found against learning rate and number of trials, pairs of axes."""
+        return self._plot("tuning", workload)
+
+    def plot_differences(self, workload: str | None = None) -> "list[Axes]":
+        """Draws the paired differences with their 95% intervals."""
+        return self._plot("differences", workload)
+
+    def plot_costs(self, workload: str | None = None) -> "list[Axes]":
+        """Draws steps and seconds to the target, and what was measured of the optimizers' cost."""
+        return self._plot("costs", workload)
+
+    def plot_effective_learning_rates(self, workload: str | None = None) -> "list[Axes]":
+        """Draws how coordinates' own learning rates spread, axes for each adaptive optimizer."""
+        return self._plot("effective_learning_rates", workload)
+
+    def save(self, folder: Path | str, formats: Sequence[str] = ("html",)) -> list[Path]:
+        """Writes the records and reports on them; see `write_report` for the formats.
+
+        Args:
+          folder: made if it is missing.
+          formats: of the reports, may be none.
+
+        Returns:
+          The paths of the reports.
+
+        Raises:
+          ValueError: the folder holds the runs of another comparison, or a format is unknown.
+        """
+        from adaptive_jax.comparison.report import write_report
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "runs.jsonl"
+        if path.exists():
+            if [run.id for run in disk.read(path)] != [run.id for run in self.records]:
+                raise ValueError(f"{path} holds other runs than these: name another folder")
+        else:
+            for record in self.records:
+                disk.append(path, record)
+            config = self.folder and self.folder / "config.json"
+            if config and config.exists():
+                shutil.copy(config, folder)
+        return write_report(folder, formats)
+
+    def _plot(self, name, workload):
+        from adaptive_jax.comparison import charts
+
+        analysis = self._workload(workload)
+        mine = [record for record in self.records if record.workload == analysis.workload]
+        looks = charts.all_looks(self.analysis, self.records)
+        for chart in charts.workload_charts(analysis, mine, looks):
+            if chart.name == name:
+                return chart.figure().axes
+        raise ValueError(f"the records of {analysis.workload} have nothing to plot {name} from")
+
+    def _workload(self, name: str | None) -> WorkloadAnalysis:
+        known = {each.workload: each for each in self.analysis.workloads}
+        if name is None and len(known) == 1:
+            (name,) = known
+        if name not in known:
+            raise ValueError(f"workload must be one of {', '.join(known)}, got {name!r}")
+        return known[name]
+
+    def __repr__(self) -> str:
+        parts = [self.verdict]
+        for each in self.analysis.workloads:
+            if each.rows:
+                columns = [column for column in tables.result_columns(each) if column.brief]
+                parts += [each.workload, tables.text_table(columns, each.rows)]
+        return "\n\n".join(parts)
+
+    def _repr_html_(self) -> str:
+        parts = [f"<p>{html.escape(self.verdict)}</p>"]
+        for each in self.analysis.workloads:
+            if each.rows:
+                parts.append(f"<p><strong>{html.escape(each.workload)}</strong></p>")
+                parts.append(tables.html_table(tables.result_columns(each), each.rows))
+        return "\n".join(parts)

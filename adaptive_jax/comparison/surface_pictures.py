@@ -12,8 +12,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure  # of its own, so that no display or backend is needed
 from PIL import Image
 
+from adaptive_jax.comparison.names import short
 from adaptive_jax.comparison.surfaces import Trajectory
-from adaptive_jax.comparison.table import short
 from adaptive_jax.diagnostics import Surface
 
 # Those that Okabe & Ito chose so that color-blind readers tell them apart, but the pale yellow.

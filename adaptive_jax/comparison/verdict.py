@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 from adaptive_jax.comparison.differences import Difference
+from adaptive_jax.comparison.names import names
 from adaptive_jax.comparison.overall import Overall
 from adaptive_jax.comparison.rows import Row
-from adaptive_jax.comparison.table import names
 
 _SHOWN = 6  # of a list in a sentence
 

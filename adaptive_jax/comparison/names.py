@@ -1,0 +1,29 @@
+"""What optimizers are called in sentences, tables and figures."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+
+def short(label: str) -> str:
+    """An optimizer's label without its learning rate, which is shown elsewhere.
+
+    >>> short("sgd:learning_rate=0.1,momentum=0.9")
+    'sgd momentum=0.9'
+    """
+    name, _, settings = label.partition(":")
+    others = [pair for pair in settings.split(",") if not pair.startswith("learning_rate=")]
+    return " ".join([name, *filter(None, others)])
+
+
+def names(labels: Iterable[str]) -> dict[str, str]:
+    """Labels as they are shown: `short`, with the learning rate where two differ in that alone.
+
+    >>> list(names(["adam", "sgd:momentum=0.9", "adam:learning_rate=0.1"]).values())
+    ['adam', 'sgd momentum=0.9', 'adam learning_rate=0.1']
+    """
+    shorts = {label: short(label) for label in labels}
+    count = Counter(shorts.values())
+    return {
+        label: name if count[name] == 1 else label.replace(":", " ").replace(",", " ")
+        for label, name in shorts.items()
+    }
