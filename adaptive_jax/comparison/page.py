@@ -284,7 +284,8 @@ def _what_was_run(
             yield "<p>The first run of the best optimizer again:</p>"
             yield _code(best)
             if others:
-                yield f"<details><summary>Of the others</summary>{_code(chr(10).join(others))}</details>"
+                commands = _code("\n".join(others))
+                yield f"<details><summary>Those of the others</summary>{commands}</details>"
     if config is not None:
         yield "<p>The whole comparison again:</p>"
         yield _code("adaptive-jax compare --config config.json")
