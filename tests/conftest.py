@@ -29,6 +29,14 @@ def _strict(request):
             yield
 
 
+@pytest.fixture(autouse=True)
+def _compiled_quickly(request):
+    """Most programs run but once: without optimization they compile in four fifths of the time."""
+    jax.config.update(
+        "jax_disable_most_optimizations", not request.node.get_closest_marker("optimized")
+    )
+
+
 def pytest_unconfigure():
     if not _IS_WORKER:
         shutil.rmtree(_CACHE, ignore_errors=True)

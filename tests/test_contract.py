@@ -27,7 +27,6 @@ every_structure = pytest.mark.parametrize(
 every_recipe = pytest.mark.parametrize("case", RECIPES, ids=repr)
 STEPS = 5
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32]
-QUICK = {"xla_backend_optimization_level": 0}  # compiles a third faster; not where digits count
 
 
 def make_params(dtype=jnp.float32):
@@ -158,7 +157,7 @@ def test_finite_in_finite_out(case):
         def walk(g, tx=tx, params=params, step=step):
             return jax.lax.scan(step, tx.init(params), g)[1]
 
-        assert_finite(jax.jit(jax.vmap(walk), compiler_options=QUICK)(grads))
+        assert_finite(jax.jit(jax.vmap(walk))(grads))
 
 
 @pytest.mark.parametrize("case", [case for case in RECIPES if case.scale_free], ids=repr)
@@ -176,7 +175,7 @@ def test_a_bad_gradient_is_seen_and_contained(case):
     params = make_params()
     tx = case.build()
     contained = optax.apply_if_finite(tx, max_consecutive_errors=3)
-    update = jax.jit(contained.update, compiler_options=QUICK)
+    update = jax.jit(contained.update)
     assert_close(loop(contained, params, make_grads(), update=update)[0], expected(case)[0])
     before = contained.init(params)
     for bad in (jnp.nan, jnp.inf, -jnp.inf):
@@ -374,7 +373,7 @@ def test_no_retrace_and_donation(case):
     tx = case.build()
     traces = 0
 
-    @functools.partial(jax.jit, donate_argnums=(1, 2), compiler_options=QUICK)
+    @functools.partial(jax.jit, donate_argnums=(1, 2))
     def step(grads, state, params):
         nonlocal traces
         traces += 1
@@ -417,7 +416,7 @@ def test_jit_vmap_and_scan_equal_a_plain_loop(case):
         *jax.tree.map(lambda x: jnp.stack([x, x, 2 * x]), (make_params(), make_grads())),
     )
     sweep = jax.vmap(lambda hyper, *inputs: run(case.build(**hyper), *inputs)[:2])
-    together = jax.jit(sweep, compiler_options=QUICK)(*members)
+    together = jax.jit(sweep)(*members)
     slow = case.build(**{name: lower[name] * value for name, value in case.hyper.items()})
     for i, alone in enumerate((expected(case), loop(slow, make_params(), make_grads()))):
         member = jax.tree.map(lambda x, i=i: x[i], together)
@@ -519,7 +518,7 @@ def test_sharded_equals_unsharded(case):
     tx = case.build()
     with jax.set_mesh(mesh):
         state = tx.init(sharded)
-        update = jax.jit(tx.update, compiler_options=QUICK)
+        update = jax.jit(tx.update)
         for _ in range(STEPS):
             updates, new_state = update(jax.device_put(params, sharding), state, sharded)
             assert types(new_state) == types(state)

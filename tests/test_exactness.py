@@ -19,6 +19,8 @@ import adaptive_jax as aj
 from tests.families import FORMULAS, PORTS
 from tests.family import STEPS, drop
 
+pytestmark = pytest.mark.optimized
+
 FOLDER = Path(__file__).parent / "reference"
 TRAJECTORIES = json.loads((FOLDER / "trajectories.json").read_text())["cases"]
 LEAVES = ("w", "b", "s")

@@ -14,7 +14,6 @@ from flax.training.train_state import TrainState
 import adaptive_jax as aj
 from tests.families import CASES
 from tests.test_contract import (
-    QUICK,
     assert_close,
     every_structure,
     expected,
@@ -48,7 +47,7 @@ def test_multi_steps_averages_gradients(case):
     tx = optax.MultiSteps(case.build(), every_k_schedule=2).gradient_transformation()
     mean = jax.tree.map(lambda g: g.reshape(2, 2, *g.shape[1:]).mean(1), grads)
     alone, _, _ = loop(case.build(), params, mean, 2)
-    update = jax.jit(tx.update, compiler_options=QUICK)
+    update = jax.jit(tx.update)
     got, _, _ = loop(tx, params, grads, 4, update=update)
     assert_close(got, alone, rtol=1e-4, atol=1e-6)
 

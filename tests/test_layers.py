@@ -8,7 +8,7 @@ from flax import nnx
 
 from adaptive_jax.workloads import layers
 
-pytestmark = pytest.mark.relaxed
+pytestmark = [pytest.mark.optimized, pytest.mark.relaxed]
 
 SHAPES = [(3, 8, 8, 1, 4), (4, 5, 7, 8, 3)]  # batch, image, channels in and out
 

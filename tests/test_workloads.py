@@ -17,7 +17,7 @@ from adaptive_jax.training import Member, OptimizerSpec, Population, RunConfig, 
 from adaptive_jax.workloads import DataError, mnist1d, noisy_quadratic, text
 from adaptive_jax.workloads.char_transformer import CONTEXT, CharTransformer
 
-pytestmark = pytest.mark.relaxed
+pytestmark = [pytest.mark.optimized, pytest.mark.relaxed]
 
 
 @pytest.mark.parametrize("name", ["mnist1d", "char_transformer", "noisy_quadratic"])

@@ -36,11 +36,9 @@ def compare(
     Raises:
       ValueError, DataError: as `CompareConfig` and `run_comparison` do.
 
-    >>> import optax
-    >>> result = compare(
-    ...     "digits_mlp", ["sgd:momentum=0.9", optax.adam], trials=3, seeds=2, epochs=2)
-    >>> sorted(row.optimizer for row in result.analysis.workloads[0].rows)
-    ['optax.adam', 'sgd:momentum=0.9']
+    >>> optimizers = ["adam:learning_rate=0.01", "optax.adam:learning_rate=0.01"]
+    >>> print(compare("digits_mlp", optimizers, seeds=3, epochs=2).verdict)
+    adam and optax.adam are not distinguishable at n = 3.
     """
     return run_comparison(CompareConfig(workloads, tuple(optimizers), **settings), out, callback)
 

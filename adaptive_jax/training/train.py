@@ -16,7 +16,7 @@ def train(config: RunConfig, callback: Callback | None = None) -> RunRecord:
     Raises:
       DataError: the workload's data are missing or wrong.
 
-    >>> record = train(RunConfig("digits_mlp", "adam:learning_rate=0.01", epochs=20))
+    >>> record = train(RunConfig("digits_mlp", "adam", epochs=20))
     >>> record.steps, len(record.curve), record.diverged
     (180, 20, False)
     """
