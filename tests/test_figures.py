@@ -108,7 +108,7 @@ def test_effective_learning_rates_show_the_median_parameter():
     strength = image.get_array()[..., 3]
     assert strength.shape == (40, EPOCHS)
     assert set(np.argmax(strength, 0)) == {17} and (strength[:15] == 0).all()
-    np.testing.assert_allclose(line.get_ydata(), -8 + 17.5 / 4)  # the middle of bin 17
+    np.testing.assert_allclose(line.get_ydata(), -6 + 17.5 / 4)  # the middle of bin 17
 
 
 def test_epochs_without_rates_have_no_median():

@@ -116,7 +116,7 @@ def tuning(
     caption = (
         "By learning rate: a disc is the one that was chosen, a hollow diamond the optimizer's "
         "default, a cross a run that diverged. By number of trials: the best that so many of the "
-        "trials would have found in the mean."
+        "trials would have found in the mean, and its 95% band."
     )
     return Chart("tuning", "Tuning", caption + _grouped(groups), pieces)
 

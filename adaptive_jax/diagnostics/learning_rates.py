@@ -10,8 +10,8 @@ from adaptive_jax.transforms.preconditioner import Chain, Preconditioner
 from adaptive_jax.transforms.tunable import Tunable
 from adaptive_jax.typing import Params, PyTree, State, Updates
 
-RATE_EDGES = np.logspace(-8, 2, 41)
-"""Edges of the bins of `rate_histogram`: four a decade, from 1e-8 to 100."""
+RATE_EDGES = np.logspace(-6, 4, 41)
+"""Edges of the bins of `rate_histogram`: four a decade, from 1e-6 to 10000."""
 
 
 def effective_learning_rates(
@@ -112,7 +112,7 @@ def rate_histogram(rates: PyTree) -> jax.Array:
 
     >>> counts = rate_histogram({"w": jnp.array([0.0, 1e-3, 1.1e-3, jnp.inf, jnp.nan])})
     >>> print(counts.nonzero()[0], counts[counts > 0])
-    [ 0 20 39] [1 2 1]
+    [ 0 12 39] [1 2 1]
     """
     leaves = map(_count_at_least, jax.tree.leaves(rates))
     at_least = sum(leaves, start=jnp.zeros(RATE_EDGES.shape, jnp.int32))

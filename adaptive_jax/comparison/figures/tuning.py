@@ -111,8 +111,8 @@ def tuning_budget(
 ) -> Axes:
     """Draws the best validation metric to be expected of so many tuning trials.
 
-    The mean over all choices of that many of the trials, see `statistics.best_so_far`; a trial
-    that diverged counts as `scores.counted` says.
+    The mean over all choices of that many of the trials and its 95% band, see
+    `statistics.best_so_far`; a trial that diverged counts as `scores.counted` says.
 
     Args:
       records, optimizers, looks, axes: as in `tuning_curves`.
@@ -122,8 +122,11 @@ def tuning_budget(
     metric = records[0].metric
     for optimizer, phases in _tuned(records, optimizers).items():
         scores = [signed(metric, trial.score) for trial in trials(phases["tune"])]
-        expected = signed(metric, best_so_far(scores).estimate)
-        axes.plot(range(1, len(scores) + 1), expected, marker=".", markersize=5, **looks[optimizer])
+        counts = range(1, len(scores) + 1)
+        expected, low, high = (signed(metric, curve) for curve in best_so_far(scores))
+        look = looks[optimizer]
+        axes.plot(counts, expected, marker=".", markersize=5, **look)
+        axes.fill_between(counts, low, high, color=look["color"], alpha=0.1, linewidth=0)
     axes.set(xlabel="tuning trials", title=f"best validation {metric} so far")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     grid(axes)
