@@ -29,7 +29,7 @@ def _strict(request):
             yield
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")  # ahead of what a module's fixtures compile
 def _compiled_quickly(request):
     """Most programs run but once: without optimization they compile in four fifths of the time."""
     jax.config.update(
