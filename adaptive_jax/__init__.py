@@ -3,6 +3,7 @@
 from adaptive_jax import diagnostics as diagnostics
 from adaptive_jax import presets as presets
 from adaptive_jax import schedules as schedules
+from adaptive_jax import storage as storage
 from adaptive_jax.optimizers import adabelief as adabelief
 from adaptive_jax.optimizers import adabound as adabound
 from adaptive_jax.optimizers import adaboundw as adaboundw
@@ -103,5 +104,6 @@ from adaptive_jax.transforms import schedule_free as schedule_free
 from adaptive_jax.transforms import schedule_free_params as schedule_free_params
 from adaptive_jax.transforms import set_hyperparameters as set_hyperparameters
 from adaptive_jax.transforms import tunable as tunable
+from adaptive_jax.transforms import with_storage as with_storage
 
 __version__ = "0.1.0"

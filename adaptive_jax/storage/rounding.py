@@ -1,0 +1,110 @@
+"""Stochastic rounding without a key: random numbers that are a function of place and time."""
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_jax import numerics
+from adaptive_jax.typing import Scalar
+
+_GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio, odd: neighbors come to lie far apart
+
+
+def stochastic_round(x: jax.Array, dtype, count: Scalar, salt: int = 0) -> jax.Array:
+    r"""Rounds to one of the two neighbors in `dtype`, in the mean to `x` itself.
+
+    .. math::
+        P(\text{up}) = \frac{x - down}{up - down}
+
+    So sums of many small changes come out right where rounding to nearest would lose every one of
+    them. A finite number too large for `dtype` becomes its largest; NaN and infinity stay.
+
+    Args:
+      x: float32.
+      dtype: bfloat16, float16 or an 8-bit float.
+      count: the step, any int32. The result is a function of `x`, the place of the number in the
+        array, `count` and `salt`: the same under `jit`, `vmap` (for each member) and any sharding.
+      salt: tells apart arrays that are rounded at the same step.
+
+    >>> x = jnp.full(10000, 1 + 0.25 * 2**-7)  # a quarter of the way from 1 to the next bfloat16
+    >>> rounded = stochastic_round(x, jnp.bfloat16, count=0)
+    >>> print(jnp.unique(rounded), jnp.mean(rounded > 1).round(2))
+    [1 1.00781] 0.25
+    """
+    if jnp.dtype(dtype) == jnp.bfloat16:
+        return _to_bfloat16(x, random_bits(x.shape, count, salt))
+    return to_narrow(x, dtype, uniform(x.shape, count, salt))
+
+
+def random_bits(shape: tuple[int, ...], count: Scalar, salt: int = 0) -> jax.Array:
+    """uint32 numbers that differ from place to place, from step to step and with the salt.
+
+    A hash of the index within the whole array, which is built from iotas, so that every device
+    computes its own part of it.
+
+    Reference: the mixing function is Wellons's "lowbias32" (2018, nullprogram.com/blog/2018/07/31),
+    a finalizer of the form of MurmurHash3's with constants found by search.
+    """
+    index = jnp.zeros(shape, jnp.uint32)
+    stride = 1
+    for axis in reversed(range(len(shape))):
+        along = jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
+        index += along * jnp.uint32(stride * _GOLDEN % 2**32)
+        stride *= shape[axis]
+    step = jnp.asarray(count, jnp.int32).astype(jnp.uint32)
+    return _mix(index + _mix(step + _mix(jnp.uint32(salt % 2**32))))
+
+
+def _mix(x):
+    x = (x ^ (x >> 16)) * jnp.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * jnp.uint32(0x846CA68B)
+    return x ^ (x >> 16)
+
+
+def uniform(shape: tuple[int, ...], count: Scalar, salt: int = 0) -> jax.Array:
+    """Float32 numbers in [0, 1), multiples of 2^-24, from `random_bits`."""
+    bits = random_bits(shape, count, salt) >> 8
+    return bits.astype(jnp.int32).astype(jnp.float32) * 2.0**-24
+
+
+def _to_bfloat16(x, bits):
+    """A bfloat16 is the upper half of a float32: what the lower half adds to may carry over."""
+    x = numerics.saturate(x, float(jnp.finfo(jnp.bfloat16).max))
+    carried = as_bits(x) + (bits >> 16)
+    upper = (carried >> 16).astype(jnp.uint16)
+    rounded = jax.lax.bitcast_convert_type(upper, jnp.bfloat16)
+    return jnp.where(jnp.isfinite(x), rounded, x.astype(jnp.bfloat16))
+
+
+def to_narrow(x: jax.Array, dtype, threshold: jax.Array | float) -> jax.Array:
+    """`x` in a float of at most 16 bits whose exponents are few enough for float32 arithmetic.
+
+    Up, in magnitude, where the share of the way from one neighbor to the next is more than the
+    threshold: 0.5 rounds to nearest, uniform numbers stochastically.
+    """
+    info = jnp.finfo(dtype)
+    size = jnp.minimum(jnp.abs(x), float(info.max))
+    exponent = jnp.maximum(exponent_field(size), jnp.uint32(127 + info.minexp))
+    quantum = power_of_two(exponent - jnp.uint32(info.nmant))
+    quanta = size / quantum
+    whole = jnp.floor(quanta)
+    up = quanta - whole > threshold
+    rounded = (whole + up.astype(x.dtype)) * quantum
+    return jnp.where(jnp.isfinite(x), jnp.copysign(rounded, x), x).astype(dtype)
+
+
+# Float32 numbers as bits: a sign, eight of a biased exponent, 23 of a fraction.
+
+
+def as_bits(x: jax.Array) -> jax.Array:
+    return jax.lax.bitcast_convert_type(x, jnp.uint32)
+
+
+def exponent_field(x: jax.Array) -> jax.Array:
+    """The biased exponent: e for |x| in [2^(e-127), 2^(e-126)), 255 for infinity and NaN."""
+    return (as_bits(x) >> 23) & 255
+
+
+def power_of_two(exponent: jax.Array) -> jax.Array:
+    """2^(e-127) for the biased exponent e in [1, 254], NaN for 255."""
+    fraction = jnp.where(exponent == 255, jnp.uint32(1 << 22), jnp.uint32(0))
+    return jax.lax.bitcast_convert_type((exponent << 23) | fraction, jnp.float32)
