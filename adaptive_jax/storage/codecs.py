@@ -66,6 +66,9 @@ class Codec(Protocol):
     def decode(self, stored: jax.Array | Blocks) -> jax.Array:
         """The array in float32."""
 
+    def made(self, x: jax.Array | Blocks) -> bool:
+        """Whether `x` is of the kind that `encode` returns."""
+
 
 def _check_rounding(value):
     if value not in ("stochastic", "nearest"):
@@ -102,6 +105,9 @@ class Floats:
 
     def decode(self, stored):
         return stored.astype(jnp.float32)
+
+    def made(self, x):
+        return not isinstance(x, Blocks) and x.dtype == self.dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +152,9 @@ class Float8Blocks:
     def decode(self, stored):
         units = _units(stored.exponents, stored.codes.shape[-1], self.block)
         return stored.codes.astype(jnp.float32) / self._unit * units
+
+    def made(self, x):
+        return isinstance(x, Blocks)
 
     @property
     def _unit(self):
@@ -212,6 +221,9 @@ class RootBlocks:
         root = (_unpack(stored.codes) if packed else stored.codes).astype(jnp.float32)
         units = _units(stored.exponents, root.shape[-1], self.block)
         return root * jnp.abs(root) * (2 / self._levels**2) * units
+
+    def made(self, x):
+        return isinstance(x, Blocks)
 
     @property
     def _levels(self):

@@ -25,6 +25,8 @@ class Preconditioner(optax.GradientTransformationExtraArgs):
       accumulate: `(grads, state, params, **extra) -> state`, the state after this step.
       factor: `(grads, state) -> (direction, scale)`, from the state after this step, both in
         the dtype of the arithmetic (`numerics.compute_dtype`), the scale real and not negative.
+      store: `state -> state`, how `update` keeps the state until the next step, as `init` gives
+        it; as it is by default. See `with_storage`.
 
     `update(updates, state, params=None, **extra)` takes gradients and returns updates in the
     parameters' dtypes (the gradients' where no parameters are given). Raises ValueError, naming
@@ -46,21 +48,23 @@ class Preconditioner(optax.GradientTransformationExtraArgs):
 
     accumulate: Callable[..., State]
     factor: Callable[[Updates, State], tuple[Updates, Updates]]
+    store: Callable[[State], State]
 
-    def __new__(cls, init, accumulate, factor):
+    def __new__(cls, init, accumulate, factor, store=lambda state: state):
         def update(updates, state, params=None, **extra):
             state = accumulate(updates, state, params, **extra)
             direction, scale = factor(updates, state)
             product = map_leaves(_multiply, direction=direction, scale=scale)
-            return trees.cast_updates(product, updates, params), state
+            return trees.cast_updates(product, updates, params), store(state)
 
         self = super().__new__(cls, init, update)
         self.accumulate = accumulate
         self.factor = factor
+        self.store = store
         return self
 
     def __getnewargs__(self):
-        return self.init, self.accumulate, self.factor
+        return self.init, self.accumulate, self.factor, self.store
 
 
 def _multiply(direction, scale):
@@ -123,7 +127,10 @@ class ScaleModifier:
             direction, scale = preconditioner.factor(grads, state.inner)
             return direction, self._modify(scale, state.modifier)
 
-        return Preconditioner(init, accumulate, factor)
+        def store(state):
+            return state._replace(inner=preconditioner.store(state.inner))
+
+        return Preconditioner(init, accumulate, factor, store)
 
     @property
     def init(self):

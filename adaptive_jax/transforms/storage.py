@@ -44,10 +44,9 @@ def with_storage(
     numbers that are a function of the update's count, the name of the array in the state and the
     place in the array, so there is no key, and a run can be repeated.
 
-    What an update moves the parameters by is computed from the new state before it is encoded.
-    Only a Preconditioner, which remains one, has the step computed from the encoded state: its
-    `factor` is given nothing else, and `update` is `accumulate` and `factor` as ever. With
-    b1 = 0.9 that makes the noise of the steps 1.1 times as large (:math:`1/b_1`).
+    The parameters are moved by what is computed from the new state before that is encoded. A
+    Preconditioner remains one: its `accumulate` returns the state that is not encoded yet, from
+    which `factor` computes, and its `store` encodes it.
 
     Args:
       tx: any optimizer or stage of one: `with_storage(adam(1e-3), mu="int8", nu="uint8")`, or
@@ -85,19 +84,19 @@ def with_storage(
         chosen = _chosen(by_field, path)
         if chosen is None or x.dtype != jnp.float32 or not x.ndim or x.size < minimum:
             return x
-        salt = zlib.crc32(jax.tree_util.keystr(path).encode())
-        return chosen.encode(x, count, salt)
-
-    def close(count, inner):
-        encoded = jax.tree_util.tree_map_with_path(lambda path, x: encode(path, x, count), inner)
-        return StorageState(count, encoded)
+        return chosen.encode(x, count, salt=zlib.crc32(jax.tree_util.keystr(path).encode()))
 
     def decode(path, x):
-        stored = isinstance(x, Blocks) or x.dtype == jnp.bfloat16
-        chosen = _chosen(by_field, path) if stored else None
-        return x if chosen is None else chosen.decode(x)
+        chosen = _chosen(by_field, path)
+        return x if chosen is None or not chosen.made(x) else chosen.decode(x)
 
-    def open_(state):
+    def close(state):
+        encoded = jax.tree_util.tree_map_with_path(
+            lambda path, x: encode(path, x, state.count), state.inner
+        )
+        return state._replace(inner=encoded)
+
+    def opened(state):
         return jax.tree_util.tree_map_with_path(
             decode, state.inner, is_leaf=lambda x: isinstance(x, Blocks)
         )
@@ -110,23 +109,27 @@ def with_storage(
                 raise ValueError(
                     f"the state to be stored has no field {field!r}: {near_misses(field, names)}"
                 )
-        return close(numerics.count_zero(), inner)
-
-    def accumulate(grads, state, params=None, **extra):
-        inner = tx.accumulate(grads, open_(state), params, **extra)
-        return close(optax.safe_increment(state.count), inner)
-
-    def factor(grads, state):
-        return tx.factor(grads, open_(state))
+        return close(StorageState(numerics.count_zero(), inner))
 
     def update(updates, state, params=None, **extra):
         with_extra = optax.with_extra_args_support(tx)
-        updates, inner = with_extra.update(updates, open_(state), params, **extra)
-        return updates, close(optax.safe_increment(state.count), inner)
+        updates, inner = with_extra.update(updates, opened(state), params, **extra)
+        return updates, close(StorageState(optax.safe_increment(state.count), inner))
 
-    if isinstance(tx, Preconditioner):
-        return Preconditioner(init, accumulate, factor)
-    return optax.GradientTransformationExtraArgs(init, update)
+    if not isinstance(tx, Preconditioner):
+        return optax.GradientTransformationExtraArgs(init, update)
+
+    def accumulate(grads, state, params=None, **extra):
+        inner = tx.accumulate(grads, opened(state), params, **extra)
+        return StorageState(optax.safe_increment(state.count), inner)
+
+    def factor(grads, state):
+        return tx.factor(grads, opened(state))
+
+    def store(state):
+        return close(state._replace(inner=tx.store(state.inner)))
+
+    return Preconditioner(init, accumulate, factor, store)
 
 
 def _fitting(field: str, chosen: Codec) -> Codec:

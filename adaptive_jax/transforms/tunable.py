@@ -115,7 +115,7 @@ def tunable(factory: Callable[..., Any], /, **hyperparams: Any) -> Any:
     if isinstance(tx, ScaleModifier):
         return _TunableModifier(tx, parts)
     if isinstance(tx, Preconditioner):
-        return Preconditioner(parts.init, parts.accumulate, parts.factor)
+        return Preconditioner(parts.init, parts.accumulate, parts.factor, parts.store)
     return Tunable(parts.init, parts.update, parts.built)
 
 
@@ -156,9 +156,13 @@ class _Tunable:
     def factor(self, grads, state):
         return self.built(state).factor(grads, state.inner)
 
+    def store(self, state):
+        return state._replace(inner=self.built(state).store(state.inner))
+
     def update(self, updates, state, params=None, **extra):
         tx = optax.with_extra_args_support(self.built(state))
         new, inner = tx.update(updates, state.inner, params, **extra)
+        inner = _cast_like(inner, state.inner)
         return _cast_like(new, updates if params is None else params), self._after(state, inner)
 
     def built(self, state):
@@ -167,7 +171,6 @@ class _Tunable:
     def _after(self, state, inner):
         count = optax.safe_increment(state.count)
         values = {self.name: state.values[self.name]}
-        inner = _cast_like(inner, state.inner)
         return TunableState(count, values, self._scheduled(state.count), inner)
 
     def _scheduled(self, count):
@@ -186,7 +189,7 @@ class _TunableModifier(ScaleModifier):
         self._modifier(preconditioner)  # which refuses what is no Preconditioner
         build = self._parts.build
         bound = dataclasses.replace(self._parts, build=lambda leaves: build(leaves)(preconditioner))
-        return Preconditioner(bound.init, bound.accumulate, bound.factor)
+        return Preconditioner(bound.init, bound.accumulate, bound.factor, bound.store)
 
 
 # The factory's arguments.
