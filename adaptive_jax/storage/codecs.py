@@ -141,17 +141,19 @@ class Float8Blocks:
             raise ValueError(f"dtype must be 'float8_e4m3fn' or 'float8_e5m2', got {self.dtype!r}")
 
     def encode(self, x, count, salt=0):
-        exponents = _exponents(jnp.abs(x), self.block, headroom=2 * self._unit / self._largest)
-        scaled = _in_half_units(x, exponents, self.block) * (self._unit / 2)
+        numbers = _blocked(x, self.block)
+        exponents = _exponents(jnp.abs(numbers), headroom=2 * self._unit / self._largest)
+        scaled = _in_half_units(numbers, exponents) * (self._unit / 2)
         scaled = jnp.clip(scaled, -self._largest, self._largest)
-        codes = rounding.to_narrow(scaled, self.dtype, _threshold(self, x.shape, count, salt))
-        smallest = jnp.copysign(float(jnp.finfo(self.dtype).smallest_subnormal), x)
-        kept = jnp.where((codes == 0) & (x != 0), smallest.astype(self.dtype), codes)
-        return Blocks(kept, exponents)
+        codes = rounding.to_narrow(scaled, self.dtype, _threshold(self, scaled.shape, count, salt))
+        smallest = jnp.copysign(float(jnp.finfo(self.dtype).smallest_subnormal), numbers)
+        codes = jnp.where((codes == 0) & (numbers != 0), smallest.astype(self.dtype), codes)
+        return Blocks(_joined(codes, x.shape), exponents)
 
     def decode(self, stored):
-        units = _units(stored.exponents, stored.codes.shape[-1], self.block)
-        return stored.codes.astype(jnp.float32) / self._unit * units
+        codes = _blocked(stored.codes, self.block).astype(jnp.float32)
+        numbers = codes / self._unit * _units(stored.exponents)
+        return _joined(numbers, stored.codes.shape)
 
     def made(self, x):
         return isinstance(x, Blocks)
@@ -202,25 +204,27 @@ class RootBlocks:
             raise ValueError(f"bits must be 8, or 4 if signed, got {self.bits!r}")
 
     def encode(self, x, count, salt=0):
-        size = jnp.abs(x) if self.signed else jnp.where(x < 0, jnp.nan, x)
-        exponents = _exponents(size, self.block, headroom=(self._levels / self._largest) ** 2)
-        square = _in_half_units(size, exponents, self.block) * (self._levels**2 / 4)
+        numbers = _blocked(x, self.block)
+        size = jnp.abs(numbers) if self.signed else jnp.where(numbers < 0, jnp.nan, numbers)
+        exponents = _exponents(size, headroom=(self._levels / self._largest) ** 2)
+        square = _in_half_units(size, exponents) * (self._levels**2 / 4)
         square = jnp.where(jnp.isfinite(square), square, 0)  # the exponent tells
         below = jnp.floor(jnp.sqrt(square))
-        share = (square - below * below) / (2 * below + 1)
-        up = share > _threshold(self, x.shape, count, salt)
+        threshold = _threshold(self, size.shape, count, salt)
+        up = square - below * below > threshold * (2 * below + 1)
         root = jnp.minimum(below + up.astype(x.dtype), self._largest)
-        if not self.signed:
-            root = jnp.where(size > 0, jnp.maximum(root, 1), root)
-            return Blocks(root.astype(jnp.uint8), exponents)
-        codes = jnp.copysign(root, x).astype(jnp.int8)
-        return Blocks(_pack(codes) if self.bits == 4 else codes, exponents)
+        if self.signed:
+            codes = _joined(jnp.copysign(root, numbers).astype(jnp.int8), x.shape)
+            return Blocks(_pack(codes) if self.bits == 4 else codes, exponents)
+        root = jnp.where(size > 0, jnp.maximum(root, 1), root)
+        return Blocks(_joined(root.astype(jnp.uint8), x.shape), exponents)
 
     def decode(self, stored):
         packed = self.bits == 4 and stored.codes.dtype == jnp.uint8
-        root = (_unpack(stored.codes) if packed else stored.codes).astype(jnp.float32)
-        units = _units(stored.exponents, root.shape[-1], self.block)
-        return root * jnp.abs(root) * (2 / self._levels**2) * units
+        codes = _unpack(stored.codes) if packed else stored.codes
+        root = _blocked(codes, self.block).astype(jnp.float32)
+        numbers = root * jnp.abs(root) * (2 / self._levels**2) * _units(stored.exponents)
+        return _joined(numbers, codes.shape)
 
     def made(self, x):
         return isinstance(x, Blocks)
@@ -270,36 +274,33 @@ def _threshold(codec, shape, count, salt):
 # Blocks along the last axis.
 
 
-def _exponents(size, block, headroom):
+def _blocked(x, block):
+    """With the last axis as two: blocks, and the numbers of each, 0 where there are none."""
+    *rows, n = x.shape
+    width = max(1, min(block, n))
+    padded = jnp.pad(x, [(0, 0)] * len(rows) + [(0, -n % width)])
+    return padded.reshape(*rows, -(-n // width), width)
+
+
+def _joined(blocked, shape):
+    *rows, count, width = blocked.shape
+    return blocked.reshape(*rows, count * width)[..., : shape[-1]]
+
+
+def _exponents(size, headroom):
     """For each block the e of a unit 2^(e-127): its largest, times `headroom`, is below 2 units."""
-    *rows, n = size.shape
-    width = _width(n, block)
-    padded = jnp.pad(size, [(0, 0)] * len(rows) + [(0, -n % width)])
-    largest = jnp.max(padded.reshape(*rows, -(-n // width), width), axis=-1)
+    largest = jnp.max(size, axis=-1)
     largest = numerics.saturate(largest * headroom, source=largest)
     return jnp.maximum(rounding.exponent_field(largest), 1).astype(jnp.uint8)
 
 
-def _units(exponents, n, block):
-    """The unit of each of the `n` numbers of a row."""
-    return _spread(rounding.power_of_two(exponents.astype(jnp.uint32)), n, block)
+def _units(exponents):
+    return rounding.power_of_two(exponents.astype(jnp.uint32))[..., None]
 
 
-def _in_half_units(x, exponents, block):
-    """`x` over half its unit: for every unit a product with a number that does not underflow."""
-    inverse = rounding.power_of_two(255 - exponents.astype(jnp.uint32))
-    return x * _spread(inverse, x.shape[-1], block)
-
-
-def _spread(of_blocks, n, block):
-    *rows, count = of_blocks.shape
-    width = _width(n, block)
-    wide = jnp.broadcast_to(of_blocks[..., None], (*rows, count, width))
-    return wide.reshape(*rows, count * width)[..., :n]
-
-
-def _width(n, block):
-    return max(1, min(block, n))
+def _in_half_units(numbers, exponents):
+    """Over half their unit: for every unit that is a product with a number not too small."""
+    return numbers * rounding.power_of_two(255 - exponents.astype(jnp.uint32))[..., None]
 
 
 def _pack(codes):
