@@ -49,6 +49,7 @@ from adaptive_jax.transforms import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms import add_decayed_weights as add_decayed_weights
 from adaptive_jax.transforms import add_proximal_decay as add_proximal_decay
 from adaptive_jax.transforms import ademamix_warmup as ademamix_warmup
+from adaptive_jax.transforms import apply_updates as apply_updates
 from adaptive_jax.transforms import asgd_schedule as asgd_schedule
 from adaptive_jax.transforms import averaged_params as averaged_params
 from adaptive_jax.transforms import bound_lr as bound_lr
@@ -66,6 +67,7 @@ from adaptive_jax.transforms import hyperparameters as hyperparameters
 from adaptive_jax.transforms import lookahead as lookahead
 from adaptive_jax.transforms import mask_by_ndim as mask_by_ndim
 from adaptive_jax.transforms import mask_by_path as mask_by_path
+from adaptive_jax.transforms import merge_params as merge_params
 from adaptive_jax.transforms import momental_bound as momental_bound
 from adaptive_jax.transforms import momentum as momentum
 from adaptive_jax.transforms import partial_adaptivity as partial_adaptivity
@@ -103,7 +105,9 @@ from adaptive_jax.transforms import scale_by_yogi as scale_by_yogi
 from adaptive_jax.transforms import schedule_free as schedule_free
 from adaptive_jax.transforms import schedule_free_params as schedule_free_params
 from adaptive_jax.transforms import set_hyperparameters as set_hyperparameters
+from adaptive_jax.transforms import split_params as split_params
 from adaptive_jax.transforms import tunable as tunable
+from adaptive_jax.transforms import with_master_weights as with_master_weights
 from adaptive_jax.transforms import with_storage as with_storage
 
 __version__ = "0.1.0"

@@ -48,6 +48,12 @@ from adaptive_jax.transforms.diffgrad import ScaleByDiffgradState as ScaleByDiff
 from adaptive_jax.transforms.diffgrad import scale_by_diffgrad as scale_by_diffgrad
 from adaptive_jax.transforms.ftrl import FtrlState as FtrlState
 from adaptive_jax.transforms.ftrl import ftrl_proximal as ftrl_proximal
+from adaptive_jax.transforms.half_precision import MasterWeightsState as MasterWeightsState
+from adaptive_jax.transforms.half_precision import SplitParams as SplitParams
+from adaptive_jax.transforms.half_precision import apply_updates as apply_updates
+from adaptive_jax.transforms.half_precision import merge_params as merge_params
+from adaptive_jax.transforms.half_precision import split_params as split_params
+from adaptive_jax.transforms.half_precision import with_master_weights as with_master_weights
 from adaptive_jax.transforms.hyperparameters import hyperparameters as hyperparameters
 from adaptive_jax.transforms.hyperparameters import set_hyperparameters as set_hyperparameters
 from adaptive_jax.transforms.laprop import ScaleByLapropState as ScaleByLapropState
