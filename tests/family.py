@@ -37,6 +37,7 @@ class Case:
       numbers_only: differs from another row in numbers alone, which has the properties of structure
         tested for both.
       rounds_between: in half precision a stage hands rounded updates to one that keeps them.
+      lean: float32 arrays of the state are stored in other types.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Case:
     joint: bool = False
     numbers_only: bool = False
     rounds_between: bool = False
+    lean: bool = False
 
     def build(self, **changes) -> optax.GradientTransformationExtraArgs:
         return self.make(**{**self.hyper, **self.extra, **changes})

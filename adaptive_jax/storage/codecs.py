@@ -47,8 +47,9 @@ Rounding = Literal["stochastic", "nearest"]
 class Blocks(NamedTuple):
     """An array in codes, and for each block of them the biased exponent of its unit, uint8.
 
-    The codes have the array's shape; two of four bits share a byte. In `exponents` the last axis
-    has one number a block. 255 stands for a block with a number that is not finite.
+    The codes have the array's shape: int8, uint8, or the bits of 8-bit floats as uint8; two of
+    four bits share a byte of uint8. In `exponents` the last axis has one number a block, 255 where
+    a number of the block is not finite.
     """
 
     codes: jax.Array
@@ -148,10 +149,12 @@ class Float8Blocks:
         codes = rounding.to_narrow(scaled, self.dtype, _threshold(self, scaled.shape, count, salt))
         smallest = jnp.copysign(float(jnp.finfo(self.dtype).smallest_subnormal), numbers)
         codes = jnp.where((codes == 0) & (numbers != 0), smallest.astype(self.dtype), codes)
-        return Blocks(_joined(codes, x.shape), exponents)
+        bits = jax.lax.bitcast_convert_type(codes, jnp.uint8)
+        return Blocks(_joined(bits, x.shape), exponents)
 
     def decode(self, stored):
-        codes = _blocked(stored.codes, self.block).astype(jnp.float32)
+        bits = _blocked(stored.codes, self.block)
+        codes = jax.lax.bitcast_convert_type(bits, self.dtype).astype(jnp.float32)
         numbers = codes / self._unit * _units(stored.exponents)
         return _joined(numbers, stored.codes.shape)
 
