@@ -12,8 +12,8 @@
 **Blocks** are 32 successive numbers along the last axis (all of it where it is shorter). Each has
 a unit for its largest number, as in Dettmers et al. 2022 (arXiv 2110.02861), but here it is a
 power of two, kept as one byte: the exponent of a float32, whose whole range it so has. A unit
-therefore stays the same while its block's largest number moves by up to a factor of two, and a
-number that has not moved is encoded as the same code, without a new rounding error. Units that
+stays the same while its block's largest number moves within a factor of two, and as long as it
+does, a number that has not moved is encoded as the same code, without a new rounding error. Units that
 follow the largest number closely round everything anew whenever it moves; in a mean over 1000
 steps (b2 = 0.999) of squares of normal numbers, that makes the noise of stochastic rounding 1.5
 times as large.
