@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import adaptive_jax
-from adaptive_jax import schedules
+from adaptive_jax import schedules, storage
 from adaptive_jax.optimizers import registry
 from adaptive_jax.training import OptimizerSpec
 from adaptive_jax.workloads import WORKLOADS
-from tests.table_of_methods import table
+from tests.table_of_methods import bytes_per_parameter, table
 
 pytestmark = pytest.mark.relaxed
 ROOT = Path(__file__).parent.parent
@@ -43,6 +43,14 @@ def test_the_feature_table_is_complete():
 
 def test_the_table_of_methods_is_what_is_measured():
     assert table() in README
+
+
+def test_the_table_of_codecs_is_what_is_measured():
+    for name in sorted({*storage.CODECS} - {"float32"}):
+        field = {"nu": name} if name == "uint8" else {"mu": name}
+        tx = adaptive_jax.with_storage(adaptive_jax.scale_by_adam(), **field)
+        size = bytes_per_parameter(tx) - bytes_per_parameter(adaptive_jax.scale_by_rms())
+        assert f"| `{name}` | {size:.3g} |" in README
 
 
 def test_files_and_links_exist():

@@ -13,16 +13,16 @@
 a unit for its largest number, as in Dettmers et al. 2022 (arXiv 2110.02861), but here it is a
 power of two, kept as one byte: the exponent of a float32, whose whole range it so has. A unit
 stays the same while its block's largest number moves within a factor of two, and as long as it
-does, a number that has not moved is encoded as the same code, without a new rounding error. Units that
-follow the largest number closely round everything anew whenever it moves; in a mean over 1000
-steps (b2 = 0.999) of squares of normal numbers, that makes the noise of stochastic rounding 1.5
-times as large.
+does, a number that has not moved is encoded as the same code, without a new rounding error.
+Units that follow the largest number closely round everything anew whenever it moves; in a mean
+over 1000 steps (b2 = 0.999) of squares of normal numbers, that makes the noise of stochastic
+rounding 1.5 times as large.
 
 **Roots** (companding): code k means k², so that small numbers of a block have finer steps than
 large ones, as in FlashOptim (Ortiz et al. 2026, arXiv 2602.23349), which keeps second moments so.
-We keep first moments so as well: of the moments of a small transformer and of an MLP, 8-bit
-roots lose 1.0 % and 1.2 % of Adam's update, FlashOptim's softsign 1.2 % and 1.5 %, equal steps 1.8
-% and 2.2 %. Squares of integers also make decoding and encoding exact in float32.
+We keep first moments so as well: with those of a small transformer and of an MLP, 8-bit roots
+change Adam's update by 1.0 % and 1.2 %, FlashOptim's softsign by 1.2 % and 1.5 %, equal steps by
+1.8 % and 2.2 %. Squares of integers also make decoding and encoding exact in float32.
 
 **Rounding** is stochastic unless asked otherwise. A mean with b2 = 0.999 moves by a thousandth a
 step, and the next 8-bit code is a hundredth away: rounding to nearest either never moves it or
