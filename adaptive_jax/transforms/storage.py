@@ -61,8 +61,9 @@ def with_storage(
     are. Derivatives of an update are those of its own step; what it encodes is a constant to
     later steps.
 
-    State: `count` int32, and `inner`, the state of `tx` with `storage.Blocks` or bfloat16 arrays
-    in place of float32 ones.
+    State: `count` int32, and `inner`, the state of `tx` in which a field with arrays in blocks is
+    `storage.Blocks(codes, exponents)`, two trees like the field's; `exponents` has a single 0
+    where an array is as it was.
 
     Raises:
       ValueError: a codec is unknown, none is given, or it does not fit: second moments and
@@ -80,26 +81,29 @@ def with_storage(
         raise ValueError('with_storage needs a codec for a field, such as mu="int8", nu="uint8"')
     by_field = {field: _fitting(field, codec(value)) for field, value in codecs.items()}
 
-    def encode(path, x, count):
-        chosen = _chosen(by_field, path)
-        if chosen is None or x.dtype != jnp.float32 or not x.ndim or x.size < minimum:
-            return x
-        return chosen.encode(x, count, salt=zlib.crc32(jax.tree_util.keystr(path).encode()))
+    def encode(field, tree, path, count):
+        def leaf(keys, x):
+            if x.dtype != jnp.float32 or not x.ndim or x.size < minimum:
+                return x
+            salt = zlib.crc32(jax.tree_util.keystr((*path, *keys)).encode())
+            return by_field[field].encode(x, count, salt)
 
-    def decode(path, x):
-        chosen = _chosen(by_field, path)
-        return x if chosen is None or not chosen.made(x) else chosen.decode(x)
+        return _unzip(jax.tree_util.tree_map_with_path(leaf, tree))
+
+    def decode(field, tree, path):
+        chosen = by_field[field]
+        return jax.tree.map(
+            lambda x: chosen.decode(x) if chosen.made(x) else x, _zip(tree), is_leaf=_is_blocks
+        )
 
     def close(state):
-        encoded = jax.tree_util.tree_map_with_path(
-            lambda path, x: encode(path, x, state.count), state.inner
-        )
-        return state._replace(inner=encoded)
+        def at_count(*field):
+            return encode(*field, state.count)
+
+        return state._replace(inner=_map_fields(at_count, by_field, state.inner))
 
     def opened(state):
-        return jax.tree_util.tree_map_with_path(
-            decode, state.inner, is_leaf=lambda x: isinstance(x, Blocks)
-        )
+        return _map_fields(decode, by_field, state.inner)
 
     def init(params):
         inner = tx.init(params)
@@ -143,20 +147,58 @@ def _fitting(field: str, chosen: Codec) -> Codec:
     return chosen
 
 
-def _chosen(by_field, path) -> Codec | None:
-    """The codec of the outermost field that has one: within it are the names of parameters."""
-    fields = (key.name for key in path if isinstance(key, GetAttrKey))
-    return next((by_field[field] for field in fields if field in by_field), None)
+def _is_record(x):
+    return hasattr(x, "_fields")
+
+
+def _map_fields(fn, fields, tree, path=()):
+    """With `fn(field, subtree, path)` in place of each subtree that is such a field."""
+
+    def within(keys, node):
+        if not _is_record(node):
+            return node
+        new = {}
+        for field, child in node._asdict().items():
+            here = (*path, *keys, GetAttrKey(field))
+            new[field] = (
+                fn(field, child, here) if field in fields else _map_fields(fn, fields, child, here)
+            )
+        return node._replace(**new)
+
+    return jax.tree_util.tree_map_with_path(within, tree, is_leaf=_is_record)
 
 
 def _field_names(tree) -> Iterator[str]:
     """The fields of all NamedTuples in a tree, also of those without a leaf."""
-
-    def is_record(x):
-        return hasattr(x, "_fields")
-
-    for node in jax.tree.leaves(tree, is_leaf=is_record):
-        if is_record(node):
+    for node in jax.tree.leaves(tree, is_leaf=_is_record):
+        if _is_record(node):
             yield from node._fields
             for child in node:
                 yield from _field_names(child)
+
+
+# A tree with Blocks is stored as the Blocks of two trees of arrays: both are like the parameters,
+# as rules for shardings want it, and a Variable of Flax NNX can hold nothing but an array.
+
+
+def _is_blocks(x):
+    return isinstance(x, Blocks)
+
+
+def _unzip(tree):
+    if not any(map(_is_blocks, jax.tree.leaves(tree, is_leaf=_is_blocks))):
+        return tree
+
+    def exponents(x):  # a number stands for those of an array that has none
+        return x.exponents if _is_blocks(x) else jnp.zeros([], jnp.uint8)
+
+    return Blocks(
+        jax.tree.map(lambda x: x.codes if _is_blocks(x) else x, tree, is_leaf=_is_blocks),
+        jax.tree.map(exponents, tree, is_leaf=_is_blocks),
+    )
+
+
+def _zip(tree):
+    if not _is_blocks(tree):
+        return tree
+    return jax.tree.map(lambda c, e: Blocks(c, e) if e.ndim else c, tree.codes, tree.exponents)
