@@ -45,11 +45,11 @@ Rounding = Literal["stochastic", "nearest"]
 
 
 class Blocks(NamedTuple):
-    """An array in codes, and for each block of them the biased exponent of its unit, uint8.
+    """An array in codes, and for each block of them the biased exponent of its unit.
 
     The codes have the array's shape: int8, uint8, or the bits of 8-bit floats as uint8; two of
-    four bits share a byte of uint8. In `exponents` the last axis has one number a block, 255 where
-    a number of the block is not finite.
+    four bits share a byte of uint8. In `exponents`, uint8, the last axis has one number a block,
+    255 where a number of the block is not finite. In a state both are trees of such arrays.
     """
 
     codes: jax.Array

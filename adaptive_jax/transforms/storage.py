@@ -1,7 +1,8 @@
 """An optimizer whose state is stored in fewer bytes than it is computed in."""
 
+import dataclasses
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import jax
@@ -79,61 +80,71 @@ def with_storage(
     minimum = steps("minimum", minimum)
     if not codecs:
         raise ValueError('with_storage needs a codec for a field, such as mu="int8", nu="uint8"')
-    by_field = {field: _fitting(field, codec(value)) for field, value in codecs.items()}
-
-    def encode(field, tree, path, count):
-        def leaf(keys, x):
-            if x.dtype != jnp.float32 or not x.ndim or x.size < minimum:
-                return x
-            salt = zlib.crc32(jax.tree_util.keystr((*path, *keys)).encode())
-            return by_field[field].encode(x, count, salt)
-
-        return _unzip(jax.tree_util.tree_map_with_path(leaf, tree))
-
-    def decode(field, tree, path):
-        chosen = by_field[field]
-        return jax.tree.map(
-            lambda x: chosen.decode(x) if chosen.made(x) else x, _zip(tree), is_leaf=_is_blocks
-        )
-
-    def close(state):
-        def at_count(*field):
-            return encode(*field, state.count)
-
-        return state._replace(inner=_map_fields(at_count, by_field, state.inner))
-
-    def opened(state):
-        return _map_fields(decode, by_field, state.inner)
+    stored = _Stored({field: _fitting(field, codec(c)) for field, c in codecs.items()}, minimum)
 
     def init(params):
         inner = tx.init(params)
-        names = set(_field_names(inner))
-        for field in by_field:
-            if field not in names:
-                raise ValueError(
-                    f"the state to be stored has no field {field!r}: {near_misses(field, names)}"
-                )
-        return close(StorageState(numerics.count_zero(), inner))
+        stored.check(inner)
+        count = numerics.count_zero()
+        return StorageState(count, stored.encode(inner, count))
 
     def update(updates, state, params=None, **extra):
         with_extra = optax.with_extra_args_support(tx)
-        updates, inner = with_extra.update(updates, opened(state), params, **extra)
-        return updates, close(StorageState(optax.safe_increment(state.count), inner))
+        updates, inner = with_extra.update(updates, stored.decode(state.inner), params, **extra)
+        count = optax.safe_increment(state.count)
+        return updates, StorageState(count, stored.encode(inner, count))
 
     if not isinstance(tx, Preconditioner):
         return optax.GradientTransformationExtraArgs(init, update)
 
     def accumulate(grads, state, params=None, **extra):
-        inner = tx.accumulate(grads, opened(state), params, **extra)
+        inner = tx.accumulate(grads, stored.decode(state.inner), params, **extra)
         return StorageState(optax.safe_increment(state.count), inner)
 
     def factor(grads, state):
-        return tx.factor(grads, opened(state))
+        return tx.factor(grads, stored.decode(state.inner))
 
     def store(state):
-        return close(state._replace(inner=tx.store(state.inner)))
+        return state._replace(inner=stored.encode(tx.store(state.inner), state.count))
 
     return Preconditioner(init, accumulate, factor, store)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stored:
+    """How the fields of a state are stored."""
+
+    codecs: Mapping[str, Codec]
+    minimum: int
+
+    def check(self, state):
+        names = set(_field_names(state))
+        for field in self.codecs:
+            if field not in names:
+                raise ValueError(
+                    f"the state to be stored has no field {field!r}: {near_misses(field, names)}"
+                )
+
+    def encode(self, state, count):
+        def field(name, tree, path):
+            def leaf(keys, x):
+                if x.dtype != jnp.float32 or not x.ndim or x.size < self.minimum:
+                    return x
+                salt = zlib.crc32(jax.tree_util.keystr((*path, *keys)).encode())
+                return self.codecs[name].encode(x, count, salt)
+
+            return _unzip(jax.tree_util.tree_map_with_path(leaf, tree))
+
+        return _map_fields(field, self.codecs, state)
+
+    def decode(self, state):
+        def field(name, tree, path):
+            def leaf(x):
+                return self.codecs[name].decode(x) if self.codecs[name].made(x) else x
+
+            return jax.tree.map(leaf, _zip(tree), is_leaf=_is_blocks)
+
+        return _map_fields(field, self.codecs, state)
 
 
 def _fitting(field: str, chosen: Codec) -> Codec:
@@ -151,19 +162,18 @@ def _is_record(x):
     return hasattr(x, "_fields")
 
 
-def _map_fields(fn, fields, tree, path=()):
-    """With `fn(field, subtree, path)` in place of each subtree that is such a field."""
+def _map_fields(fn, names, tree, path=()):
+    """With `fn(name, subtree, path)` in place of the fields of these names, the outermost first."""
 
     def within(keys, node):
         if not _is_record(node):
             return node
-        new = {}
-        for field, child in node._asdict().items():
-            here = (*path, *keys, GetAttrKey(field))
-            new[field] = (
-                fn(field, child, here) if field in fields else _map_fields(fn, fields, child, here)
-            )
-        return node._replace(**new)
+
+        def field(name, child):
+            here = (*path, *keys, GetAttrKey(name))
+            return fn(name, child, here) if name in names else _map_fields(fn, names, child, here)
+
+        return node._replace(**{name: field(name, x) for name, x in node._asdict().items()})
 
     return jax.tree_util.tree_map_with_path(within, tree, is_leaf=_is_record)
 
