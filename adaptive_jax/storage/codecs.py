@@ -311,12 +311,13 @@ def _pack(codes):
     *rows, n = codes.shape
     if n % 2:
         return codes
-    nibbles = codes.astype(jnp.uint8).reshape(*rows, n // 2, 2) & 15
-    return nibbles[..., 0] | (nibbles[..., 1] << 4)
+    pairs = jax.lax.bitcast_convert_type(codes.reshape(*rows, n // 2, 2), jnp.uint16)
+    return ((pairs & 0x0F) | ((pairs >> 4) & 0xF0)).astype(jnp.uint8)
 
 
 def _unpack(packed):
     *rows, n = packed.shape
-    shifts = jax.lax.broadcasted_iota(jnp.uint8, (*rows, n, 2), len(rows) + 1) * 4
-    nibbles = ((packed[..., None] >> shifts) & 15).reshape(*rows, 2 * n)
-    return (nibbles.astype(jnp.int8) ^ 8) - 8
+    wide = packed.astype(jnp.uint16)
+    pairs = (wide & 0x0F) | ((wide & 0xF0) << 4)
+    nibbles = jax.lax.bitcast_convert_type(pairs, jnp.int8).reshape(*rows, 2 * n)
+    return (nibbles ^ 8) - 8
