@@ -146,17 +146,15 @@ class Float8Blocks:
         exponents = _exponents(jnp.abs(numbers), headroom=2 * self._unit / self._largest)
         scaled = _in_half_units(numbers, exponents) * (self._unit / 2)
         scaled = jnp.clip(scaled, -self._largest, self._largest)
-        codes = rounding.to_narrow(scaled, self.dtype, _threshold(self, scaled.shape, count, salt))
-        smallest = jnp.copysign(float(jnp.finfo(self.dtype).smallest_subnormal), numbers)
-        codes = jnp.where((codes == 0) & (numbers != 0), smallest.astype(self.dtype), codes)
-        bits = jax.lax.bitcast_convert_type(codes, jnp.uint8)
+        threshold = _threshold(self, scaled.shape, count, salt)
+        bits = rounding.narrow_bits(scaled, self.dtype, threshold)
+        bits = jnp.where(((bits & 0x7F) == 0) & (numbers != 0), bits | 1, bits)
         return Blocks(_joined(bits, x.shape), exponents)
 
     def decode(self, stored):
         bits = _blocked(stored.codes, self.block)
-        codes = jax.lax.bitcast_convert_type(bits, self.dtype).astype(jnp.float32)
-        numbers = codes / self._unit * _units(stored.exponents)
-        return _joined(numbers, stored.codes.shape)
+        codes = rounding.from_narrow_bits(bits, self.dtype)
+        return _joined(codes / self._unit * _units(stored.exponents), stored.codes.shape)
 
     def made(self, x):
         return isinstance(x, Blocks)

@@ -32,7 +32,9 @@ def stochastic_round(x: jax.Array, dtype, count: Scalar, salt: int = 0) -> jax.A
     """
     if jnp.dtype(dtype) == jnp.bfloat16:
         return _to_bfloat16(x, random_bits(x.shape, count, salt))
-    return to_narrow(x, dtype, uniform(x.shape, count, salt))
+    bits = narrow_bits(x, dtype, uniform(x.shape, count, salt))
+    rounded = jax.lax.bitcast_convert_type(bits, dtype)
+    return jnp.where(jnp.isfinite(x), rounded, x.astype(dtype))
 
 
 def random_bits(shape: tuple[int, ...], count: Scalar, salt: int = 0) -> jax.Array:
@@ -75,21 +77,37 @@ def _to_bfloat16(x, bits):
     return jnp.where(jnp.isfinite(x), rounded, x.astype(jnp.bfloat16))
 
 
-def to_narrow(x: jax.Array, dtype, threshold: jax.Array | float) -> jax.Array:
-    """`x` in a float of at most 16 bits whose exponents are few enough for float32 arithmetic.
+def narrow_bits(x: jax.Array, dtype, threshold: jax.Array | float) -> jax.Array:
+    """The bits of finite numbers in a float that has fewer exponents than float32.
 
     Up, in magnitude, where the share of the way from one neighbor to the next is more than the
-    threshold: 0.5 rounds to nearest, uniform numbers stochastically.
+    threshold: 0.5 rounds to nearest, uniform numbers stochastically. The bits are put together
+    as integers, for XLA converts to 8-bit floats slowly where a processor has none.
     """
     info = jnp.finfo(dtype)
     size = jnp.minimum(jnp.abs(x), float(info.max))
-    exponent = jnp.maximum(exponent_field(size), jnp.uint32(127 + info.minexp))
-    quantum = power_of_two(exponent - jnp.uint32(info.nmant))
-    quanta = size / quantum
+    least = 127 + info.minexp
+    exponent = jnp.maximum(exponent_field(size), jnp.uint32(least))
+    quanta = size / power_of_two(exponent - jnp.uint32(info.nmant))
     whole = jnp.floor(quanta)
     up = quanta - whole > threshold
-    rounded = (whole + up.astype(x.dtype)) * quantum
-    return jnp.where(jnp.isfinite(x), jnp.copysign(rounded, x), x).astype(dtype)
+    # A significand that is too large for its place carries over to the exponent, as it should.
+    significand = whole.astype(jnp.int32) + up.astype(jnp.int32)
+    magnitude = ((exponent - least) << info.nmant) + significand.astype(jnp.uint32)
+    sign = (as_bits(x) >> 31) << (info.bits - 1)
+    return (sign | magnitude).astype(f"uint{info.bits}")
+
+
+def from_narrow_bits(bits: jax.Array, dtype) -> jax.Array:
+    """The finite numbers of such bits, in float32."""
+    info = jnp.finfo(dtype)
+    magnitude = bits.astype(jnp.uint32) & (2 ** (info.bits - 1) - 1)
+    exponent, fraction = magnitude >> info.nmant, magnitude & (2**info.nmant - 1)
+    normal = exponent > 0
+    significand = jnp.where(normal, fraction + 2**info.nmant, fraction).astype(jnp.int32)
+    quantum = jnp.maximum(exponent, 1) + jnp.uint32(126 + info.minexp - info.nmant)
+    size = significand.astype(jnp.float32) * power_of_two(quantum)
+    return jnp.where((bits >> (info.bits - 1)) > 0, -size, size)
 
 
 # Float32 numbers as bits: a sign, eight of a biased exponent, 23 of a fraction.
