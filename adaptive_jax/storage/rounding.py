@@ -123,6 +123,6 @@ def exponent_field(x: jax.Array) -> jax.Array:
 
 
 def power_of_two(exponent: jax.Array) -> jax.Array:
-    """2^(e-127) for the biased exponent e in [1, 254], NaN for 255."""
+    """2^(e-127) for the biased exponent e in [1, 254]; 0 for 0, NaN for 255."""
     fraction = jnp.where(exponent == 255, jnp.uint32(1 << 22), jnp.uint32(0))
     return jax.lax.bitcast_convert_type((exponent << 23) | fraction, jnp.float32)
