@@ -11,6 +11,7 @@ import operator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
@@ -40,6 +41,14 @@ def widen(x: jax.Array) -> jax.Array:
     return x.astype(compute_dtype(x) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
 
 
+def constant(value: Scalar, dtype) -> Scalar:
+    """A hyperparameter in the dtype of arithmetic.
+
+    A Python number stays one of NumPy, which costs a tenth of an array for each parameter traced.
+    """
+    return np.asarray(value, dtype) if isinstance(value, float) else jnp.asarray(value, dtype)
+
+
 def at_step(value: ScalarOrSchedule, count: jax.Array) -> Scalar:
     """The value of a hyperparameter after `count` updates; numbers are their own value."""
     return widen(jnp.asarray(value(count))) if callable(value) else value
@@ -56,8 +65,9 @@ def saturate(x: jax.Array, limit: Scalar | None = None, source: jax.Array | None
         return jax.lax.complex(
             saturate(x.real, limit, jnp.real(source)), saturate(x.imag, limit, jnp.imag(source))
         )
-    limit = jnp.asarray(jnp.finfo(x.dtype).max if limit is None else limit, x.dtype)
-    return jnp.where(jnp.isfinite(x if source is None else source), jnp.clip(x, -limit, limit), x)
+    limit = constant(jnp.finfo(x.dtype).max if limit is None else limit, x.dtype)
+    finite = jax.lax.is_finite(x if source is None else source)
+    return jax.lax.select(finite, jax.lax.clamp(-limit, x, limit), x)
 
 
 def cast(x: jax.Array, dtype) -> jax.Array:
@@ -90,7 +100,8 @@ def abs_square(x: jax.Array) -> jax.Array:
 
 def add_square(total: jax.Array, x: jax.Array) -> jax.Array:
     """`total + |x|²`, which stops at the largest number instead of overflowing."""
-    return jnp.minimum(total + abs_square(x), jnp.finfo(total.dtype).max)
+    # The sum comes last: for a minimum of it, with a constant, XLA would copy the old total.
+    return total + jnp.minimum(abs_square(x), jnp.finfo(total.dtype).max - total)
 
 
 def largest(x: jax.Array, axis: tuple[int, ...] | None = None) -> jax.Array:
@@ -136,7 +147,7 @@ def _norm_in_units(x):
 
 def ema(old: jax.Array, new: jax.Array, decay: Scalar) -> jax.Array:
     """`decay·old + (1 − decay)·new` in the dtype of `old`."""
-    keep, take = jnp.asarray(decay, old.dtype), jnp.asarray(1 - decay, old.dtype)
+    keep, take = constant(decay, old.dtype), constant(1 - decay, old.dtype)
     return keep * old + take * new.astype(old.dtype)
 
 
@@ -158,8 +169,9 @@ def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
     """`1 / (√(x + eps_root) + eps)`, finite also where all three are 0."""
     # A tiny eps next to the root's floor is no different from 0. But XLA would turn 1/(√x + 0)
     # into another operation, with other last digits than for an eps that it does not know.
-    eps = jnp.maximum(jnp.asarray(eps, x.dtype), jnp.finfo(x.dtype).tiny)
-    return 1 / (root(x + jnp.asarray(eps_root, x.dtype)) + eps)
+    tiny = jnp.finfo(x.dtype).tiny
+    eps = max(eps, tiny) if isinstance(eps, float) else jnp.maximum(eps, tiny)
+    return 1 / (root(x + constant(eps_root, x.dtype)) + constant(eps, x.dtype))
 
 
 def power(x: jax.Array, exponent: Scalar) -> jax.Array:

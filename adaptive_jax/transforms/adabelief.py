@@ -67,8 +67,9 @@ def scale_by_adabelief(
         mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads)
 
         def spread(s, g, m):
-            error = numerics.abs_square(g - m)
-            return numerics.ema(s, error, b2) + jnp.asarray(eps_root, s.dtype)
+            keep, take = jnp.asarray(b2, s.dtype), jnp.asarray(1 - b2, s.dtype)
+            new = take * numerics.abs_square(g - m) + jnp.asarray(eps_root, s.dtype)
+            return keep * s + new  # the sum with s last, or XLA would copy s
 
         nu = jax.tree.map(spread, state.nu, grads, mu)
         return ScaleByAdaBeliefState(optax.safe_increment(state.count), mu, nu)
