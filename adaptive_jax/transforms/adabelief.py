@@ -63,15 +63,16 @@ def scale_by_adabelief(
         )
 
     def accumulate(grads, state, params, **extra):
-        grads = trees.squarable(grads, state.nu)
-        mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads)
+        squarable = trees.squarable(grads, state.nu)
+        mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, squarable)
 
         def spread(s, g, m):
             keep, take = jnp.asarray(b2, s.dtype), jnp.asarray(1 - b2, s.dtype)
             new = take * numerics.abs_square(g - m) + jnp.asarray(eps_root, s.dtype)
             return keep * s + new  # the sum with s last, or XLA would copy s
 
-        nu = jax.tree.map(spread, state.nu, grads, mu)
+        squarable = trees.squarable(trees.again(grads), state.nu)
+        nu = jax.tree.map(spread, state.nu, squarable, mu)
         return ScaleByAdaBeliefState(optax.safe_increment(state.count), mu, nu)
 
     def factor(grads, state):

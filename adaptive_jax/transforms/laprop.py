@@ -72,6 +72,7 @@ def scale_by_laprop(
         correction1 = numerics.bias_correction(b1, count)
         correction2 = numerics.bias_correction(b2, count)
         nu = jax.tree.map(lambda v, g: numerics.ema(v, numerics.abs_square(g), b2), state.nu, grads)
+        grads = trees.squarable(trees.again(updates), state.nu)
 
         def momentum(m, g, v):
             scale = numerics.inverse_root(v / correction2.astype(v.dtype), eps, 0.0)

@@ -53,10 +53,7 @@ class Preconditioner(optax.GradientTransformationExtraArgs):
     def __new__(cls, init, accumulate, factor, store=lambda state: state):
         def update(updates, state, params=None, **extra):
             state = accumulate(updates, state, params, **extra)
-            # Each array of the state and the step become a loop of their own on CPUs. Without the
-            # barrier, what several of them compute of the gradients would be done once, by
-            # another loop, through memory: 36 bytes a parameter for RMSprop where this takes 28.
-            direction, scale = factor(jax.lax.optimization_barrier(updates), state)
+            direction, scale = factor(trees.again(updates), state)
             product = map_leaves(_multiply, direction=direction, scale=scale)
             return trees.cast_updates(product, updates, params), store(state)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
 from adaptive_jax.transforms.preconditioner import Preconditioner
 from adaptive_jax.typing import Scalar, Updates
@@ -72,10 +73,14 @@ def scale_by_rprop(
         raise ValueError(f"min_step must not exceed max_step, got {min_step} and {max_step}")
 
     def resize(step, agreement):
-        bounds = jnp.asarray(min_step, step.dtype), jnp.asarray(max_step, step.dtype)
-        plus, minus = jnp.asarray(eta_plus, step.dtype), jnp.asarray(eta_minus, step.dtype)
-        eta = jnp.where(agreement > 0, plus, jnp.where(agreement < 0, minus, 1))
-        return jnp.clip(step * eta, *bounds)
+        lowest, highest, plus, minus = (
+            numerics.constant(x, step.dtype) for x in (min_step, max_step, eta_plus, eta_minus)
+        )
+        kept, grown, shrunk = (
+            jnp.clip(size, lowest, highest) for size in (step, step * plus, step * minus)
+        )
+        # The choice comes last: for bounds of it, which are constants, XLA would copy the step.
+        return jnp.where(agreement > 0, grown, jnp.where(agreement < 0, shrunk, kept))
 
     def init(params):
         return ScaleByRpropState(

@@ -107,14 +107,15 @@ def schedule_free(
         weight *= numerics.power(count.astype(dtype), r)
         weight_sum = state.weight_sum + weight
         c = weight / jnp.where(weight_sum == 0, 1, weight_sum)
-        ahead = jnp.asarray(1 - b1, dtype) + jnp.asarray(b1, dtype) * c
+        ahead = jnp.asarray(1 - b1, dtype) * (1 - c)
+        z = jax.tree.map(_add, state.z, step)
 
-        def move(y, z, u):  # to (1 − b1) z' + b1 x', without x
+        def move(y, z, u):  # to (1 − b1) z' + b1 x', without x and without z, which z' replaces
             u = jnp.asarray(u, z.dtype)
             new = c.astype(z.dtype) * (z - y) + ahead.astype(z.dtype) * u
             return numerics.saturate(new, source=u)
 
-        moved = jax.tree.map(move, y, state.z, step)
+        moved = jax.tree.map(move, y, z, step)
         new_y = jax.tree.map(_add, y, moved)
         moved = jax.tree.map(
             lambda p, m, y: m if _is_wide(p) else y - jnp.asarray(p, y.dtype), params, moved, new_y
@@ -124,7 +125,7 @@ def schedule_free(
             b1=jnp.asarray(b1, dtype),
             weight_sum=weight_sum,
             max_rate=max_rate,
-            z=jax.tree.map(_add, state.z, step),
+            z=z,
             y=jax.tree.map(lambda p, y: None if _is_wide(p) else y, params, new_y),
             inner=inner,
         )

@@ -58,6 +58,17 @@ def squarable(grads: Updates, state: PyTree) -> Updates:
     return map_leaves(lambda g, s: numerics.squarable(g, s.dtype), gradients=grads, state=state)
 
 
+def again(grads: Updates) -> Updates:
+    """The same gradients, of which another array is to be computed without the first one's help.
+
+    On CPUs every array of the state, and the step, is written by a loop of its own. What several
+    of them need of the gradients (their `squarable`, say) XLA would compute once, by one more
+    loop through memory: RMSprop takes 36 bytes a parameter so, and 28 where each computes it
+    anew from the gradients. XLA forgets the barrier before it forms those loops.
+    """
+    return jax.lax.optimization_barrier(grads)
+
+
 def cast_updates(updates: Updates, grads: Updates, params: Params | None) -> Updates:
     """Updates in the parameters' dtypes, or in the gradients' where there are no parameters."""
     like = {"gradients": grads} if params is None else {"parameters": params}
