@@ -128,17 +128,34 @@ def norm(x: jax.Array) -> jax.Array:
 
     Its derivative at 0 is 0.
     """
-    unit, in_units = _norm_in_units(x)
+    unit, in_units = norm_in_units(x)
     return saturate(unit * in_units, source=unit)
 
 
 def rms(x: jax.Array) -> jax.Array:
     """`√mean(|x|²)`, as safely as `norm`; 0 of an empty array."""
-    unit, in_units = _norm_in_units(x)
+    unit, in_units = norm_in_units(x)
     return unit * (in_units / math.sqrt(max(x.size, 1)))
 
 
-def _norm_in_units(x):
+def norm_in_units(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A unit for the numbers in `x`, and `‖x‖` in that unit, whose product may overflow.
+
+    The unit is 1 where the plain sum of the squares is precise, which takes one pass over `x`
+    and a quarter of the time of what is always precise: to divide by the largest number first.
+    """
+    squares = jnp.sum(abs_square(x))
+    info = jnp.finfo(squares.dtype)
+    lowest = float(info.tiny) * max(x.size, 1) / float(info.eps)  # squares below tiny are lost
+    precise = (squares >= lowest) & (squares <= info.max)
+    return jax.lax.cond(precise, _in_ones, _in_largest, x, squares)
+
+
+def _in_ones(x, squares):
+    return jnp.ones_like(squares), root(squares)
+
+
+def _in_largest(x, squares):
     size = largest(x)
     unit = unit_of(size)
     in_units = root(jnp.sum(abs_square(x / unit.astype(x.dtype))))

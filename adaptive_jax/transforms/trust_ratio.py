@@ -66,13 +66,16 @@ def scale_by_trust_ratio(
 
     def leaf(u, p):
         p = jnp.asarray(p, numerics.compute_dtype(p))
-        length = numerics.norm(p)
+        unit, in_units = numerics.norm_in_units(p)
+        length = numerics.saturate(unit * in_units, source=unit)
         low, high, factor = (
             jnp.asarray(x, length.dtype) for x in (min_norm, max_norm, coefficient)
         )
         trusted = numerics.saturate(factor * jnp.clip(length, low, high), source=length)
-        pull = numerics.saturate(jnp.asarray(weight_decay, p.dtype) * p, source=p)
-        return _adapt(jnp.asarray(u, p.dtype), pull, trusted, jnp.asarray(eps, length.dtype))
+        decay = jnp.asarray(weight_decay, length.dtype)
+        pull = numerics.saturate(decay.astype(p.dtype) * p, source=p)
+        pull_norm = unit, decay * in_units
+        return _adapt(jnp.asarray(u, p.dtype), pull, pull_norm, trusted, jnp.asarray(eps, length.dtype))
 
     def update(updates, state, params=None, **extra):
         require_params("scale_by_trust_ratio", params)
@@ -83,16 +86,17 @@ def scale_by_trust_ratio(
     return tx if mask is None else optax.masked(tx, mask)
 
 
-def _adapt(u, pull, trusted, eps):
+def _adapt(u, pull, pull_norm, trusted, eps):
     """(u + pull)·trusted / (‖u‖ + ‖pull‖ + eps), or u + pull where there is nothing to divide.
 
-    Taken in a unit of the denominator's size, in which no square over- or underflows.
+    Taken in the larger of the norms' units, in which no square over- or underflows.
     """
-    size = jnp.maximum(numerics.largest(u), numerics.largest(pull))
-    free = (trusted == 0) | (size == 0)
-    unit = numerics.unit_of(jnp.where(size == 0, size, jnp.maximum(size, eps)))
-    u_in_units, pull_in_units = u / unit.astype(u.dtype), pull / unit.astype(u.dtype)
-    below = sum(numerics.root(jnp.sum(numerics.abs_square(x))) for x in (u_in_units, pull_in_units))
+    norms = numerics.norm_in_units(u), pull_norm
+    units = [jnp.where(in_units == 0, 0, unit) for unit, in_units in norms]
+    largest = jnp.maximum(*units)
+    free = (trusted == 0) | (largest == 0)
+    unit = numerics.unit_of(jnp.where(largest == 0, 0, jnp.maximum(largest, eps)))
+    below = sum(in_units * (own / unit) for own, (_, in_units) in zip(units, norms, strict=True))
     ratio = (trusted / jnp.where(free, 1, below + eps / unit)).astype(u.dtype)
-    adapted = jnp.where(free, u + pull, ratio * (u_in_units + pull_in_units))
-    return numerics.saturate(adapted, source=u)
+    in_units = u / unit.astype(u.dtype) + pull / unit.astype(u.dtype)
+    return numerics.saturate(jnp.where(free, u + pull, ratio * in_units), source=u)
