@@ -141,21 +141,29 @@ def rms(x: jax.Array) -> jax.Array:
 def norm_in_units(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """A unit for the numbers in `x`, and `‖x‖` in that unit, whose product may overflow.
 
-    The unit is 1 where the plain sum of the squares is precise, which takes one pass over `x`
-    and a quarter of the time of what is always precise: to divide by the largest number first.
+    What is always precise is to divide by the largest number first. The plain sum of the squares
+    takes one pass over `x` and a quarter of the time, so where it is precise, the unit is 1. The
+    choice takes long to compile, and saves nothing in small arrays.
     """
+    if x.size < 2**14:
+        return _in_largest(x)
     squares = jnp.sum(abs_square(x))
     info = jnp.finfo(squares.dtype)
     lowest = float(info.tiny) * max(x.size, 1) / float(info.eps)  # squares below tiny are lost
     precise = (squares >= lowest) & (squares <= info.max)
-    return jax.lax.cond(precise, _in_ones, _in_largest, x, squares)
+    in_ones = jnp.ones_like(squares), root(squares)
+    return jax.lax.cond(precise, _first, _of_second, in_ones, x)
 
 
-def _in_ones(x, squares):
-    return jnp.ones_like(squares), root(squares)
+def _first(in_ones, x):
+    return in_ones
 
 
-def _in_largest(x, squares):
+def _of_second(in_ones, x):
+    return _in_largest(x)
+
+
+def _in_largest(x):
     size = largest(x)
     unit = unit_of(size)
     in_units = root(jnp.sum(abs_square(x / unit.astype(x.dtype))))
@@ -186,9 +194,11 @@ def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
     """`1 / (√(x + eps_root) + eps)`, finite also where all three are 0."""
     # A tiny eps next to the root's floor is no different from 0. But XLA would turn 1/(√x + 0)
     # into another operation, with other last digits than for an eps that it does not know.
-    tiny = jnp.finfo(x.dtype).tiny
-    eps = max(eps, tiny) if isinstance(eps, float) else jnp.maximum(eps, tiny)
-    return 1 / (root(x + constant(eps_root, x.dtype)) + constant(eps, x.dtype))
+    tiny = float(jnp.finfo(x.dtype).tiny)
+    known = isinstance(eps, float)
+    eps = constant(max(eps, tiny) if known else eps, x.dtype)
+    below = root(x + constant(eps_root, x.dtype)) + (eps if known else jnp.maximum(eps, tiny))
+    return 1 / below
 
 
 def power(x: jax.Array, exponent: Scalar) -> jax.Array:

@@ -192,7 +192,8 @@ def corrected_scale(
 
     The corrections are the share of a constant that its moments have reached, as `1 − b^t`.
     """
-    added = eps + eps_hat / jnp.sqrt(correction2)
+    without_hat = isinstance(eps_hat, float) and eps_hat == 0
+    added = eps if without_hat else eps + eps_hat / jnp.sqrt(correction2)
     # Divided once here, and not in every coordinate, where a division takes as long as memory.
     factor1, factor2 = 1 / correction1, 1 / correction2
 

@@ -70,20 +70,23 @@ def scale_by_adan(
         )
 
     def accumulate(grads, state, params, **extra):
-        grads = trees.squarable(grads, state.nu)
-        differences = jax.tree.map(
-            lambda g, last: jnp.where(state.count == 0, jnp.zeros_like(g), g - last),
-            grads,
-            state.previous,
-        )
+        def difference(g, last):
+            return jnp.where(state.count == 0, jnp.zeros_like(g), g - last)
+
+        def squarable_and_difference(grads):
+            grads, last = (trees.squarable(x, state.nu) for x in (grads, state.previous))
+            return grads, jax.tree.map(difference, grads, last)
+
+        squarable, differences = squarable_and_difference(grads)
+        anew = squarable_and_difference(trees.again(grads))
         return ScaleByAdanState(
             count=optax.safe_increment(state.count),
-            mu=jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads),
+            mu=jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, squarable),
             mean_difference=jax.tree.map(
                 lambda v, d: numerics.ema(v, d, b2), state.mean_difference, differences
             ),
-            nu=jax.tree.map(_mean_square(b2, b3), state.nu, grads, differences),
-            previous=grads,
+            nu=jax.tree.map(_mean_square(b2, b3), state.nu, *anew),
+            previous=jax.tree.map(lambda g, m: jnp.asarray(g, m.dtype), grads, state.mu),
         )
 
     def factor(grads, state):

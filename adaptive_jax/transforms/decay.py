@@ -56,7 +56,7 @@ def add_decayed_weights(
     def update(updates, state, params=None, **extra):
         require_params("add_decayed_weights", params)
         if isinstance(weight_decay, float) and weight_decay == 0:
-            return trees.cast_updates(updates, updates, params), state
+            return trees.cast_updates(trees.as_computed(updates), updates, params), state
         if callable(weight_decay):
             rate = numerics.at_step(weight_decay, state.count)
             state = AddDecayedWeightsState(optax.safe_increment(state.count))

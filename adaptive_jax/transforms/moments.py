@@ -72,13 +72,15 @@ def momentum(
         rate = numerics.at_step(decay, state.count)
         if ema:
             weight_now = 1 - rate
+        elif isinstance(dampening, float) and dampening == 0:
+            weight_now = 1.0
         else:
             weight_now = jnp.where(state.count == 0, 1.0, jnp.asarray(1 - dampening))
 
         def accumulate(g, m):
             g = jnp.asarray(g, m.dtype)
-            new = jnp.asarray(rate, m.dtype) * m + jnp.asarray(weight_now, m.dtype) * g
-            return numerics.saturate(new, source=g)
+            keep, take = (numerics.constant(x, m.dtype) for x in (rate, weight_now))
+            return numerics.saturate(keep * m + take * g, source=g)
 
         def look_ahead(g, m):
             g = jnp.asarray(g, m.dtype)

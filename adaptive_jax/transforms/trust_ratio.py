@@ -75,7 +75,8 @@ def scale_by_trust_ratio(
         decay = jnp.asarray(weight_decay, length.dtype)
         pull = numerics.saturate(decay.astype(p.dtype) * p, source=p)
         pull_norm = unit, decay * in_units
-        return _adapt(jnp.asarray(u, p.dtype), pull, pull_norm, trusted, jnp.asarray(eps, length.dtype))
+        u = jnp.asarray(u, p.dtype)
+        return _adapt(u, pull, pull_norm, trusted, jnp.asarray(eps, length.dtype))
 
     def update(updates, state, params=None, **extra):
         require_params("scale_by_trust_ratio", params)
