@@ -117,9 +117,12 @@ def unit_of(size: jax.Array) -> jax.Array:
     """What to divide numbers by whose largest is `size`, so that their squares are finite.
 
     A constant to derivatives, for the choice of a unit changes no result. It is 1 for 0: XLA
-    turns x / y / unit into x / (y·unit), whose denominator must not underflow.
+    turns x / y / unit into x / (y·unit), whose denominator must not underflow, and x / unit
+    into x·(1 / unit), which must not either.
     """
-    unit = jnp.where(size == 0, 1, jnp.maximum(size, jnp.finfo(size.dtype).tiny))
+    info = jnp.finfo(size.dtype)
+    largest = jnp.where(jnp.isinf(size), size, float(info.max) / 8)
+    unit = jnp.where(size == 0, 1, jnp.clip(size, info.tiny, largest))
     return jax.lax.stop_gradient(unit)
 
 

@@ -90,14 +90,14 @@ def scale_by_trust_ratio(
 def _adapt(u, pull, pull_norm, trusted, eps):
     """(u + pull)·trusted / (‖u‖ + ‖pull‖ + eps), or u + pull where there is nothing to divide.
 
-    Taken in the larger of the norms' units, in which no square over- or underflows.
+    Taken in units of the longer of the two, in which nothing over- or underflows.
     """
     norms = numerics.norm_in_units(u), pull_norm
-    units = [jnp.where(in_units == 0, 0, unit) for unit, in_units in norms]
-    largest = jnp.maximum(*units)
+    lengths = (numerics.saturate(own * in_own, source=own) for own, in_own in norms)
+    largest = jnp.maximum(*lengths)
     free = (trusted == 0) | (largest == 0)
     unit = numerics.unit_of(jnp.where(largest == 0, 0, jnp.maximum(largest, eps)))
-    below = sum(in_units * (own / unit) for own, (_, in_units) in zip(units, norms, strict=True))
+    below = sum(in_own * (own / unit) for own, in_own in norms)
     ratio = (trusted / jnp.where(free, 1, below + eps / unit)).astype(u.dtype)
     in_units = u / unit.astype(u.dtype) + pull / unit.astype(u.dtype)
     return numerics.saturate(jnp.where(free, u + pull, ratio * in_units), source=u)
