@@ -55,13 +55,10 @@ def scale_by_learning_rate(
             state = ScaleByLearningRateState(optax.safe_increment(state.count))
         else:
             rate = sign * learning_rate
-        scaled = jax.tree.map(lambda u: _times(u, rate), trees.as_computed(updates))
+        scaled = jax.tree.map(
+            lambda u: numerics.saturate(u * numerics.constant(rate, u.dtype), source=u),
+            trees.as_computed(updates),
+        )
         return trees.cast_updates(scaled, updates, params), state
 
     return optax.GradientTransformationExtraArgs(init, update)
-
-
-def _times(u, rate):
-    product = u * numerics.constant(rate, u.dtype)
-    cannot_overflow = isinstance(rate, float) and abs(rate) <= 1
-    return product if cannot_overflow else numerics.saturate(product, source=u)
