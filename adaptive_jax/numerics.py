@@ -44,7 +44,7 @@ def widen(x: jax.Array) -> jax.Array:
 def constant(value: Scalar, dtype) -> Scalar:
     """A hyperparameter in the dtype of arithmetic.
 
-    A Python number stays one of NumPy, which costs a tenth of an array for each parameter traced.
+    A Python number becomes one of NumPy: with an array of JAX, tracing takes longer.
     """
     return np.asarray(value, dtype) if isinstance(value, float) else jnp.asarray(value, dtype)
 

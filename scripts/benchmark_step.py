@@ -25,8 +25,15 @@ a parameter in place of the floor's 28. How the transforms are written follows f
   the largest number, which takes twice as long as a sum: LARS 84 -> 52, LAMB 112 -> 76.
 - Per coordinate there is one division, of 1 by the root: bias corrections are inverted before.
 
-Tried and left out: a barrier around the new state gives CPUs the same loops, but would keep GPUs
-from writing all arrays in one; XLA forgets it in Rprop and Adan, whose copies it was to save.
+Tried and left out: a barrier around the new state gives CPUs the same loops, but could keep GPUs
+from writing all arrays in one, and does not save the copies that Rprop and Adan still need. To
+leave out the bound on the learning rate's product where it cannot overflow saves compilation,
+but then XLA rounds product and sum at once, and `tunable` has other last digits.
+
+Arrays of JAX for Python numbers, and `jnp.clip` and `jnp.where` for lax's, were half the time to
+trace Adam on 1000 arrays: 9.7 -> 6.4 s with compilation, Optax 4.6 s. Most of what is left is the
+selection in `squarable`, a fifth of XLA's time. The choice in `norm_in_units` costs more: it is
+left out for small arrays.
 """
 
 import argparse

@@ -194,7 +194,7 @@ def corrected_scale(
     """
     without_hat = isinstance(eps_hat, float) and eps_hat == 0
     added = eps if without_hat else eps + eps_hat / jnp.sqrt(correction2)
-    # Divided once here, and not in every coordinate, where a division takes as long as memory.
+    # Divided once here, and not in every coordinate: one division there is enough.
     factor1, factor2 = 1 / correction1, 1 / correction2
 
     def leaf(v):
