@@ -97,8 +97,8 @@ class Compare:
     """Folder of a comparison that was interrupted: go on with it."""
     out: Path | None = None
     """New folder for config, runs and report. Default: comparisons/WORKLOAD-DATE-TIME."""
-    format: tuple[Literal["html", "md", "csv", "png"], ...] = ("html",)
-    """Of the report."""
+    format: str = "html"
+    """Of the report, one or several: html,md,csv,png"""
     log: tuple[Literal["csv", "tensorboard"], ...] = ()
     """Also write every epoch of every run to log.csv, or to tensorboard/, in the folder."""
 
@@ -199,12 +199,15 @@ def _train(args: Train) -> int:
 
 def _compare(args: Compare) -> int:
     from adaptive_jax.comparison import run_comparison
+    from adaptive_jax.comparison.report import check_formats
 
     if args.resume is not None:
         given = [f.name for f in dataclasses.fields(args) if getattr(args, f.name) != f.default]
         if others := set(given) - {"resume", "format", "log"}:
             raise UsageError(f"--resume goes on with the folder's own config: drop --{min(others)}")
+    formats = args.format.split(",")
     with _usage_errors():
+        check_formats(formats)
         config = _config(args)
     out = args.resume or args.out or _new_folder(config)
     if args.resume is None:
@@ -219,11 +222,11 @@ def _compare(args: Compare) -> int:
             out.rmdir()
         raise
     except KeyboardInterrupt:
-        _show(out, args.format)
+        _show(out, formats)
         again = f"adaptive-jax compare --resume {out}"
         print(f"stopped: the finished runs are kept; to go on: {again}", file=sys.stderr)
         return 130
-    _show(out, args.format)
+    _show(out, formats)
     return 0
 
 

@@ -62,7 +62,10 @@ def test_compare(capsys, tmp_path):
     assert len((out_dir / "runs.jsonl").read_text().splitlines()) == 10
     # The config that was written runs the same again; what is given besides it, it does not.
     again = ("compare", "--config", str(out_dir / "config.json"), "--seeds", "1")
-    status, _, _ = run(capsys, *again, "--out", str(tmp_path / "again"))
+    formats = ("--format", "md,csv")
+    status, out, _ = run(capsys, *again, "--out", str(tmp_path / "again"), *formats)
+    assert all((tmp_path / "again" / name).exists() for name in ("report.md", "results.csv"))
+    assert "report.md" in out and not (tmp_path / "again" / "report.html").exists()
     repeated = (tmp_path / "again" / "runs.jsonl").read_text().splitlines()
     repeated = [json.loads(line) for line in repeated]
     assert status == 0 and [record["id"] for record in repeated][:6] == [r["id"] for r in runs[:6]]
@@ -83,6 +86,7 @@ BAD = [
     (("compare", "--trials", "0"), "trials must be a whole number of at least 1"),
     (("compare", "--out", "/dev/null/x"), "cannot make the folder /dev/null/x"),
     (("compare", "--quick", "--full"), "give --quick or --full, not both"),
+    (("compare", "--format", "html,pmg"), "no format 'pmg': did you mean 'png'"),
     (("compare", "digits_mlp", "digits_ml"), "did you mean 'digits_mlp'"),
     (("compare", "--config", "/no/such"), "cannot read /no/such: No such file or directory"),
     (("compare", "--config", "/dev/null"), "the config is no JSON"),

@@ -39,12 +39,17 @@ def write_report(folder: Path | str, formats: Sequence[str] = ("html",)) -> list
       ValueError: a format is unknown, or `runs.jsonl` has no run of a comparison.
     """
     folder = Path(folder)
-    for each in formats:
-        if each not in _WRITERS:
-            raise ValueError(f"no format {each!r}: {near_misses(each, _WRITERS)}")
+    check_formats(formats)
     runs = [run for run in records.read(folder / "runs.jsonl") if run.phase != "train"]
     analysis = analyze(runs)
     return [path for each in formats for path in _WRITERS[each](folder, analysis, runs)]
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raises a ValueError if one of them is no format of `write_report`."""
+    for each in formats:
+        if each not in _WRITERS:
+            raise ValueError(f"no format {each!r}: {near_misses(each, _WRITERS)}")
 
 
 def _html(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
