@@ -206,7 +206,7 @@ def test_equal_differences_of_one_example_are_no_certainty():
 
 def test_an_optimizer_is_rarely_told_from_itself():
     """A/A, from records to verdicts: four times the same, to whole test examples."""
-    repeats, examples = 400, synthetic.EXAMPLES["test"]
+    repeats, examples = 200, synthetic.EXAMPLES["test"]
     rng = np.random.default_rng(0)
     false = 0
     for _ in range(repeats):

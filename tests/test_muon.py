@@ -13,8 +13,6 @@ polar = functools.partial(
     aj.scale_by_muon, 0.0, False, coefficients="polar_express", ns_steps=9, adjust=None, eps=0.0
 )
 
-pytestmark = pytest.mark.optimized
-
 
 def updates_of(tx, tree):
     return tx.update(tree, tx.init(tree))[0]

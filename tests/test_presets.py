@@ -32,8 +32,6 @@ every_preset = pytest.mark.parametrize(
     ("library", "name"), [(library, name) for library in LIBRARIES for name in names(library)]
 )
 
-pytestmark = pytest.mark.optimized
-
 
 # Recorded trajectories of what the libraries do around and between their optimizers.
 

@@ -25,8 +25,6 @@ from adaptive_jax.optimizers import registry
 from tests.families import RECIPES
 from tests.test_contract import assert_close, make_grads, make_params, run, types
 
-pytestmark = pytest.mark.optimized
-
 every_recipe = pytest.mark.parametrize("case", RECIPES, ids=repr)
 ONE_EACH = list({case.make: case for case in RECIPES}.values())  # where programs are costly
 STEPS = 30
