@@ -114,6 +114,7 @@ def from_narrow_bits(bits: jax.Array, dtype) -> jax.Array:
 
 
 def as_bits(x: jax.Array) -> jax.Array:
+    """The 32 bits of each number, as uint32."""
     return jax.lax.bitcast_convert_type(x, jnp.uint32)
 
 
