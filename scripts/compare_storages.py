@@ -1,0 +1,119 @@
+"""Whether lean states train as float32 does: `python scripts/compare_storages.py digits_cnn`.
+
+The project's own comparison, of one optimizer, Adam, whose state and parameters are kept in
+different formats: the same learning rate, the same seeds, and paired t tests corrected for their
+number by Holm's method, of the test metric as always, and of the training loss at the end, which
+tells finer differences. All arrays are encoded, also the small ones that `with_storage` leaves
+alone by default. Rounding bfloat16 to nearest, by which small changes are lost, is the control
+that shows what the comparison can tell.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import adaptive_jax as aj
+from adaptive_jax.comparison import compare, write_report
+from adaptive_jax.optimizers.registry import Optimizer
+from adaptive_jax.statistics import holm, paired_t_interval, paired_t_test
+from adaptive_jax.storage import Floats
+from adaptive_jax.training import OptimizerSpec
+
+REFERENCE = "state_float32"
+NEAREST = Floats("bfloat16", rounding="nearest")
+STATES = {
+    "float32": {},
+    "bfloat16": {"mu": "bfloat16", "nu": "bfloat16"},
+    "float8": {"mu": "float8_e4m3", "nu": "float8_e4m3"},
+    "8_bits": {"mu": "int8", "nu": "uint8"},
+    "4_and_8_bits": {"mu": "int4", "nu": "uint8"},
+    "bfloat16_nearest": {"mu": NEAREST, "nu": NEAREST},
+}
+
+
+def lean_adam(name, codecs):
+    """Adam with its moments in `codecs`."""
+
+    def factory(learning_rate):
+        tx = aj.adam(learning_rate)
+        return aj.with_storage(tx, minimum=1, **codecs) if codecs else tx
+
+    return Optimizer(f"state_{name}", factory)
+
+
+def adam_of_lean_params(name, moved):
+    """Adam whose new parameters are `moved(params, updates, count)`."""
+
+    def factory(learning_rate):
+        tx = aj.adam(learning_rate)
+
+        def update(updates, state, params):
+            count, inner = state
+            updates, inner = tx.update(updates, inner, params)
+            new = moved(params, updates, count)
+            return jax.tree.map(lambda n, p: n.astype(p.dtype) - p, new, params), (count + 1, inner)
+
+        return optax.GradientTransformation(lambda params: (jnp.int32(0), tx.init(params)), update)
+
+    return Optimizer(f"params_{name}", factory)
+
+
+def in_bfloat16(tree):
+    return jax.tree.map(lambda p: p.astype(jnp.bfloat16), tree)
+
+
+PARAMS = {
+    "24_bits": lambda p, u, n: aj.merge_params(*aj.split_params(optax.apply_updates(p, u), 8, n)),
+    "bfloat16": lambda p, u, n: aj.apply_updates(in_bfloat16(p), u, n),
+    "bfloat16_nearest": lambda p, u, n: in_bfloat16(optax.apply_updates(p, u)),
+}
+CONTESTANTS = {
+    entry.name: entry
+    for entry in (
+        *(lean_adam(name, codecs) for name, codecs in STATES.items()),
+        *(adam_of_lean_params(name, moved) for name, moved in PARAMS.items()),
+    )
+}
+
+
+def training_losses(runs):
+    """The final training losses of each contestant, relative to those of float32, as a table."""
+    logs = {}
+    for run in sorted(runs, key=lambda run: run.seed):
+        logs.setdefault(run.optimizer.partition(":")[0], []).append(
+            math.log(run.final["train_loss"])
+        )
+    reference = logs.pop(REFERENCE)
+    ps = holm([paired_t_test(values, reference) for values in logs.values()])
+    yield f"{'final training loss':28}{'of float32':>12}  {'95% interval':16}{'p':>8}"
+    for (name, values), p in zip(logs.items(), ps, strict=True):
+        interval = np.exp(paired_t_interval(values, reference))
+        mean, low, high = interval
+        yield f"{name:28}{mean:12.3f}  {low:.3f} to {high:<7.3f}{p:8.2g}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workload", nargs="?", default="digits_cnn")
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--epochs", type=int, help="default: the workload's")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--out", type=Path, required=True, help="folder for runs and report")
+    parser.add_argument("--only", nargs="*", choices=CONTESTANTS, default=CONTESTANTS)
+    a = parser.parse_args()
+    names = dict.fromkeys((REFERENCE, *a.only))
+    result = compare(
+        a.workload,
+        [OptimizerSpec(CONTESTANTS[name], {"learning_rate": a.learning_rate}) for name in names],
+        seeds=a.seeds,
+        epochs=a.epochs,
+        data_dir=a.data_dir,
+        out=a.out,
+    )
+    print(result, "", *training_losses(result.records), "", *write_report(a.out), sep="\n")
