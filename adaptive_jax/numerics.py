@@ -44,7 +44,8 @@ def widen(x: jax.Array) -> jax.Array:
 def constant(value: Scalar, dtype) -> Scalar:
     """A hyperparameter in the dtype of arithmetic.
 
-    A Python number becomes one of NumPy: with an array of JAX, tracing takes longer.
+    A Python number becomes one of NumPy: with an array of JAX, tracing takes longer. So it does
+    with the operators of arrays, for which what every leaf of a tree goes through is in `lax`.
     """
     return np.asarray(value, dtype) if isinstance(value, float) else jnp.asarray(value, dtype)
 
@@ -65,7 +66,7 @@ def saturate(x: jax.Array, limit: Scalar | None = None, source: jax.Array | None
         return jax.lax.complex(
             saturate(x.real, limit, jnp.real(source)), saturate(x.imag, limit, jnp.imag(source))
         )
-    limit = constant(jnp.finfo(x.dtype).max if limit is None else limit, x.dtype)
+    limit = constant(float(jnp.finfo(x.dtype).max) if limit is None else limit, x.dtype)
     finite = jax.lax.is_finite(x if source is None else source)
     return jax.lax.select(finite, jax.lax.clamp(-limit, x, limit), x)
 
@@ -95,7 +96,7 @@ def largest_squarable(real_dtype) -> float:
 
 def abs_square(x: jax.Array) -> jax.Array:
     """`|x|²` as a real array."""
-    return x.real**2 + x.imag**2 if jnp.iscomplexobj(x) else x * x
+    return x.real**2 + x.imag**2 if jnp.iscomplexobj(x) else jax.lax.mul(x, x)
 
 
 def add_square(total: jax.Array, x: jax.Array) -> jax.Array:
@@ -176,7 +177,8 @@ def _in_largest(x):
 def ema(old: jax.Array, new: jax.Array, decay: Scalar) -> jax.Array:
     """`decay·old + (1 − decay)·new` in the dtype of `old`."""
     keep, take = constant(decay, old.dtype), constant(1 - decay, old.dtype)
-    return keep * old + take * new.astype(old.dtype)
+    kept, taken = jax.lax.mul(old, keep), jax.lax.mul(new.astype(old.dtype), take)
+    return jax.lax.add(kept, taken)
 
 
 def root(x: jax.Array) -> jax.Array:
@@ -185,7 +187,7 @@ def root(x: jax.Array) -> jax.Array:
     The floor is the root of the smallest normal number, 1e-19 in float32: a gradient whose
     square underflows is smaller than that, so its ratio to the floor is below 1.
     """
-    return jnp.sqrt(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
+    return jax.lax.sqrt(jax.lax.max(x, jnp.finfo(x.dtype).tiny))
 
 
 def inverse(x: jax.Array) -> jax.Array:
@@ -200,8 +202,10 @@ def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
     tiny = float(jnp.finfo(x.dtype).tiny)
     known = isinstance(eps, float)
     eps = constant(max(eps, tiny) if known else eps, x.dtype)
-    below = root(x + constant(eps_root, x.dtype)) + (eps if known else jnp.maximum(eps, tiny))
-    return 1 / below
+    if not (isinstance(eps_root, float) and eps_root == 0):
+        x = x + constant(eps_root, x.dtype)
+    below = jax.lax.add(root(x), eps if known else jnp.maximum(eps, tiny))
+    return jax.lax.div(constant(1.0, x.dtype), below)
 
 
 def power(x: jax.Array, exponent: Scalar) -> jax.Array:
