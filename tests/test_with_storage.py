@@ -277,3 +277,10 @@ def test_stored_states_in_flax():
 def test_arguments_are_checked(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_init_encodes_when_it_runs_and_not_while_it_is_compiled():
+    """XLA takes minutes to encode the zeros of a large model as constants."""
+    tx = aj.with_storage(aj.adam(1e-3), mu="int8", nu="uint8")
+    compiled = jax.jit(tx.init).lower(jax.ShapeDtypeStruct((64, 64), jnp.float32)).compile()
+    assert "reduce(" in compiled.as_text()

@@ -85,6 +85,7 @@ def with_storage(
     def init(params):
         inner = tx.init(params)
         stored.check(inner)
+        inner = jax.lax.optimization_barrier(inner)  # XLA would encode zeros while it compiles
         count = numerics.count_zero()
         return StorageState(count, stored.encode(inner, count))
 
