@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
-from adaptive_jax.checkpoint.errors import CheckpointError
+from adaptive_jax.checkpoint.errors import CheckpointError, MismatchError
 from adaptive_jax.typing import PyTree
 
 _PYTHON = {"bool": bool, "int": int, "float": float, "str": str}
@@ -140,6 +140,11 @@ def rebuild(entry: Entry, host: np.ndarray | None, like: Any) -> Any:
         return host[()]
     if isinstance(like, np.ndarray):
         return host
+    if jax.dtypes.canonicalize_dtype(host.dtype) != host.dtype:
+        raise MismatchError(
+            f"{entry.path or 'the tree'} is {entry} in the checkpoint, which JAX would cut to 32 "
+            "bits: set jax_enable_x64, or restore it to an array of NumPy's"
+        )
     settled = isinstance(like, jax.ShapeDtypeStruct) or like.committed
     if entry.kind == "key":
         return place(jax.random.wrap_key_data(jnp.array(host), impl=entry.implementation), like)
