@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -52,6 +53,10 @@ class Train:
     download."""
     out: Path | None = None
     """Folder whose runs.jsonl the record is added to."""
+    checkpoint: Path | None = None
+    """Folder for checkpoints, and to go on from if it has some."""
+    checkpoint_every: int = 1
+    """So many epochs there is one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +163,7 @@ def _train(args: Train) -> int:
 
     from adaptive_jax.training import OptimizerSpec, RunConfig, records, train
     from adaptive_jax.training.config import parse_settings
+    from adaptive_jax.validation import steps
 
     with _usage_errors():
         optimizer = OptimizerSpec.parse(args.optimizer)
@@ -171,10 +177,12 @@ def _train(args: Train) -> int:
             schedule=args.schedule,
             data_dir=args.data_dir,
         )
+        every = steps("checkpoint_every", args.checkpoint_every)
         if args.out is not None:
             _make_folder(args.out)
-    with _progress() as callback:
-        record = train(config, callback)
+    options = {"checkpoints": args.checkpoint, "checkpoint_every": every}
+    with _checkpoint_errors(args.checkpoint), _progress() as callback:
+        record = train(config, callback, **options)
     table = Table(*("epoch", *(name.replace("_", " ") for name in record.curve[0])), box=None)
     every = max(1, len(record.curve) // 20)
     for epoch, point in enumerate(record.curve, 1):
@@ -354,6 +362,30 @@ def _usage_errors():
         yield
     except ValueError as error:
         raise UsageError(error) from error
+
+
+@contextlib.contextmanager
+def _checkpoint_errors(folder: Path | None):
+    """Turns what is wrong with checkpoints into a usage error, of one line."""
+    if folder is None:
+        yield
+        return
+    from adaptive_jax.checkpoint import CheckpointError
+
+    # The one line is not to be lost among what Orbax logs of the same, at length, and what Python
+    # says where TensorStore reports to an event loop that Orbax has closed.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    sys.unraisablehook = _unless_of_a_closed_loop
+    try:
+        yield
+    except CheckpointError as error:
+        raise UsageError(error) from error
+
+
+def _unless_of_a_closed_loop(unraisable):
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 @contextlib.contextmanager

@@ -313,10 +313,12 @@ def test_what_differs_is_named(saved):
 def test_another_config_is_told(saved):
     tree, path = saved
     assert_same(checkpoint.restore(path, tree, config=ADAM), tree)
-    message = r"learning_rate is 0.001, where 0.01 is wanted; its config is .*, the one given"
+    message = (
+        r"config\['learning_rate'\] is 0.001, where 0.01 is wanted; its config is .*, the one given"
+    )
     with pytest.raises(MismatchError, match=message):
         checkpoint.restore(path, tree, config={**ADAM, "learning_rate": 0.01})
-    with pytest.raises(MismatchError, match=r"learning_rate is 0\.001, where missing is wanted"):
+    with pytest.raises(MismatchError, match=r"learning_rate'\] is 0\.001, where missing is wanted"):
         checkpoint.restore(path, tree, config={"optimizer": "adam"})
     with pytest.raises(TypeError, match="config must be made of what JSON can say"):
         checkpoint.restore(path, tree, config={"learning_rate": jnp.ones(2)})
@@ -444,7 +446,9 @@ def test_the_last_ones_are_kept_and_the_last_whole_one_restored(tmp_path):
     shutil.rmtree(folder / "10")
     with (
         Checkpoints(folder, config={"optimizer": "sgd"}) as checkpoints,
-        pytest.raises(MismatchError, match="optimizer is 'adam', where 'sgd' is wanted"),
+        pytest.raises(
+            MismatchError, match=r"config\['optimizer'\] is 'adam', where 'sgd' is wanted"
+        ),
     ):
         checkpoints.restore(tree)
 

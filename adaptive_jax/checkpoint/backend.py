@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -121,8 +123,14 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def brief(error: BaseException) -> str:
-    """The first line of the error, of a group's first one."""
+    """What and why in a few words; TensorStore puts all that it was doing in between."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    code = re.search(r"\[os_error_code='(\d+)'\]", str(error))
+    if code:
+        return os.strerror(int(code[1]))
+    what, *between = str(error).split(" [tensorstore_spec")[0].split(": ")
+    text = " ".join(": ".join((what, *between[-1:])).split())
+    return text or type(error).__name__

@@ -149,10 +149,16 @@ def _check_config(path, manifest, config):
         return
     if saved is None:
         raise MismatchError(f"{path} has no config, where {wanted} is wanted: give none")
-    keys = (key for key in dict.fromkeys((*wanted, *saved)))
-    key = next(key for key in keys if wanted.get(key, ...) != saved.get(key, ...))
-    here, there = (repr(c[key]) if key in c else "missing" for c in (saved, wanted))
+    here, there = _flat(saved), _flat(wanted)
+    key = next(k for k in (*there, *here) if here.get(k, ...) != there.get(k, ...))
+    here, there = (repr(flat[key]) if key in flat else "missing" for flat in (here, there))
     raise MismatchError(
-        f"{path} is of another run: {key} is {here}, where {there} is wanted; its config is "
+        f"{path} is of another run: config{key} is {here}, where {there} is wanted; its config is "
         f"{saved}, the one given {wanted}"
     )
+
+
+def _flat(config):
+    """Values by their paths; an empty list or mapping is one."""
+    leaves = jax.tree_util.tree_leaves_with_path(config, is_leaf=lambda x: x in (None, [], {}))
+    return {jax.tree_util.keystr(keys): leaf for keys, leaf in leaves}

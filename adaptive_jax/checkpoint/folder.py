@@ -1,5 +1,6 @@
 """The checkpoints of one training run: written while it goes on, and the last few kept."""
 
+import contextlib
 import warnings
 from collections.abc import Mapping
 from os import PathLike
@@ -118,10 +119,15 @@ class Checkpoints:
         try:
             self.wait()
         finally:
-            self._checkpointer.close()
+            with backend.writing(self.folder):
+                self._checkpointer.close()
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
-        self.close()
+    def __exit__(self, kind, error, traceback):
+        if error is None:
+            self.close()
+        else:
+            with contextlib.suppress(CheckpointError):  # that a write failed as well is less news
+                self.close()

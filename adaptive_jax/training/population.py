@@ -15,6 +15,7 @@ import numpy as np
 from adaptive_jax.training.callbacks import Callback, Epoch
 from adaptive_jax.training.config import SCHEDULES, Member
 from adaptive_jax.training.programs import Programs, blocks_of
+from adaptive_jax.training.progress import Progress
 from adaptive_jax.workloads.workload import Data, Split, Workload
 
 _EVALUATION_BATCH = 500
@@ -68,6 +69,9 @@ class Population:
       width: members side by side; None means the workload's own on a CPU, else all.
       max_memory: bytes that a compiled program may need; a group that would need more is run in
         halves. A single member is run whatever it needs. Default: `default_max_memory()`.
+      checkpoints: folder to go on from, where there are checkpoints of the same members, and to
+        write new ones to; it is of one group. What they say of earlier epochs is told again.
+      checkpoint_every: so many epochs there is one, and after the last.
 
     >>> from adaptive_jax import workloads
     >>> from adaptive_jax.training import OptimizerSpec
@@ -88,6 +92,8 @@ class Population:
         schedule: str | None = None,
         width: int | None = None,
         max_memory: float | None = None,
+        checkpoints: Path | None = None,
+        checkpoint_every: int = 1,
     ):
         for name, split in data._asdict().items():
             if not len(split.inputs) == len(split.targets) > 0:
@@ -103,6 +109,7 @@ class Population:
         self.schedule = schedule or workload.schedule
         self.width = width or (workload.width if jax.default_backend() == "cpu" else None)
         self.max_memory = default_max_memory() if max_memory is None else max_memory
+        self._checkpoints, self._checkpoint_every = checkpoints, checkpoint_every
         self._train = jax.tree.map(jnp.asarray, data.train)
         size = min(_EVALUATION_BATCH, self.examples["validation"])
         self._chunks = {name: list(_chunks(split, size)) for name, split in data._asdict().items()}
@@ -145,21 +152,22 @@ class Population:
         else:
             yield from self._run_group(group, callback)
 
+    def description(self, member: Member) -> dict[str, Any]:
+        """All that decides what a member's run computes."""
+        return {
+            "workload": self.workload.name,
+            "optimizer": member.optimizer.label,
+            "varied": dict(member.hyperparameters),
+            "phase": member.phase,
+            "seed": member.seed,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "schedule": self.schedule,
+        }
+
     def _run_group(self, group, callback):
-        model, optimizers = self._start(group)
-        curve, rates, seconds = [], [], 0.0
-        for number in range(1, self.epochs + 1):
-            inputs = self._epoch_inputs(group, model, optimizers, number)
-            program = self._epoch_program(group, inputs)
-            began = time.perf_counter()
-            model, optimizers, metrics, histograms = jax.block_until_ready(program(*inputs))
-            seconds += time.perf_counter() - began
-            evaluated = self._evaluated(group, model, optimizers)
-            point = jax.device_get(metrics) | self._evaluate(evaluated, "validation")
-            shown = {name: values for name, values in point.items() if name != "first_loss"}
-            callback.on_epoch(Epoch(self.workload.name, group.members, number, shown))
-            curve.append(point)
-            rates.append(_by_member(group.blocks, jax.device_get(histograms)))
+        progress = self._trained(group, callback)
+        evaluated = self._evaluated(group, progress.model, progress.optimizers)
         final = {}
         for name in self._chunks:
             final |= self._evaluate(evaluated, name)
@@ -169,18 +177,60 @@ class Population:
             return {name: float(values[i]) for name, values in metrics.items()}
 
         for i, member in enumerate(group.members):
-            rows = [of_member(i, metrics) for metrics in curve]
+            rows = [of_member(i, metrics) for metrics in progress.curve]
             first_losses = [row.pop("first_loss") for row in rows]
-            counts = [histograms[i] for histograms in rates]
+            counts = [histograms[i] for histograms in progress.rates]
             yield History(
                 member,
                 first_losses[0],
                 rows,
-                None if counts[0] is None else [count.tolist() for count in counts],
+                None if counts[0] is None else counts,
                 of_member(i, final),
-                seconds / len(group.members),
+                progress.seconds / len(group.members),
                 compile_seconds,
             )
+
+    def _trained(self, group, callback):
+        """The group's progress after all epochs."""
+        progress = Progress(*self._start(group), [], [], 0.0)
+        if self._checkpoints is None:
+            return self._train_on(group, callback, progress, lambda progress: None)
+        from adaptive_jax.training.checkpoints import ProgressCheckpoints  # imports Orbax
+
+        runs = [self.description(member) for member in group.members]
+        config = {"examples": self.examples, "runs": runs}
+        every = self._checkpoint_every
+        with ProgressCheckpoints(self._checkpoints, config, every, self.epochs) as checkpoints:
+            return self._train_on(group, callback, checkpoints.last(progress), checkpoints.keep)
+
+    def _train_on(self, group, callback, progress, keep):
+        """The progress after all epochs; `keep` is called with that after each one."""
+
+        def tell(number, point):
+            shown = {k: np.asarray(v) for k, v in point.items() if k != "first_loss"}
+            callback.on_epoch(Epoch(self.workload.name, group.members, number, shown))
+
+        for number, point in enumerate(progress.curve, 1):
+            tell(number, point)
+        for number in range(len(progress.curve) + 1, self.epochs + 1):
+            progress = self._next(group, progress)
+            keep(progress)
+            tell(number, progress.curve[-1])
+        return progress
+
+    def _next(self, group, progress):
+        """The progress an epoch later."""
+        states = progress.model, progress.optimizers
+        inputs = self._epoch_inputs(group, *states, len(progress.curve) + 1)
+        program = self._epoch_program(group, inputs)
+        began = time.perf_counter()
+        *states, metrics, histograms = jax.block_until_ready(program(*inputs))
+        seconds = progress.seconds + time.perf_counter() - began
+        evaluated = self._evaluated(group, *states)
+        point = jax.device_get(metrics) | self._evaluate(evaluated, "validation")
+        point = {name: values.tolist() for name, values in point.items()}
+        rates = _by_member(group.blocks, jax.device_get(histograms))
+        return Progress(*states, [*progress.curve, point], [*progress.rates, rates], seconds)
 
     # The compiled programs, and what they are called with.
 
@@ -277,7 +327,7 @@ def _by_member(blocks, histograms):
     """Each member's histogram, None if its block has none."""
     histograms = histograms or [None] * len(blocks)
     return [
-        None if rows is None else rows[i]
+        None if rows is None else rows[i].tolist()
         for block, rows in zip(blocks, histograms, strict=True)
         for i in range(block.count)
     ]
