@@ -68,6 +68,8 @@ def context() -> ocp.Context:
     settings = ocp.Context()
     settings.checkpointables.registry = registry
     settings.memory.deepcopy_host_arrays = False
+    # Or else Orbax waits five minutes for a folder that cannot be made.
+    settings.asynchronous.create_directories_asynchronously = False
     return settings
 
 

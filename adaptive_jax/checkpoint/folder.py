@@ -1,16 +1,20 @@
 """The checkpoints of one training run: written while it goes on, and the last few kept."""
 
 import contextlib
+import itertools
+import shutil
 import warnings
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import jax
 from orbax.checkpoint import v1 as ocp
 
 from adaptive_jax.checkpoint import backend, files
 from adaptive_jax.checkpoint.errors import CheckpointError, DamagedError
+from adaptive_jax.checkpoint.manifest import UNFINISHED
 from adaptive_jax.typing import PyTree
 from adaptive_jax.validation import steps as whole_number
 
@@ -52,21 +56,21 @@ class Checkpoints:
     ):
         self.folder = Path(folder).absolute()
         self.config = config
-        keep = whole_number("keep", keep)
+        self._keep = whole_number("keep", keep)
         with backend.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._checkpointer = ocp.training.Checkpointer(
-                self.folder,
-                context=backend.context(),
-                preservation_policy=ocp.training.preservation_policies.LatestN(keep),
-                cleanup_tmp_directories=True,
-            )
+            self._checkpointer = self._open()
         self._pending = None
+
+    def _open(self):
+        context = backend.context()
+        return ocp.training.Checkpointer(self.folder, context=context, cleanup_tmp_directories=True)
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Of the checkpoints that are there whole, in order."""
-        return tuple(checkpoint.step for checkpoint in self._checkpointer.checkpoints)
+        """Of the checkpoints that are there, in order."""
+        names = [path.name for path in self.folder.iterdir() if path.is_dir()]
+        return tuple(sorted(int(name) for name in names if name.isdecimal()))
 
     def path(self, step: int) -> Path:
         """The folder of one checkpoint, for `restore`, `verify` and `describe`."""
@@ -78,6 +82,7 @@ class Checkpoints:
         Raises:
           CheckpointError: there is a checkpoint of that step, or one could not be written.
         """
+        step = whole_number("step", step, minimum=0)
         self.wait()
         if step in self.steps:
             raise CheckpointError(f"{self.path(step)} exists already: save another step")
@@ -92,14 +97,23 @@ class Checkpoints:
           CheckpointError: something could not be.
         """
         pending, self._pending = self._pending, None
-        if pending is not None:
-            with backend.writing(self.folder):
+        if pending is None:
+            return
+        with backend.writing(self.folder):
+            try:
                 pending.result()
+            except Exception:  # which Orbax would raise at every later save, too
+                with contextlib.suppress(Exception):
+                    self._checkpointer.close()
+                self._checkpointer = self._open()
+                raise
+            self._remove_old()
 
     def restore(self, like: PyTree, **options: Any) -> tuple[int, PyTree]:
         """The step and the tree of the last whole checkpoint, with the arguments of `restore`.
 
-        A damaged one is told in a warning, and the one before it is restored.
+        A damaged one is renamed and told in a warning, and the one before it is restored; in a run
+        of several processes, which could disagree on that, it is an error.
 
         Raises:
           CheckpointError: there is none, or none that is whole.
@@ -111,8 +125,31 @@ class Checkpoints:
             try:
                 return step, files.restore(self.path(step), like, **options)
             except DamagedError as error:
-                warnings.warn(f"{error}; the checkpoint before it is tried", stacklevel=2)
+                if jax.process_count() > 1:
+                    raise
+                aside = self._set_aside(step)
+                warnings.warn(
+                    f"{error}; it is now {aside}, and the one before is tried", stacklevel=2
+                )
         raise CheckpointError(f"{self.folder} has no whole checkpoint")
+
+    def _set_aside(self, step):
+        aside = next(
+            path
+            for i in itertools.count(1)
+            if not (path := self.folder / f"{step}.damaged-{i}").exists()
+        )
+        with backend.writing(aside):
+            self.path(step).rename(aside)
+            self._checkpointer.reload()
+        return aside
+
+    def _remove_old(self):
+        # Orbax would do so too, but a kill while it does leaves half of a checkpoint.
+        for step in self.steps[: -self._keep] if jax.process_index() == 0 else ():
+            unfinished = self.folder / f"{step}{UNFINISHED}"
+            self.path(step).rename(unfinished)
+            shutil.rmtree(unfinished)
 
     def close(self) -> None:
         """Waits until all is written, and ends Orbax's threads; raises as `wait` does."""

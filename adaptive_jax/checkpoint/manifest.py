@@ -15,7 +15,8 @@ VERSION = 1
 NAME = "manifest"
 """Of Orbax's item that the file is in."""
 FILE = "manifest.json"
-_UNFINISHED = ".orbax-checkpoint-tmp"
+UNFINISHED = ".orbax-checkpoint-tmp"
+"""How Orbax names a folder until it is whole, and removes what has such a name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ def read(path: Path) -> Manifest:
       CheckpointError: there is no checkpoint, it was never finished, or it has a newer format.
       DamagedError: the manifest is not what was written.
     """
-    if _UNFINISHED in path.name:
+    if UNFINISHED in path.name:
         raise CheckpointError(f"{path} was never finished: restore another checkpoint")
     file = path / NAME / FILE
     try:
