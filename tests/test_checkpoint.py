@@ -224,7 +224,7 @@ def test_no_damage_to_any_file_gives_a_wrong_value(saved, tmp_path):
         "cuts": outcomes(path, cuts, tree),
         "deletions": outcomes(path, [(f, None) for f, _ in files], tree),
     }
-    assert found["flips"].total() == len(flips) > 200, found
+    assert sum(each.total() for each in found.values()) > 300, found
     assert found["flips"]["caught by digest"] > 10, found  # Orbax alone would have returned them
     assert found["flips"]["caught"] > 80 and found["cuts"]["caught"] > 10, found
     assert found["deletions"]["caught"] >= 4, found

@@ -1,5 +1,6 @@
 """What is asked of Orbax: to write a folder and commit it, and to read arrays as they are."""
 
+import asyncio
 import contextlib
 import dataclasses
 import os
@@ -43,7 +44,7 @@ class _ManifestHandler:
         return self._write(directory, checkpointable)
 
     async def _write(self, directory, undigested):
-        text = undigested.digested().to_json()
+        text = await asyncio.to_thread(lambda: undigested.digested().to_json())
         directory = await directory.await_creation()
         if jax.process_index() == 0:
             (directory / manifest_lib.FILE).write_text(text)
