@@ -57,6 +57,9 @@ class Train:
     """Folder for checkpoints, and to go on from if it has some."""
     checkpoint_every: int = 1
     """So many epochs there is one."""
+    on_nonfinite: Literal["stop", "skip", "restore"] | None = None
+    """Where a loss is not finite: end the run, leave out the update, or go on from the last
+    checkpoint with other data. Default: train on, and say that the run diverged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,7 +179,10 @@ def _train(args: Train) -> int:
             seed=args.seed,
             schedule=args.schedule,
             data_dir=args.data_dir,
+            on_nonfinite=args.on_nonfinite,
         )
+        if args.on_nonfinite == "restore" and args.checkpoint is None:
+            raise UsageError("--on-nonfinite restore needs --checkpoint")
         every = steps("checkpoint_every", args.checkpoint_every)
         if args.out is not None:
             _make_folder(args.out)

@@ -13,14 +13,16 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from adaptive_jax import checkpoint, cli
-from adaptive_jax.training import RunConfig, records, train
+from adaptive_jax.training import Callback, RunConfig, records, train
 from adaptive_jax.workloads.noisy_quadratic import NOISY_QUADRATIC
 from adaptive_jax.workloads.workload import Data, Split
 
+pytestmark = pytest.mark.relaxed  # as Flax needs it
 EPOCHS, KILLS = 50, 20
 
 
@@ -99,6 +101,75 @@ def states(folder):
     """What the last checkpoint has, with its digests, but the text in which the times are."""
     manifest = checkpoint.describe(folder / str(EPOCHS))
     return [entry for entry in manifest.entries if entry.kind != "str"]
+
+
+# Losses that are not finite.
+
+
+def nonfinite(policy, marks=1, epochs=12, **options):
+    """Trains where the loss of a batch is NaN if so many marked examples of two are in it."""
+
+    def load(data_dir):
+        clean = load_clean(data_dir)
+        targets = np.float32([1, 1, *clean.train.targets[2:]])
+        validation = clean.validation._replace(targets=clean.validation.targets - 1)
+        return Data(clean.train._replace(targets=targets), validation, validation)
+
+    def loss(outputs, targets):
+        return SMALL.loss(outputs, targets) + jnp.where(jnp.sum(targets) >= marks, jnp.nan, 0)
+
+    load_clean = SMALL.load
+    workload = dataclasses.replace(SMALL, load=load, loss=loss)
+    config = RunConfig(workload, "adam:learning_rate=0.01", epochs, on_nonfinite=policy)
+    return train(config, **options)
+
+
+def losses(record):
+    return [point["train_loss"] for point in record.curve]
+
+
+def test_nonfinite_losses_stop_a_run(tmp_path):
+    diverged = nonfinite(None)
+    assert diverged.diverged and len(diverged.curve) == 12 and diverged.steps == 96
+    record = nonfinite("stop", checkpoints=tmp_path)
+    assert record.diverged and len(record.curve) == 1 and record.steps == 8
+    assert not whole(tmp_path)
+    assert not nonfinite("stop", marks=3).diverged
+
+
+def test_updates_of_nonfinite_losses_are_left_out():
+    record = nonfinite("skip")
+    assert np.isfinite(losses(record)).all() and losses(record)[-1] < losses(record)[0]
+    assert {point["train_skipped"] for point in record.curve} <= {1 / 8, 2 / 8}
+    clean, same = nonfinite("skip", marks=3), nonfinite(None, marks=3)
+    np.testing.assert_allclose(losses(clean), losses(same), rtol=1e-5)
+    still = nonfinite("skip", marks=0).curve
+    assert {point["train_skipped"] for point in still} == {1}
+    assert len({point["validation_loss"] for point in still}) == 1
+
+
+class Interrupt(Callback):
+    def on_epoch(self, epoch):
+        if epoch.number == 8:
+            raise KeyboardInterrupt
+
+
+def test_the_last_checkpoint_is_restored_after_nonfinite_losses(tmp_path):
+    record = nonfinite("restore", marks=2, epochs=20, checkpoints=tmp_path / "run")
+    bad = ~np.isfinite(losses(record))
+    assert 1 <= sum(bad) <= 6 and not bad[-1] and len(bad) == 20
+    assert np.isfinite([point["validation_loss"] for point in record.curve])[~bad].all()
+    options = {"marks": 2, "epochs": 20, "checkpoints": tmp_path / "interrupted"}
+    with pytest.raises(KeyboardInterrupt):
+        nonfinite("restore", callback=Interrupt(), **options)
+    assert 6 <= whole(tmp_path / "interrupted")[-1] <= 8
+    again = nonfinite("restore", **options)
+    assert str(again.curve) == str(record.curve) and again.rates == record.rates
+    assert len(nonfinite("restore", checkpoints=tmp_path / "always").curve) == 3
+    with pytest.raises(ValueError, match="on_nonfinite='restore' needs a folder"):
+        nonfinite("restore")
+    with pytest.raises(ValueError, match="no policy 'skp' on_nonfinite: did you mean 'skip'"):
+        nonfinite("skp")
 
 
 # Disks: a small one, and one that is read-only, which only a namespace of mounts of its own gives.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from adaptive_jax.training.callbacks import Callback, Epoch
-from adaptive_jax.training.config import SCHEDULES, Member
+from adaptive_jax.training.config import SCHEDULES, Member, check_nonfinite
 from adaptive_jax.training.programs import Programs, blocks_of
 from adaptive_jax.training.progress import Progress
 from adaptive_jax.workloads.workload import Data, Split, Workload
@@ -72,6 +72,11 @@ class Population:
       checkpoints: folder to go on from, where there are checkpoints of the same members, and to
         write new ones to; it is of one group. What they say of earlier epochs is told again.
       checkpoint_every: so many epochs there is one, and after the last.
+      on_nonfinite: what is done about losses that are not finite, see `NONFINITE`; all members
+        side by side stop or are restored together. None trains on.
+
+    Raises:
+      ValueError: a split is empty, or `on_nonfinite="restore"` has no checkpoints to restore.
 
     >>> from adaptive_jax import workloads
     >>> from adaptive_jax.training import OptimizerSpec
@@ -94,7 +99,11 @@ class Population:
         max_memory: float | None = None,
         checkpoints: Path | None = None,
         checkpoint_every: int = 1,
+        on_nonfinite: str | None = None,
     ):
+        check_nonfinite(on_nonfinite)
+        if on_nonfinite == "restore" and checkpoints is None:
+            raise ValueError("on_nonfinite='restore' needs a folder for checkpoints")
         for name, split in data._asdict().items():
             if not len(split.inputs) == len(split.targets) > 0:
                 raise ValueError(
@@ -114,7 +123,9 @@ class Population:
         size = min(_EVALUATION_BATCH, self.examples["validation"])
         self._chunks = {name: list(_chunks(split, size)) for name, split in data._asdict().items()}
         shape = SCHEDULES[self.schedule](self.steps)
-        self._programs = Programs(workload, self.batch_size, shape)
+        self._on_nonfinite = on_nonfinite
+        skips = on_nonfinite == "skip"
+        self._programs = Programs(workload, self.batch_size, shape, skips)
         self.parameters = self._programs.parameters
         self._compiled: dict[Any, Any] = {}
         self._compile_seconds = 0.0
@@ -191,32 +202,46 @@ class Population:
             )
 
     def _trained(self, group, callback):
-        """The group's progress after all epochs."""
-        progress = Progress(*self._start(group), [], [], 0.0)
+        """The group's progress after its last epoch."""
         if self._checkpoints is None:
-            return self._train_on(group, callback, progress, lambda progress: None)
+            return self._train_on(group, callback, self._begun(group), None)
         from adaptive_jax.training.checkpoints import ProgressCheckpoints  # imports Orbax
 
         runs = [self.description(member) for member in group.members]
-        config = {"examples": self.examples, "runs": runs}
+        config = {"examples": self.examples, "on_nonfinite": self._on_nonfinite, "runs": runs}
         every = self._checkpoint_every
         with ProgressCheckpoints(self._checkpoints, config, every, self.epochs) as checkpoints:
-            return self._train_on(group, callback, checkpoints.last(progress), checkpoints.keep)
+            begun = checkpoints.last(self._begun(group))
+            return self._train_on(group, callback, begun, checkpoints)
 
-    def _train_on(self, group, callback, progress, keep):
-        """The progress after all epochs; `keep` is called with that after each one."""
-
+    def _train_on(self, group, callback, progress, checkpoints):
         def tell(number, point):
             shown = {k: np.asarray(v) for k, v in point.items() if k != "first_loss"}
             callback.on_epoch(Epoch(self.workload.name, group.members, number, shown))
 
         for number, point in enumerate(progress.curve, 1):
             tell(number, point)
-        for number in range(len(progress.curve) + 1, self.epochs + 1):
+        while len(progress.curve) < self.epochs and not self._ends(progress):
             progress = self._next(group, progress)
-            keep(progress)
-            tell(number, progress.curve[-1])
+            policy = None if progress.finite(-1) else self._on_nonfinite
+            if policy == "restore":
+                whole = checkpoints.last(self._begun(group))
+                progress = progress._replace(model=whole.model, optimizers=whole.optimizers)
+            if checkpoints is not None and policy != "stop":
+                checkpoints.keep(progress)
+            tell(len(progress.curve), progress.curve[-1])
         return progress
+
+    def _ends(self, progress):
+        """Whether a policy ends the run before its last epoch."""
+        last = {"stop": 1, "restore": 3}.get(self._on_nonfinite)
+        epochs = len(progress.curve)
+        return (
+            last is not None and epochs >= last and not any(map(progress.finite, range(-last, 0)))
+        )
+
+    def _begun(self, group):
+        return Progress(*self._start(group), [], [], 0.0)
 
     def _next(self, group, progress):
         """The progress an epoch later."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from adaptive_jax.typing import State
 
 
@@ -21,3 +23,8 @@ class Progress(NamedTuple):
     curve: list[Mapping[str, list[float]]]
     rates: list[list[list[int] | None]]
     seconds: float
+
+    def finite(self, epoch: int) -> bool:
+        """Whether the losses of that epoch were, of every run."""
+        point = self.curve[epoch]
+        return bool(np.isfinite([point["train_loss"], point["validation_loss"]]).all())

@@ -103,7 +103,7 @@ def make_record(
         epochs=population.epochs,
         batch_size=population.batch_size,
         schedule=population.schedule,
-        steps=population.steps,
+        steps=population.steps // population.epochs * len(history.curve),
         parameters=population.parameters,
         examples=population.examples,
         metric=workload.metric,

@@ -43,6 +43,7 @@ def train(
         width=1,
         checkpoints=None if checkpoints is None else Path(checkpoints),
         checkpoint_every=steps("checkpoint_every", checkpoint_every),
+        on_nonfinite=config.on_nonfinite,
     )
     callback = callback or Callback()
     callback.on_plan(config.workload.name, population.epochs)
