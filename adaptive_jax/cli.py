@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -377,21 +376,13 @@ def _checkpoint_errors(folder: Path | None):
         yield
         return
     from adaptive_jax.checkpoint import CheckpointError
+    from adaptive_jax.checkpoint.backend import quiet
 
-    # The one line is not to be lost among what Orbax logs of the same, at length, and what Python
-    # says where TensorStore reports to an event loop that Orbax has closed.
-    for name in ("absl", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    sys.unraisablehook = _unless_of_a_closed_loop
+    quiet()
     try:
         yield
     except CheckpointError as error:
         raise UsageError(error) from error
-
-
-def _unless_of_a_closed_loop(unraisable):
-    if str(unraisable.exc_value) != "Event loop is closed":
-        sys.__unraisablehook__(unraisable)
 
 
 @contextlib.contextmanager

@@ -399,7 +399,12 @@ def test_storages_are_converted_when_asked(tmp_path):
     for name, tx in (("plain", plain), ("stored", stored)):
         _, states[name] = jax.jit(tx.update)(params, jax.jit(tx.init)(params))
         checkpoint.save(tmp_path / name, states[name], step=5)
+    both = {"state": states["plain"], "at": 7, "seen": np.arange(3)}
+    checkpoint.save(tmp_path / "both", both, step=5)
+    like = {**abstract(both), "state": states["stored"]}
+    whole = checkpoint.restore(tmp_path / "both", like, convert_storage=storage)
     encoded = checkpoint.restore(tmp_path / "plain", states["stored"], convert_storage=storage)
+    assert_same(whole, {**both, "state": encoded})
     at = [type(state).__name__ for state in states["stored"]].index("StorageState")
     assert_same(encoded[at], encode_state(states["plain"][at], 5, **storage))
     decoded = checkpoint.restore(tmp_path / "stored", states["plain"], convert_storage=storage)

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,7 +112,8 @@ def load(path: Path, entries: Sequence[Entry]) -> dict[int, np.ndarray]:
     arrays = {i: found[str(i)] for i in stand_ins}
     for i, array in arrays.items():
         if entries_lib.digest(array) != entries[i].digest:
-            raise DamagedError(f"{path} is damaged: {entries[i].path} is not what was saved")
+            leaf = entries[i].path or "the array"
+            raise DamagedError(f"{path} is damaged: {leaf} is not what was saved")
     return arrays
 
 
@@ -137,3 +140,19 @@ def brief(error: BaseException) -> str:
     what, *between = str(error).split(" [tensorstore_spec")[0].split(": ")
     text = " ".join(": ".join((what, *between[-1:])).split())
     return text or type(error).__name__
+
+
+def quiet() -> None:
+    """Lets a command's one line be seen, for the rest of its process.
+
+    Orbax logs errors at length before it raises them, and Python tells of each time that
+    TensorStore reports to an event loop that Orbax has closed.
+    """
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    sys.unraisablehook = _unless_of_a_closed_loop
+
+
+def _unless_of_a_closed_loop(unraisable):
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)

@@ -145,20 +145,25 @@ def rebuild(entry: Entry, host: np.ndarray | None, like: Any) -> Any:
             f"{entry.path or 'the tree'} is {entry} in the checkpoint, which JAX would cut to 32 "
             "bits: set jax_enable_x64, or restore it to an array of NumPy's"
         )
-    settled = isinstance(like, jax.ShapeDtypeStruct) or like.committed
     if entry.kind == "key":
         return place(jax.random.wrap_key_data(jnp.array(host), impl=entry.implementation), like)
-    if settled and like.sharding is not None:
-        x = jax.make_array_from_callback(host.shape, like.sharding, lambda index: host[index])
-    else:
+    sharding = _sharding(like)
+    if sharding is None:
         x = jnp.array(host)
+    else:  # which may be spread over several processes
+        x = jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
     return _weak(x) if entry.weak else x
 
 
-def place(x: jax.Array, like: Any) -> jax.Array:
-    """An array that this process has whole, where `like` is, if that is settled."""
-    settled = isinstance(like, jax.ShapeDtypeStruct) or like.committed
-    return jax.device_put(x, like.sharding) if settled and like.sharding is not None else x
+def place(x: Any, like: Any) -> Any:
+    """A leaf, where `like` is if that is an array which is somewhere on purpose."""
+    sharding = _sharding(like)
+    return x if sharding is None else jax.device_put(x, sharding)
+
+
+def _sharding(like):
+    settled = isinstance(like, jax.ShapeDtypeStruct) or getattr(like, "committed", False)
+    return like.sharding if settled else None
 
 
 def _weak(x):

@@ -13,6 +13,7 @@ from adaptive_jax.checkpoint import manifest as manifest_lib
 from adaptive_jax.checkpoint.errors import CheckpointError, MismatchError
 from adaptive_jax.checkpoint.manifest import Manifest
 from adaptive_jax.typing import PyTree
+from adaptive_jax.validation import steps as whole_number
 
 
 def save(
@@ -33,7 +34,8 @@ def save(
         it. `restore` compares.
 
     To write while training goes on, see `Checkpoints`. In a run of several processes all of them
-    call this, with a folder that all of them reach; each array is gathered whole for its digest.
+    call this, with a folder that all of them reach; each gathers the whole tree on its host, and
+    the first writes it.
 
     Raises:
       CheckpointError: something is there already, a leaf is of another kind, or the folder cannot
@@ -52,7 +54,7 @@ def save(
     path = Path(path).absolute()
     if path.exists():
         raise CheckpointError(f"{path} exists already: name another folder, or remove that one")
-    items = backend.items(tree, step, config)
+    items = backend.items(tree, whole_number("step", step, minimum=0), config)
     with backend.context(), backend.writing(path):
         ocp.save_checkpointables(path, items)
 
@@ -70,7 +72,8 @@ def restore(
       path: of the folder.
       like: a tree such as was saved. Its arrays, or `jax.ShapeDtypeStruct`s in their place, say
         what is expected, and where it is to be: on the device or in the sharding that an array
-        is committed to, whatever it had when it was saved. NumPy's give NumPy's.
+        is committed to, whatever it had when it was saved. NumPy's give NumPy's. What containers
+        have beside their leaves is that of `like`, too.
       config: if given, it must be the checkpoint's.
       convert_storage: the arguments of `with_storage`, as in `dict(mu="int8", nu="uint8")`, if it
         made either the checkpoint's state or that of `like`, and the other is to be converted:
@@ -135,7 +138,7 @@ def _check(name, manifest, saved, like):
     if not found:
         return
     config = f"; its config is {manifest.config}" if manifest.config is not None else ""
-    more = f", and {len(found) - 1} more differences" if found[1:] else ""
+    more = f", and {len(found) - 1} more" if found[1:] else ""
     advice = "restore it to a tree like the one that was saved"
     if any(map(conversion.is_stored, saved)) != any(map(conversion.is_stored, wanted)):
         advice += ", or to convert, give restore with_storage's arguments as convert_storage"
