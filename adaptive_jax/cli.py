@@ -52,6 +52,13 @@ class Train:
     download."""
     out: Path | None = None
     """Folder whose runs.jsonl the record is added to."""
+    checkpoint: Path | None = None
+    """Folder for checkpoints, and to go on from if it has some."""
+    checkpoint_every: int = 1
+    """So many epochs there is one."""
+    on_nonfinite: Literal["stop", "skip", "restore"] | None = None
+    """Where a loss is not finite: end the run, leave out the update, or go on from the last
+    checkpoint with other data. Default: train on, and say that the run diverged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +165,7 @@ def _train(args: Train) -> int:
 
     from adaptive_jax.training import OptimizerSpec, RunConfig, records, train
     from adaptive_jax.training.config import parse_settings
+    from adaptive_jax.validation import steps
 
     with _usage_errors():
         optimizer = OptimizerSpec.parse(args.optimizer)
@@ -170,11 +178,16 @@ def _train(args: Train) -> int:
             seed=args.seed,
             schedule=args.schedule,
             data_dir=args.data_dir,
+            on_nonfinite=args.on_nonfinite,
         )
+        if args.on_nonfinite == "restore" and args.checkpoint is None:
+            raise UsageError("--on-nonfinite restore needs --checkpoint")
+        every = steps("checkpoint_every", args.checkpoint_every)
         if args.out is not None:
             _make_folder(args.out)
-    with _progress() as callback:
-        record = train(config, callback)
+    options = {"checkpoints": args.checkpoint, "checkpoint_every": every}
+    with _checkpoint_errors(args.checkpoint), _progress() as callback:
+        record = train(config, callback, **options)
     table = Table(*("epoch", *(name.replace("_", " ") for name in record.curve[0])), box=None)
     every = max(1, len(record.curve) // 20)
     for epoch, point in enumerate(record.curve, 1):
@@ -353,6 +366,22 @@ def _usage_errors():
     try:
         yield
     except ValueError as error:
+        raise UsageError(error) from error
+
+
+@contextlib.contextmanager
+def _checkpoint_errors(folder: Path | None):
+    """Turns what is wrong with checkpoints into a usage error, of one line."""
+    if folder is None:
+        yield
+        return
+    from adaptive_jax.checkpoint import CheckpointError
+    from adaptive_jax.checkpoint.backend import quiet
+
+    quiet()
+    try:
+        yield
+    except CheckpointError as error:
         raise UsageError(error) from error
 
 

@@ -72,7 +72,7 @@ def test_no_private_modules_of_others():
 
 
 def test_importing_the_package_imports_no_lab():
-    lab = ["flax", "matplotlib", "rich", "scipy", "sklearn", "tyro"]
+    lab = ["flax", "matplotlib", "orbax", "rich", "scipy", "sklearn", "tyro"]
     code = f"import sys, adaptive_jax; print([m for m in {lab} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

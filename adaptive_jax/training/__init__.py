@@ -5,6 +5,7 @@ from adaptive_jax.training.callbacks import Callbacks as Callbacks
 from adaptive_jax.training.callbacks import CsvLogger as CsvLogger
 from adaptive_jax.training.callbacks import Epoch as Epoch
 from adaptive_jax.training.callbacks import TensorBoardLogger as TensorBoardLogger
+from adaptive_jax.training.config import NONFINITE as NONFINITE
 from adaptive_jax.training.config import SCHEDULES as SCHEDULES
 from adaptive_jax.training.config import Member as Member
 from adaptive_jax.training.config import OptimizerSpec as OptimizerSpec

@@ -21,6 +21,12 @@ SCHEDULES = {
 }
 """Shape of the learning rate over a run: name -> total steps -> schedule from 1 downwards."""
 
+NONFINITE = ("stop", "skip", "restore")
+"""What may be done where a loss or gradient is not finite: `stop` ends the run after that epoch,
+`skip` makes no update in such a step, which leaves parameters, statistics and state as they are,
+and `restore` trains on from the last checkpoint, with the next epoch's order of the data, but
+ends the run after three such epochs in a row."""
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSpec:
@@ -162,6 +168,8 @@ class RunConfig:
       epochs, batch_size, schedule: None means the workload's own.
       seed: of the initial parameters and the order of the examples.
       data_dir: a folder with the data, or a text file, for workloads that read one.
+      on_nonfinite: what is done about losses that are not finite, see `NONFINITE`. None trains
+        on, and the record says that the run diverged.
 
     Raises:
       ValueError: a name is unknown or a value out of range.
@@ -174,6 +182,7 @@ class RunConfig:
     batch_size: int | None = None
     schedule: str | None = None
     data_dir: str | None = None
+    on_nonfinite: str | None = None
 
     def __post_init__(self):
         def put(name, value):
@@ -190,6 +199,7 @@ class RunConfig:
             put(name, steps(name, getattr(self, name)))
         put("seed", check_seed(self.seed))
         check_schedule(self.schedule)
+        check_nonfinite(self.on_nonfinite)
 
 
 def check_seed(seed: int) -> int:
@@ -204,3 +214,9 @@ def check_schedule(name: str) -> None:
     """Raises a ValueError if there is no schedule of that name."""
     if name not in SCHEDULES:
         raise ValueError(f"no schedule {name!r}: {near_misses(name, SCHEDULES)}")
+
+
+def check_nonfinite(policy: str | None) -> None:
+    """Raises a ValueError if there is no such policy."""
+    if policy is not None and policy not in NONFINITE:
+        raise ValueError(f"no policy {policy!r} on_nonfinite: {near_misses(policy, NONFINITE)}")

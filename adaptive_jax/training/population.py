@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from adaptive_jax.training.callbacks import Callback, Epoch
-from adaptive_jax.training.config import SCHEDULES, Member
+from adaptive_jax.training.config import SCHEDULES, Member, check_nonfinite
 from adaptive_jax.training.programs import Programs, blocks_of
+from adaptive_jax.training.progress import Progress
 from adaptive_jax.workloads.workload import Data, Split, Workload
 
 _EVALUATION_BATCH = 500
@@ -68,6 +69,14 @@ class Population:
       width: members side by side; None means the workload's own on a CPU, else all.
       max_memory: bytes that a compiled program may need; a group that would need more is run in
         halves. A single member is run whatever it needs. Default: `default_max_memory()`.
+      checkpoints: folder to go on from, where there are checkpoints of the same members, and to
+        write new ones to; it is of one group. What they say of earlier epochs is told again.
+      checkpoint_every: so many epochs there is one, and after the last.
+      on_nonfinite: what is done about losses that are not finite, see `NONFINITE`; all members
+        side by side stop or are restored together. None trains on.
+
+    Raises:
+      ValueError: a split is empty, or `on_nonfinite="restore"` has no checkpoints to restore.
 
     >>> from adaptive_jax import workloads
     >>> from adaptive_jax.training import OptimizerSpec
@@ -88,7 +97,13 @@ class Population:
         schedule: str | None = None,
         width: int | None = None,
         max_memory: float | None = None,
+        checkpoints: Path | None = None,
+        checkpoint_every: int = 1,
+        on_nonfinite: str | None = None,
     ):
+        check_nonfinite(on_nonfinite)
+        if on_nonfinite == "restore" and checkpoints is None:
+            raise ValueError("on_nonfinite='restore' needs a folder for checkpoints")
         for name, split in data._asdict().items():
             if not len(split.inputs) == len(split.targets) > 0:
                 raise ValueError(
@@ -103,11 +118,14 @@ class Population:
         self.schedule = schedule or workload.schedule
         self.width = width or (workload.width if jax.default_backend() == "cpu" else None)
         self.max_memory = default_max_memory() if max_memory is None else max_memory
+        self._checkpoints, self._checkpoint_every = checkpoints, checkpoint_every
         self._train = jax.tree.map(jnp.asarray, data.train)
         size = min(_EVALUATION_BATCH, self.examples["validation"])
         self._chunks = {name: list(_chunks(split, size)) for name, split in data._asdict().items()}
         shape = SCHEDULES[self.schedule](self.steps)
-        self._programs = Programs(workload, self.batch_size, shape)
+        self._on_nonfinite = on_nonfinite
+        skips = on_nonfinite == "skip"
+        self._programs = Programs(workload, self.batch_size, shape, skips)
         self.parameters = self._programs.parameters
         self._compiled: dict[Any, Any] = {}
         self._compile_seconds = 0.0
@@ -145,21 +163,22 @@ class Population:
         else:
             yield from self._run_group(group, callback)
 
+    def description(self, member: Member) -> dict[str, Any]:
+        """All that decides what a member's run computes."""
+        return {
+            "workload": self.workload.name,
+            "optimizer": member.optimizer.label,
+            "varied": dict(member.hyperparameters),
+            "phase": member.phase,
+            "seed": member.seed,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "schedule": self.schedule,
+        }
+
     def _run_group(self, group, callback):
-        model, optimizers = self._start(group)
-        curve, rates, seconds = [], [], 0.0
-        for number in range(1, self.epochs + 1):
-            inputs = self._epoch_inputs(group, model, optimizers, number)
-            program = self._epoch_program(group, inputs)
-            began = time.perf_counter()
-            model, optimizers, metrics, histograms = jax.block_until_ready(program(*inputs))
-            seconds += time.perf_counter() - began
-            evaluated = self._evaluated(group, model, optimizers)
-            point = jax.device_get(metrics) | self._evaluate(evaluated, "validation")
-            shown = {name: values for name, values in point.items() if name != "first_loss"}
-            callback.on_epoch(Epoch(self.workload.name, group.members, number, shown))
-            curve.append(point)
-            rates.append(_by_member(group.blocks, jax.device_get(histograms)))
+        progress = self._trained(group, callback)
+        evaluated = self._evaluated(group, progress.model, progress.optimizers)
         final = {}
         for name in self._chunks:
             final |= self._evaluate(evaluated, name)
@@ -169,18 +188,74 @@ class Population:
             return {name: float(values[i]) for name, values in metrics.items()}
 
         for i, member in enumerate(group.members):
-            rows = [of_member(i, metrics) for metrics in curve]
+            rows = [of_member(i, metrics) for metrics in progress.curve]
             first_losses = [row.pop("first_loss") for row in rows]
-            counts = [histograms[i] for histograms in rates]
+            counts = [histograms[i] for histograms in progress.rates]
             yield History(
                 member,
                 first_losses[0],
                 rows,
-                None if counts[0] is None else [count.tolist() for count in counts],
+                None if counts[0] is None else counts,
                 of_member(i, final),
-                seconds / len(group.members),
+                progress.seconds / len(group.members),
                 compile_seconds,
             )
+
+    def _trained(self, group, callback):
+        """The group's progress after its last epoch."""
+        if self._checkpoints is None:
+            return self._train_on(group, callback, self._begun(group), None)
+        from adaptive_jax.training.checkpoints import ProgressCheckpoints  # imports Orbax
+
+        runs = [self.description(member) for member in group.members]
+        config = {"examples": self.examples, "on_nonfinite": self._on_nonfinite, "runs": runs}
+        every = self._checkpoint_every
+        with ProgressCheckpoints(self._checkpoints, config, every, self.epochs) as checkpoints:
+            begun = checkpoints.last(self._begun(group))
+            return self._train_on(group, callback, begun, checkpoints)
+
+    def _train_on(self, group, callback, progress, checkpoints):
+        def tell(number, point):
+            shown = {k: np.asarray(v) for k, v in point.items() if k != "first_loss"}
+            callback.on_epoch(Epoch(self.workload.name, group.members, number, shown))
+
+        for number, point in enumerate(progress.curve, 1):
+            tell(number, point)
+        while len(progress.curve) < self.epochs and not self._ends(progress):
+            progress = self._next(group, progress)
+            policy = None if progress.finite(-1) else self._on_nonfinite
+            if policy == "restore":
+                whole = checkpoints.last(self._begun(group))
+                progress = progress._replace(model=whole.model, optimizers=whole.optimizers)
+            if checkpoints is not None and policy != "stop":
+                checkpoints.keep(progress)
+            tell(len(progress.curve), progress.curve[-1])
+        return progress
+
+    def _ends(self, progress):
+        """Whether a policy ends the run before its last epoch."""
+        last = {"stop": 1, "restore": 3}.get(self._on_nonfinite)
+        epochs = len(progress.curve)
+        return (
+            last is not None and epochs >= last and not any(map(progress.finite, range(-last, 0)))
+        )
+
+    def _begun(self, group):
+        return Progress(*self._start(group), [], [], 0.0)
+
+    def _next(self, group, progress):
+        """The progress an epoch later."""
+        states = progress.model, progress.optimizers
+        inputs = self._epoch_inputs(group, *states, len(progress.curve) + 1)
+        program = self._epoch_program(group, inputs)
+        began = time.perf_counter()
+        *states, metrics, histograms = jax.block_until_ready(program(*inputs))
+        seconds = progress.seconds + time.perf_counter() - began
+        evaluated = self._evaluated(group, *states)
+        point = jax.device_get(metrics) | self._evaluate(evaluated, "validation")
+        point = {name: values.tolist() for name, values in point.items()}
+        rates = _by_member(group.blocks, jax.device_get(histograms))
+        return Progress(*states, [*progress.curve, point], [*progress.rates, rates], seconds)
 
     # The compiled programs, and what they are called with.
 
@@ -277,7 +352,7 @@ def _by_member(blocks, histograms):
     """Each member's histogram, None if its block has none."""
     histograms = histograms or [None] * len(blocks)
     return [
-        None if rows is None else rows[i]
+        None if rows is None else rows[i].tolist()
         for block, rows in zip(blocks, histograms, strict=True)
         for i in range(block.count)
     ]

@@ -57,10 +57,13 @@ class Programs:
       workload: what is trained.
       batch_size: a short last batch is kept.
       shape: update made -> what the learning rate is multiplied by.
+      skips: whether a member stays as it is in a step in which its loss or a gradient is not
+        finite.
     """
 
-    def __init__(self, workload: Workload, batch_size: int, shape: Schedule):
+    def __init__(self, workload: Workload, batch_size: int, shape: Schedule, skips: bool = False):
         self._workload, self._batch_size, self._shape = workload, batch_size, shape
+        self._skips = skips
         model = nnx.eval_shape(lambda: workload.model(nnx.Rngs(0)))
         model.train()
         self._train_graph, params, _ = nnx.split(model, nnx.Param, ...)
@@ -110,18 +113,28 @@ class Programs:
             if with_rates:
                 rates = self._rates(is_last, blocks, grads, optimizers, model.params, hypers)
             params, optimizers = self._update(blocks, grads, optimizers, model.params, hypers)
-            return (ModelState(params, rest), optimizers), (metrics, rates)
+            after = ModelState(params, rest), optimizers
+            made = jnp.ones(len(seeds), bool)
+            if self._skips:
+                made = _finite(metrics["train_loss"], *jax.tree.leaves(grads))
+                after = _where(blocks, made, after, carry)
+            return after, (metrics, made, rates)
 
         batches = orders[:, :full].reshape(len(seeds), -1, size).swapaxes(0, 1)
         last = jnp.arange(1, len(batches) + 1) * size == count
-        carry, (metrics, rates) = jax.lax.scan(step, (model, optimizers), (batches, last))
+        carry, (metrics, made, rates) = jax.lax.scan(step, (model, optimizers), (batches, last))
         first_loss = metrics["train_loss"][0]
-        totals = jax.tree.map(lambda m: size * jnp.sum(m, axis=0), metrics)
+        totals = jax.tree.map(lambda m: size * jnp.sum(m, axis=0, where=made), metrics)
+        examples = size * jnp.sum(made, axis=0)
         rates = jax.tree.map(lambda r: r[-1], rates)
         if full < count:  # the short last batch
-            carry, (metrics, rates) = step(carry, (orders[:, full:], jnp.array(True)))
-            totals = jax.tree.map(lambda t, m: t + (count - full) * m, totals, metrics)
-        metrics = jax.tree.map(lambda t: t / count, totals)
+            carry, (metrics, made, rates) = step(carry, (orders[:, full:], jnp.array(True)))
+            rest = (count - full) * made
+            totals = jax.tree.map(lambda t, m: t + jnp.where(made, rest * m, 0), totals, metrics)
+            examples += rest
+        metrics = jax.tree.map(lambda t: t / examples.astype(t.dtype), totals)
+        if self._skips:
+            metrics["train_skipped"] = 1 - examples / count
         return *carry, metrics | {"first_loss": first_loss}, rates
 
     def evaluated(self, blocks, model, optimizers, train):
@@ -225,6 +238,26 @@ class Programs:
                 )
             scores[name] = jnp.mean(values.reshape(count, -1), axis=1)
         return scores
+
+
+def _finite(*arrays):
+    """Whether all numbers of a member are, for each."""
+    finite = [jnp.all(jnp.isfinite(x.reshape(len(x), -1)), axis=1) for x in arrays]
+    return jnp.all(jnp.stack(finite), axis=0)
+
+
+def _where(blocks, made, after, before):
+    """The models and optimizer states after a step, of members that do not make it before it."""
+
+    def choose(made, *trees):
+        def member(made, *leaves):
+            return jax.tree.map(lambda new, old: jnp.where(made, new, old), *leaves)
+
+        return jax.vmap(member)(made, *trees)
+
+    (model, optimizers), (old_model, old_optimizers) = after, before
+    parts = zip(_split(blocks, made), optimizers, old_optimizers, strict=True)
+    return choose(made, model, old_model), [choose(*part) for part in parts]
 
 
 def _by_block(member, blocks, grads, optimizers, params, hypers):

@@ -78,17 +78,7 @@ class RunRecord:
 
 def run_id(population: Population, member: Member) -> str:
     """Digest of all that decides what the run computes: the same for the same run, always."""
-    what = {
-        "workload": population.workload.name,
-        "optimizer": member.optimizer.label,
-        "varied": dict(member.hyperparameters),
-        "phase": member.phase,
-        "seed": member.seed,
-        "epochs": population.epochs,
-        "batch_size": population.batch_size,
-        "schedule": population.schedule,
-    }
-    text = json.dumps(_to_json(what), sort_keys=True)
+    text = json.dumps(_to_json(population.description(member)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -113,7 +103,7 @@ def make_record(
         epochs=population.epochs,
         batch_size=population.batch_size,
         schedule=population.schedule,
-        steps=population.steps,
+        steps=population.steps // population.epochs * len(history.curve),
         parameters=population.parameters,
         examples=population.examples,
         metric=workload.metric,

@@ -1,20 +1,34 @@
 """One training run."""
 
+from pathlib import Path
+
 from adaptive_jax.training.callbacks import Callback
 from adaptive_jax.training.config import Member, RunConfig
 from adaptive_jax.training.population import Population
 from adaptive_jax.training.records import RunRecord, make_record
+from adaptive_jax.validation import steps
 
 
-def train(config: RunConfig, callback: Callback | None = None) -> RunRecord:
+def train(
+    config: RunConfig,
+    callback: Callback | None = None,
+    *,
+    checkpoints: str | Path | None = None,
+    checkpoint_every: int = 1,
+) -> RunRecord:
     """Trains one model and returns the record of the run.
 
     Args:
       config: what to run.
       callback: is told of each epoch.
+      checkpoints: folder for a checkpoint of the run every so many epochs, the last three of
+        which are kept. If it has some, training goes on from the last whole one, and ends with
+        the same bits as if it had never been interrupted.
+      checkpoint_every: so many epochs. Default 1.
 
     Raises:
       DataError: the workload's data are missing or wrong.
+      CheckpointError: a checkpoint cannot be written, or those in the folder are of another run.
 
     >>> record = train(RunConfig("digits_mlp", "adam", epochs=20))
     >>> record.steps, len(record.curve), record.diverged
@@ -27,6 +41,9 @@ def train(config: RunConfig, callback: Callback | None = None) -> RunRecord:
         config.batch_size,
         config.schedule,
         width=1,
+        checkpoints=None if checkpoints is None else Path(checkpoints),
+        checkpoint_every=steps("checkpoint_every", checkpoint_every),
+        on_nonfinite=config.on_nonfinite,
     )
     callback = callback or Callback()
     callback.on_plan(config.workload.name, population.epochs)

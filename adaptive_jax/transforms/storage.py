@@ -13,7 +13,7 @@ from jax.tree_util import GetAttrKey
 from adaptive_jax import numerics
 from adaptive_jax.storage import Blocks, Codec, codec
 from adaptive_jax.transforms.preconditioner import Preconditioner
-from adaptive_jax.typing import State
+from adaptive_jax.typing import Scalar, State
 from adaptive_jax.validation import near_misses, steps
 
 _SQUARES = ("nu", "nu_max", "sum_of_squares", "mean_square_grad", "mean_square_step")
@@ -77,10 +77,7 @@ def with_storage(
     >>> sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) / 256**2
     2.0626220703125
     """
-    minimum = steps("minimum", minimum)
-    if not codecs:
-        raise ValueError('with_storage needs a codec for a field, such as mu="int8", nu="uint8"')
-    stored = _Stored({field: _fitting(field, codec(c)) for field, c in codecs.items()}, minimum)
+    stored = _stored(minimum, codecs)
 
     def init(params):
         inner = tx.init(params)
@@ -109,6 +106,46 @@ def with_storage(
         return state._replace(inner=stored.encode(tx.store(state.inner), state.count))
 
     return Preconditioner(init, accumulate, factor, store)
+
+
+def encode_state(
+    state: State, count: Scalar, *, minimum: int = 4096, **codecs: str | Codec
+) -> StorageState:
+    """The state of an optimizer as that of `with_storage` with the same arguments.
+
+    Args:
+      state: of the optimizer alone.
+      count: updates made, on which the rounding depends.
+      minimum, **codecs: as `with_storage` has them.
+
+    Raises:
+      ValueError: as `with_storage` does.
+
+    >>> import adaptive_jax as aj
+    >>> state = encode_state(aj.adam(1e-3).init(jnp.zeros(8192)), 0, nu="uint8")
+    >>> decode_state(state, nu="uint8")[0].nu.dtype
+    dtype('float32')
+    """
+    stored = _stored(minimum, codecs)
+    stored.check(state)
+    count = jnp.asarray(count, jnp.int32)
+    return StorageState(count, stored.encode(state, count))
+
+
+def decode_state(state: StorageState, *, minimum: int = 4096, **codecs: str | Codec) -> State:
+    """The state of an optimizer alone, in float32, from that of `with_storage`; see there.
+
+    Raises:
+      ValueError: as `with_storage` does.
+    """
+    return _stored(minimum, codecs).decode(state.inner)
+
+
+def _stored(minimum, codecs):
+    minimum = steps("minimum", minimum)
+    if not codecs:
+        raise ValueError('with_storage needs a codec for a field, such as mu="int8", nu="uint8"')
+    return _Stored({field: _fitting(field, codec(c)) for field, c in codecs.items()}, minimum)
 
 
 @dataclasses.dataclass(frozen=True)

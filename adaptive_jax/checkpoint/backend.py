@@ -1,0 +1,158 @@
+"""What is asked of Orbax: to write a folder and commit it, and to read arrays as they are."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from adaptive_jax.checkpoint import entries as entries_lib
+from adaptive_jax.checkpoint import manifest as manifest_lib
+from adaptive_jax.checkpoint.entries import Entry
+from adaptive_jax.checkpoint.errors import CheckpointError, DamagedError
+from adaptive_jax.checkpoint.manifest import Manifest
+from adaptive_jax.typing import PyTree
+
+_ARRAYS = "arrays"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Undigested:
+    """A manifest whose digests are still to be computed, of these arrays by their entries."""
+
+    manifest: Manifest
+    arrays: Mapping[int, np.ndarray]
+
+    def digested(self) -> Manifest:
+        entries = list(self.manifest.entries)
+        for i, array in self.arrays.items():
+            entries[i] = dataclasses.replace(entries[i], digest=entries_lib.digest(array))
+        return dataclasses.replace(self.manifest, entries=tuple(entries))
+
+
+class _ManifestHandler:
+    """Lets Orbax write the manifest in the background and commit it along with the arrays."""
+
+    async def save(self, directory, checkpointable):
+        return self._write(directory, checkpointable)
+
+    async def _write(self, directory, undigested):
+        text = await asyncio.to_thread(lambda: undigested.digested().to_json())
+        directory = await directory.await_creation()
+        if jax.process_index() == 0:
+            (directory / manifest_lib.FILE).write_text(text)
+
+    async def load(self, directory, abstract_checkpointable=None):
+        raise NotImplementedError("manifest.read does")
+
+    async def metadata(self, directory):
+        return None
+
+    def is_handleable(self, checkpointable):
+        return isinstance(checkpointable, _Undigested)
+
+    def is_abstract_handleable(self, abstract_checkpointable):
+        return None
+
+
+def context() -> ocp.Context:
+    """Orbax's settings: our manifest is an item, and `items` has made the copies that it makes."""
+    registry = ocp.handlers.local_registry()
+    registry.add(_ManifestHandler, checkpointable_name=manifest_lib.NAME)
+    settings = ocp.Context()
+    settings.checkpointables.registry = registry
+    settings.memory.deepcopy_host_arrays = False
+    # Or else Orbax waits five minutes for a folder that cannot be made.
+    settings.asynchronous.create_directories_asynchronously = False
+    return settings
+
+
+def items(tree: PyTree, step: int, config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What Orbax is to write of a tree; of its arrays the host's copy, which this waits for."""
+    config = manifest_lib.check_config(config)
+    nodes = list(entries_lib.nodes(tree))
+    by_path = {entry.path: i for i, (entry, _) in enumerate(nodes)}
+    if len(by_path) < len(nodes):
+        twice = next(e.path for i, (e, _) in enumerate(nodes) if by_path[e.path] != i)
+        raise CheckpointError(f"two nodes of the tree have the path {twice}: rename one")
+    for leaf in jax.tree.leaves(tree):
+        if isinstance(leaf, jax.Array):
+            leaf.copy_to_host_async()
+    arrays = {i: entries_lib.on_host(x) for i, (entry, x) in enumerate(nodes) if entry.is_stored}
+    manifest = Manifest(step, config, tuple(entry for entry, _ in nodes))
+    written = {manifest_lib.NAME: _Undigested(manifest, arrays)}
+    if arrays:
+        written[_ARRAYS] = {str(i): array for i, array in arrays.items()}
+    return written
+
+
+def load(path: Path, entries: Sequence[Entry]) -> dict[int, np.ndarray]:
+    """The arrays of a checkpoint by their entries, each compared with its digest.
+
+    Raises:
+      DamagedError: Orbax cannot read them, or one has another digest.
+    """
+    stand_ins = {i: entries_lib.stand_in(e) for i, e in enumerate(entries) if e.is_stored}
+    if not stand_ins:
+        return {}
+    wanted = {str(i): array for i, array in stand_ins.items()}
+    try:
+        found = ocp.load(path, wanted, checkpointable_name=_ARRAYS)
+    except Exception as error:  # of many kinds, according to what is damaged
+        raise DamagedError(f"{path} is damaged: Orbax cannot read it: {brief(error)}") from error
+    arrays = {i: found[str(i)] for i in stand_ins}
+    for i, array in arrays.items():
+        if entries_lib.digest(array) != entries[i].digest:
+            leaf = entries[i].path or "the array"
+            raise DamagedError(f"{path} is damaged: {leaf} is not what was saved")
+    return arrays
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns what Orbax says of a folder that cannot be written into one line."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:  # of the file system, of TensorStore, or groups of those
+        raise CheckpointError(f"cannot write {path}: {brief(error)}") from error
+
+
+def brief(error: BaseException) -> str:
+    """What and why in a few words; TensorStore puts all that it was doing in between."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    code = re.search(r"\[os_error_code='(\d+)'\]", str(error))
+    if code:
+        return os.strerror(int(code[1]))
+    what, *between = str(error).split(" [tensorstore_spec")[0].split(": ")
+    text = " ".join(": ".join((what, *between[-1:])).split())
+    return text or type(error).__name__
+
+
+def quiet() -> None:
+    """Lets a command's one line be seen, for the rest of its process.
+
+    Orbax logs errors at length before it raises them, and Python tells of each time that
+    TensorStore reports to an event loop that Orbax has closed.
+    """
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    sys.unraisablehook = _unless_of_a_closed_loop
+
+
+def _unless_of_a_closed_loop(unraisable):
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)

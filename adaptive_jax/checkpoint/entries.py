@@ -1,0 +1,188 @@
+"""What is in a tree: its containers, arrays and numbers by their paths."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+
+from adaptive_jax.checkpoint.errors import CheckpointError, MismatchError
+from adaptive_jax.typing import PyTree
+
+_PYTHON = {"bool": bool, "int": int, "float": float, "str": str}
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One node of a tree.
+
+    Attributes:
+      path: as `jax.tree_util.keystr` writes it, "" for the root.
+      kind: "array", "key" (of random numbers), the name of a Python type for its values, or that
+        of the class of a container: "dict", "EmptyState", "NoneType".
+      dtype, shape: of an array or of keys.
+      implementation: of random numbers, such as "threefry2x32".
+      weak: whether JAX lets the dtype give way to others, as that of a Python number.
+      value: of Python's, floats in hexadecimal digits.
+      digest: SHA-256 of dtype, shape and little-endian bytes.
+    """
+
+    path: str
+    kind: str
+    dtype: str | None = None
+    shape: tuple[int, ...] | None = None
+    implementation: str | None = None
+    weak: bool = False
+    value: bool | int | str | None = None
+    digest: str | None = None
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it has a dtype and a shape."""
+        return self.dtype is not None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether Orbax has it; of what has no element, dtype and shape say all."""
+        return self.is_array and 0 not in self.shape
+
+    def __str__(self):
+        if self.is_array:
+            return f"{self.dtype}{list(self.shape)}"
+        return f"{'an' if self.kind[0] in 'aeiouAEIOU' else 'a'} {self.kind}"
+
+
+def children(tree: PyTree) -> tuple[list[tuple[tuple, PyTree]], Any]:
+    """The nodes just below the root with their paths, and the tree's structure down to them."""
+    return jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda node: node is not tree)
+
+
+def nodes(tree: PyTree, path: tuple = ()) -> Iterator[tuple[Entry, Any]]:
+    """Every node of the tree as an entry without its digest, and itself; parents come first."""
+    below, _ = children(tree)
+    if [keys for keys, _ in below] == [()]:
+        yield _leaf(tree, jax.tree_util.keystr(path)), tree
+        return
+    yield Entry(jax.tree_util.keystr(path), type(tree).__name__), tree
+    for keys, child in below:
+        yield from nodes(child, (*path, *keys))
+
+
+def replace(tree: PyTree, fn: Callable[[str, PyTree], PyTree], path: tuple = ()) -> PyTree:
+    """The tree with `fn(path, node)` in place of nodes for which that is something else."""
+    new = fn(jax.tree_util.keystr(path), tree)
+    below, structure = children(tree)
+    if new is not tree or [keys for keys, _ in below] == [()]:
+        return new
+    return structure.unflatten([replace(child, fn, (*path, *keys)) for keys, child in below])
+
+
+def _leaf(x, path):
+    for kind, python in _PYTHON.items():
+        if type(x) is python:
+            return Entry(path, kind, value=x.hex() if python is float else x)
+    if not isinstance(x, (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)):
+        raise CheckpointError(
+            f"{path or 'the tree'} must be an array or a {', '.join(_PYTHON)} to be in a "
+            f"checkpoint, got {type(x).__name__}: leave it out of the tree"
+        )
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        concrete = isinstance(x, jax.Array)
+        implementation = str(jax.random.key_impl(x)) if concrete else None
+        return Entry(path, "key", str(x.dtype), tuple(x.shape), implementation)
+    if x.dtype.kind in "OSUMm":
+        raise CheckpointError(
+            f"{path or 'the tree'} must have numbers to be in a checkpoint, got dtype {x.dtype}"
+        )
+    weak = bool(getattr(x, "weak_type", False))
+    return Entry(path, "array", x.dtype.name, tuple(x.shape), weak=weak)
+
+
+def on_host(x: Any) -> np.ndarray:
+    """A copy of an array or of the data of keys, whole, with the host's byte order.
+
+    An array that is spread over several processes is gathered by all of them.
+    """
+    if isinstance(x, jax.Array):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x = jax.random.key_data(x)
+        if not (x.is_fully_addressable or x.is_fully_replicated):
+            return np.asarray(multihost_utils.process_allgather(x, tiled=True))
+        return np.array(x, order="C")
+    return np.array(x, x.dtype.newbyteorder("="), order="C")
+
+
+def digest(host: np.ndarray) -> str:
+    """SHA-256 of dtype, shape, and bytes (JAX's hosts are all little-endian)."""
+    sha = hashlib.sha256(f"{host.dtype.name}{list(host.shape)}".encode())
+    sha.update(np.ascontiguousarray(host).reshape(-1).view(np.uint8))
+    return sha.hexdigest()
+
+
+def stand_in(entry: Entry) -> np.ndarray:
+    """An array like the one that `on_host` gave, uninitialized."""
+    if entry.kind != "key":
+        return np.empty(entry.shape, jnp.dtype(entry.dtype))
+    one = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0, impl=entry.implementation)))
+    return np.empty((*entry.shape, *one.shape), one.dtype)
+
+
+def rebuild(entry: Entry, host: np.ndarray | None, like: Any) -> Any:
+    """The leaf of an entry: NumPy's or JAX's as `like` is, and where that is."""
+    if not entry.is_array:
+        return float.fromhex(entry.value) if entry.kind == "float" else entry.value
+    host = stand_in(entry) if host is None else host
+    if isinstance(like, np.generic):
+        return host[()]
+    if isinstance(like, np.ndarray):
+        return host
+    if jax.dtypes.canonicalize_dtype(host.dtype) != host.dtype:
+        raise MismatchError(
+            f"{entry.path or 'the tree'} is {entry} in the checkpoint, which JAX would cut to 32 "
+            "bits: set jax_enable_x64, or restore it to an array of NumPy's"
+        )
+    if entry.kind == "key":
+        return place(jax.random.wrap_key_data(jnp.array(host), impl=entry.implementation), like)
+    sharding = _sharding(like)
+    if sharding is None:
+        x = jnp.array(host)
+    else:  # which may be spread over several processes
+        x = jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+    return _weak(x) if entry.weak else x
+
+
+def place(x: Any, like: Any) -> Any:
+    """A leaf, where `like` is if that is an array which is somewhere on purpose."""
+    sharding = _sharding(like)
+    return x if sharding is None else jax.device_put(x, sharding)
+
+
+def _sharding(like):
+    settled = isinstance(like, jax.ShapeDtypeStruct) or getattr(like, "committed", False)
+    return like.sharding if settled else None
+
+
+def _weak(x):
+    sharding = x.sharding if x.committed else None
+    like = jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding, weak_type=True)
+    return jax.jit(lambda x: x).lower(like).compile()(x)
+
+
+def differences(saved: Sequence[Entry], wanted: Sequence[Entry]) -> list[str]:
+    """What differs between a checkpoint and the tree that it is restored to, path by path."""
+    saved, wanted = ({entry.path: entry for entry in entries} for entries in (saved, wanted))
+    found = []
+    for path in dict.fromkeys((*wanted, *saved)):
+        here, there = saved.get(path), wanted.get(path)
+        where = path or "the root"
+        if here is None:
+            found.append(f"the checkpoint has nothing at {where}, where {there} is wanted")
+        elif there is None:
+            found.append(f"the checkpoint has {here} at {where}, where nothing is wanted")
+        elif (here.kind, here.dtype, here.shape) != (there.kind, there.dtype, there.shape):
+            found.append(f"the checkpoint has {here} at {where}, where {there} is wanted")
+    return found

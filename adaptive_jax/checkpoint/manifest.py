@@ -1,0 +1,111 @@
+"""The manifest: what a checkpoint says of itself, in JSON, with a digest of that."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adaptive_jax.checkpoint.entries import Entry, stand_in
+from adaptive_jax.checkpoint.errors import CheckpointError, DamagedError
+
+FORMAT = "adaptive_jax.checkpoint"
+VERSION = 1
+NAME = "manifest"
+"""Of Orbax's item that the file is in."""
+FILE = "manifest.json"
+UNFINISHED = ".orbax-checkpoint-tmp"
+"""How Orbax names a folder until it is whole, and removes what has such a name."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What is in a checkpoint.
+
+    Attributes:
+      step: as it was given.
+      config: as it was given, or None.
+      entries: every node of the tree. Orbax has entry i, if it is an array with an element, as
+        the array "i" of its item "arrays".
+    """
+
+    step: int
+    config: Mapping[str, Any] | None
+    entries: tuple[Entry, ...]
+
+    @property
+    def bytes(self) -> int:
+        """How many the arrays take in memory."""
+        return sum(stand_in(entry).nbytes for entry in self.entries if entry.is_stored)
+
+    def to_json(self) -> str:
+        """The text of the file."""
+        blank = {field.name: field.default for field in dataclasses.fields(Entry)}
+        entries = [
+            {k: v for k, v in dataclasses.asdict(entry).items() if k == "path" or v != blank[k]}
+            for entry in self.entries
+        ]
+        body = {"format": FORMAT, "version": VERSION, "step": self.step, "config": self.config}
+        body["entries"] = entries
+        return json.dumps({"digest": _digest(body), **body})
+
+
+def check_config(config: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The config as JSON gives it back; raises a TypeError if it is none that JSON can say."""
+    try:
+        return json.loads(json.dumps(config, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"config must be made of what JSON can say: {error}") from error
+
+
+def read(path: Path) -> Manifest:
+    """The manifest of the checkpoint at `path`.
+
+    Raises:
+      CheckpointError: there is no checkpoint, it was never finished, or it has a newer format.
+      DamagedError: the manifest is not what was written.
+    """
+    if UNFINISHED in path.name:
+        raise CheckpointError(f"{path} was never finished: restore another checkpoint")
+    file = path / NAME / FILE
+    try:
+        body = json.loads(file.read_bytes())
+    except OSError as error:
+        raise _absent(path, error) from error
+    except ValueError as error:
+        raise DamagedError(f"{file} is damaged: {error}") from error
+    if not isinstance(body, dict) or body.pop("digest", None) != _digest(body):
+        raise DamagedError(f"{file} is damaged: its text is not the one that its digest is of")
+    if body["version"] > VERSION:
+        raise CheckpointError(
+            f"{path} has format {body['version']}, and this version of adaptive_jax reads formats "
+            f"up to {VERSION}: install a newer one"
+        )
+    for entry in body["entries"]:
+        if "shape" in entry:
+            entry["shape"] = tuple(entry["shape"])
+    return Manifest(
+        body["step"], body["config"], tuple(Entry(**entry) for entry in body["entries"])
+    )
+
+
+def _digest(body):
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _absent(path, error):
+    if not path.exists():
+        return CheckpointError(f"there is no checkpoint {path}")
+    if not path.is_dir():
+        return CheckpointError(f"{path} is no checkpoint, which is a folder, but a file")
+    within = sorted(int(child.name) for child in path.iterdir() if child.name.isdecimal())
+    if within:
+        return CheckpointError(
+            f"{path} is a folder of checkpoints and none itself: restore {path / str(within[-1])}, "
+            "or use Checkpoints"
+        )
+    return DamagedError(
+        f"{path} is no checkpoint, or a damaged one: cannot read {NAME}/{FILE}: {error.strerror}"
+    )
