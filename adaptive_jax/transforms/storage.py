@@ -86,7 +86,8 @@ def with_storage(
         inner = tx.init(params)
         stored.check(inner)
         count = numerics.count_zero()
-        return StorageState(count, stored.encode(inner, count))
+        # Or else XLA encodes the zeros as it compiles, number by number: minutes for large arrays.
+        return StorageState(count, stored.encode(jax.lax.optimization_barrier(inner), count))
 
     def update(updates, state, params=None, **extra):
         with_extra = optax.with_extra_args_support(tx)
