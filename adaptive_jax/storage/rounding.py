@@ -88,7 +88,8 @@ def narrow_bits(x: jax.Array, dtype, threshold: jax.Array | float) -> jax.Array:
     size = jnp.minimum(jnp.abs(x), float(info.max))
     least = 127 + info.minexp
     exponent = jnp.maximum(exponent_field(size), jnp.uint32(least))
-    quanta = size / power_of_two(exponent - jnp.uint32(info.nmant))
+    # A product with the inverse is as exact, and unlike a division XLA fuses it with what follows.
+    quanta = size * power_of_two(jnp.uint32(254 + info.nmant) - exponent)
     whole = jnp.floor(quanta)
     up = quanta - whole > threshold
     # A significand that is too large for its place carries over to the exponent, as it should.

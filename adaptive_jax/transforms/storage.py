@@ -82,9 +82,9 @@ def with_storage(
     def init(params):
         inner = tx.init(params)
         stored.check(inner)
-        inner = jax.lax.optimization_barrier(inner)  # XLA would encode zeros while it compiles
         count = numerics.count_zero()
-        return StorageState(count, stored.encode(inner, count))
+        # Or else XLA encodes the zeros as it compiles, number by number: minutes for large arrays.
+        return StorageState(count, stored.encode(jax.lax.optimization_barrier(inner), count))
 
     def update(updates, state, params=None, **extra):
         with_extra = optax.with_extra_args_support(tx)
