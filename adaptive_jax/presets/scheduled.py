@@ -42,6 +42,6 @@ def scheduled(
     def update(updates, state, params=None, **extra):
         tx = optax.with_extra_args_support(make(numerics.at_step(value, state.count)))
         updates, inner = tx.update(updates, state.inner, params, **extra)
-        return updates, ScheduledState(optax.safe_increment(state.count), inner)
+        return updates, ScheduledState(numerics.count_next(state.count), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)

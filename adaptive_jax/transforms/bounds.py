@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms.preconditioner import ScaleModifier
@@ -79,7 +78,7 @@ def bound_lr(
         return BoundLrState(numerics.count_zero())
 
     def accumulate(scale, state):
-        return BoundLrState(optax.safe_increment(state.count))
+        return BoundLrState(numerics.count_next(state.count))
 
     def modify(scale, state):
         low, high = (_in_units(bound, state.count - 1, per_base_lr) for bound in (lower, upper))

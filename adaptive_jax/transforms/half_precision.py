@@ -156,7 +156,7 @@ def with_master_weights(
         map_leaves(lambda g, p: None, gradients=updates, parameters=params)
         weights = merge_params(params, state.correction)
         moves, inner = tx.update(updates, state.inner, weights, **extra)
-        count = optax.safe_increment(state.count)
+        count = numerics.count_next(state.count)
 
         def leaf(p, weight, move, salt):
             if not _is_bfloat16(p):

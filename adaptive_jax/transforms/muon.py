@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -68,7 +69,7 @@ def scale_by_muon(
     min_norm: Scalar = 0.0,
     flatten: bool = False,
     output_axis: int = -1,
-    iteration_dtype=None,
+    iteration_dtype: DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Orthogonalizes the momentum of every matrix by a Newton-Schulz iteration.
 

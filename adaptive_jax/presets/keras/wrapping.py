@@ -155,7 +155,7 @@ def average_parameters(
                 params,
                 average,
             )
-        return updates, AverageState(optax.safe_increment(state.count), average)
+        return updates, AverageState(numerics.count_next(state.count), average)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -128,6 +128,6 @@ def ReduceLROnPlateau(
         )
         rate = transforms.scale_by_learning_rate(state.lr / lr, flip_sign=False)
         updates, _ = rate.update(updates, rate.init(params), params)
-        return updates, state._replace(count=optax.safe_increment(state.count))
+        return updates, state._replace(count=numerics.count_next(state.count))
 
     return optax.GradientTransformationExtraArgs(init, update)
