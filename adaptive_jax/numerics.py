@@ -8,6 +8,7 @@ hidden: they reach the update, where `optax.apply_if_finite` or the user sees th
 import functools
 import math
 import operator
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import DTypeLike
 
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
@@ -50,7 +51,7 @@ def widen(x: jax.Array) -> jax.Array:
     return x.astype(compute_dtype(x) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
 
 
-def constant(value: Scalar, dtype: DTypeLike) -> ArrayLike:
+def constant(value: Scalar, dtype: DTypeLike) -> np.ndarray | jax.Array:
     """A hyperparameter in the dtype of arithmetic.
 
     A Python number becomes one of NumPy: with an array of JAX, tracing takes longer. So it does
@@ -59,8 +60,8 @@ def constant(value: Scalar, dtype: DTypeLike) -> ArrayLike:
     return np.asarray(value, dtype) if isinstance(value, float) else jnp.asarray(value, dtype)
 
 
-def at_step(value: ScalarOrSchedule, count: jax.Array) -> Scalar:
-    """The value of a hyperparameter after `count` updates; numbers are their own value."""
+def at_step(value: ScalarOrSchedule, count: jax.Array | None) -> Scalar:
+    """The value of a hyperparameter after `count` updates; numbers, which need none, themselves."""
     return widen(jnp.asarray(value(count))) if callable(value) else value
 
 
@@ -77,9 +78,9 @@ def saturate(
         return jax.lax.complex(
             saturate(x.real, limit, jnp.real(source)), saturate(x.imag, limit, jnp.imag(source))
         )
-    limit = constant(float(jnp.finfo(x.dtype).max) if limit is None else limit, x.dtype)
+    largest = constant(float(jnp.finfo(x.dtype).max) if limit is None else limit, x.dtype)
     finite = jax.lax.is_finite(x if source is None else source)
-    return jax.lax.select(finite, jax.lax.clamp(-limit, x, limit), x)
+    return jax.lax.select(finite, jax.lax.clamp(-largest, x, largest), x)
 
 
 def cast(x: jax.Array, dtype: DTypeLike) -> jax.Array:
@@ -212,10 +213,10 @@ def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
     # into another operation, with other last digits than for an eps that it does not know.
     tiny = float(jnp.finfo(x.dtype).tiny)
     known = isinstance(eps, float)
-    eps = constant(max(eps, tiny) if known else eps, x.dtype)
+    added = constant(max(eps, tiny) if known else eps, x.dtype)
     if not (isinstance(eps_root, float) and eps_root == 0):
         x = x + constant(eps_root, x.dtype)
-    below = jax.lax.add(root(x), eps if known else jnp.maximum(eps, tiny))
+    below = jax.lax.add(root(x), added if known else jnp.maximum(added, tiny))
     return jax.lax.div(constant(1.0, x.dtype), below)
 
 
@@ -242,7 +243,7 @@ def bias_correction(decay: Scalar, count: jax.Array) -> jax.Array:
 def log(x: Scalar) -> Scalar:
     """The natural logarithm of `x ≥ 0`, in double precision where `x` is a Python number."""
     if isinstance(x, Live):
-        return x.map(log)
+        return typing.cast(Scalar, x.map(log))
     if isinstance(x, jax.Array):
         return jnp.log(x)
     return math.log(x) if x > 0 else -math.inf
@@ -317,8 +318,6 @@ class Live:
 
     def __eq__(self, other):
         return jnp.asarray(self) == other
-
-    __hash__ = None
 
     def __bool__(self):
         return bool(jnp.asarray(self))  # an error under jit, as for every traced value

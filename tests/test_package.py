@@ -1,4 +1,4 @@
-"""What is installed: a wheel with the whole package and no more, built from the sdist."""
+"""What is installed: a wheel with the whole package and no more, and with types that hold."""
 
 import re
 import shutil
@@ -62,6 +62,14 @@ def test_the_sdist_holds_the_sources_and_the_tests(built):
     for folder in ("adaptive_jax", "tests", "notebooks", "scripts"):
         assert files(folder) <= names
     assert {"README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "pyproject.toml"} <= names
+
+
+def test_types():
+    """Of the package, and of a user's code that calls it."""
+    pytest.importorskip("pyright", reason="pyright comes with the extra `test`")
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_changelog_and_citation_name_this_version():

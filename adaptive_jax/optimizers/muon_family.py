@@ -19,7 +19,7 @@ def muon(
     nesterov: bool = True,
     coefficients: str | Triple | Sequence[Triple] = "jordan",
     ns_steps: int = 5,
-    adjust: str | Callable[[int, int], float] | None = "match_rms_adamw",
+    adjust: str | Callable[[int, int], Scalar] | None = "match_rms_adamw",
     eps: Scalar = 1e-7,
     iteration_dtype: DTypeLike | None = None,
     weight_decay: ScalarOrSchedule = 0.1,

@@ -31,7 +31,8 @@ rounding by 0.1 %.
 """
 
 import dataclasses
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -59,16 +60,20 @@ class Blocks(NamedTuple):
 class Codec(Protocol):
     """How float32 arrays are stored. `signed` is None where both signs and squares are fine."""
 
-    signed: bool | None
+    @property
+    def signed(self) -> bool | None: ...
 
     def encode(self, x: jax.Array, count: Scalar, salt: int = 0) -> jax.Array | Blocks:
         """The stored array, rounded at random with `count` and `salt` as in `stochastic_round`."""
+        ...
 
-    def decode(self, stored: jax.Array | Blocks) -> jax.Array:
-        """The array in float32."""
+    def decode(self, stored: Any) -> jax.Array:
+        """What `encode` returned, in float32."""
+        ...
 
     def made(self, x: jax.Array | Blocks) -> bool:
         """Whether `x` is of the kind that `encode` returns."""
+        ...
 
 
 def _check_rounding(value):
@@ -239,7 +244,7 @@ class RootBlocks:
         return self._levels - 1
 
 
-CODECS = {
+CODECS: Mapping[str, Codec] = {
     "float32": Floats("float32"),
     "bfloat16": Floats("bfloat16"),
     "float8_e4m3": Float8Blocks("float8_e4m3fn"),

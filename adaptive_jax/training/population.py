@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from adaptive_jax.training.progress import Progress
 from adaptive_jax.workloads.workload import Data, Split, Workload
 
 _EVALUATION_BATCH = 500
+_ENDS_AFTER: Mapping[str | None, int] = {"stop": 1, "restore": 3}  # so many bad epochs
 
 
 class History(NamedTuple):
@@ -100,7 +101,7 @@ class Population:
         checkpoints: Path | None = None,
         checkpoint_every: int = 1,
         on_nonfinite: str | None = None,
-    ):
+    ) -> None:
         check_nonfinite(on_nonfinite)
         if on_nonfinite == "restore" and checkpoints is None:
             raise ValueError("on_nonfinite='restore' needs a folder for checkpoints")
@@ -190,12 +191,12 @@ class Population:
         for i, member in enumerate(group.members):
             rows = [of_member(i, metrics) for metrics in progress.curve]
             first_losses = [row.pop("first_loss") for row in rows]
-            counts = [histograms[i] for histograms in progress.rates]
+            counts = [count for rates in progress.rates if (count := rates[i]) is not None]
             yield History(
                 member,
                 first_losses[0],
                 rows,
-                None if counts[0] is None else counts,
+                counts or None,
                 of_member(i, final),
                 progress.seconds / len(group.members),
                 compile_seconds,
@@ -224,7 +225,7 @@ class Population:
         while len(progress.curve) < self.epochs and not self._ends(progress):
             progress = self._next(group, progress)
             policy = None if progress.finite(-1) else self._on_nonfinite
-            if policy == "restore":
+            if policy == "restore" and checkpoints is not None:
                 whole = checkpoints.last(self._begun(group))
                 progress = progress._replace(model=whole.model, optimizers=whole.optimizers)
             if checkpoints is not None and policy != "stop":
@@ -234,14 +235,15 @@ class Population:
 
     def _ends(self, progress):
         """Whether a policy ends the run before its last epoch."""
-        last = {"stop": 1, "restore": 3}.get(self._on_nonfinite)
+        last = _ENDS_AFTER.get(self._on_nonfinite)
         epochs = len(progress.curve)
         return (
             last is not None and epochs >= last and not any(map(progress.finite, range(-last, 0)))
         )
 
     def _begun(self, group):
-        return Progress(*self._start(group), [], [], 0.0)
+        model, optimizers = self._start(group)
+        return Progress(model, optimizers, [], [], 0.0)
 
     def _next(self, group, progress):
         """The progress an epoch later."""
@@ -249,13 +251,14 @@ class Population:
         inputs = self._epoch_inputs(group, *states, len(progress.curve) + 1)
         program = self._epoch_program(group, inputs)
         began = time.perf_counter()
-        *states, metrics, histograms = jax.block_until_ready(program(*inputs))
+        model, optimizers, metrics, histograms = jax.block_until_ready(program(*inputs))
         seconds = progress.seconds + time.perf_counter() - began
-        evaluated = self._evaluated(group, *states)
+        evaluated = self._evaluated(group, model, optimizers)
         point = jax.device_get(metrics) | self._evaluate(evaluated, "validation")
         point = {name: values.tolist() for name, values in point.items()}
         rates = _by_member(group.blocks, jax.device_get(histograms))
-        return Progress(*states, [*progress.curve, point], [*progress.rates, rates], seconds)
+        curve, histories = [*progress.curve, point], [*progress.rates, rates]
+        return Progress(model, optimizers, curve, histories, seconds)
 
     # The compiled programs, and what they are called with.
 
@@ -363,7 +366,7 @@ def _chunks(split: Split, size: int):
     for start in range(0, len(split.targets), size):
         part = jax.tree.map(lambda x, start=start: x[start : start + size], split)
         missing = size - len(part.targets)
-        weights = np.repeat(np.float32([1, 0]), [len(part.targets), missing])
+        weights = np.repeat(np.array([1, 0], np.float32), [len(part.targets), missing])
         fill = jax.tree.map(lambda x, n=missing: x[np.zeros(n, int)], part)
         padded = jax.tree.map(lambda x, f: jnp.asarray(np.concatenate([x, f])), part, fill)
         yield padded, jnp.asarray(weights)

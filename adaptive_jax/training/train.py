@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from adaptive_jax.training.callbacks import Callback
-from adaptive_jax.training.config import Member, RunConfig
+from adaptive_jax.training.config import Member, OptimizerSpec, RunConfig
 from adaptive_jax.training.population import Population
 from adaptive_jax.training.records import RunRecord, make_record
 from adaptive_jax.validation import steps
+from adaptive_jax.workloads import registry as workloads
 
 
 def train(
@@ -34,9 +35,10 @@ def train(
     >>> record.steps, len(record.curve), record.diverged
     (180, 20, False)
     """
+    workload = workloads.get(config.workload)
     population = Population(
-        config.workload,
-        config.workload.load(config.data_dir),
+        workload,
+        workload.load(config.data_dir),
         config.epochs,
         config.batch_size,
         config.schedule,
@@ -46,7 +48,7 @@ def train(
         on_nonfinite=config.on_nonfinite,
     )
     callback = callback or Callback()
-    callback.on_plan(config.workload.name, population.epochs)
-    member = Member(config.optimizer, config.seed)
+    callback.on_plan(workload.name, population.epochs)
+    member = Member(OptimizerSpec.of(config.optimizer), config.seed)
     (history,) = population.run([member], callback, with_rates=True)
     return make_record(population, history)

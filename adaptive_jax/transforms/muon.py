@@ -64,7 +64,7 @@ def scale_by_muon(
     ema: bool = True,
     coefficients: str | Triple | Sequence[Triple] = "jordan",
     ns_steps: int = 5,
-    adjust: str | Callable[[int, int], float] | None = "original",
+    adjust: str | Callable[[int, int], Scalar] | None = "original",
     eps: Scalar = 1e-7,
     min_norm: Scalar = 0.0,
     flatten: bool = False,

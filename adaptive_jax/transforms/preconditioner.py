@@ -52,7 +52,7 @@ class Preconditioner(optax.GradientTransformationExtraArgs):
 
     def __new__(
         cls,
-        init: Callable[[Params], State],
+        init: optax.TransformInitFn,
         accumulate: Callable[..., State],
         factor: Callable[[Updates, State], tuple[Updates, Updates]],
         store: Callable[[State], State] = lambda state: state,

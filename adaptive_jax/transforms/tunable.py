@@ -36,9 +36,9 @@ class FactoryName(str):
     equals the plain string, as which it is pickled.
     """
 
-    check: Callable[[Mapping[str, jax.Array]], Any]
+    check: Callable[[Mapping[str, Any]], Any]
 
-    def __new__(cls, name: str, check: Callable[[Mapping[str, jax.Array]], Any]) -> Self:
+    def __new__(cls, name: str, check: Callable[[Mapping[str, Any]], Any]) -> Self:
         self = super().__new__(cls, name)
         self.check = check
         return self
@@ -145,7 +145,7 @@ class Tunable(optax.GradientTransformationExtraArgs):
 class _Tunable:
     """A transformation that is `build(leaves)` at each use, for the leaves in its state."""
 
-    name: FactoryName
+    name: str  # a FactoryName
     values: Mapping[str, Scalar]
     schedules: Mapping[str, Schedule]
     build: Callable[[Mapping[str, jax.Array]], Any]
@@ -182,7 +182,7 @@ class _Tunable:
 
     def _scheduled(self, count):
         now = {k: numerics.at_step(v, count) for k, v in self.schedules.items()}
-        return {self.name: {k: v.astype(jnp.float32) for k, v in now.items()}}
+        return {self.name: {k: jnp.asarray(v, jnp.float32) for k, v in now.items()}}
 
 
 class _TunableModifier(ScaleModifier):

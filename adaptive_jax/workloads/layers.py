@@ -246,5 +246,6 @@ class BatchNorm(nnx.BatchNorm):
             keep = self.momentum
             self.mean[...] = keep * self.mean[...] + (1 - keep) * mean
             self.var[...] = keep * self.var[...] + (1 - keep) * variance
+        assert self.scale is not None and self.bias is not None  # as by default
         scale = self.scale[...] * jax.lax.rsqrt(variance + self.epsilon)
         return x * scale + (self.bias[...] - mean * scale)

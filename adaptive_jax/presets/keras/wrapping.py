@@ -34,7 +34,9 @@ class AverageState(NamedTuple):
     average: Params
 
 
-def in_full_precision(tx: optax.GradientTransformationExtraArgs):
+def in_full_precision(
+    tx: optax.GradientTransformationExtraArgs,
+) -> optax.GradientTransformationExtraArgs:
     """The same on parameters and gradients in float32 or wider; updates in their dtypes."""
 
     def init(params):

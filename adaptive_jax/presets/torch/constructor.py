@@ -1,9 +1,11 @@
 """What the optimizers of `torch.optim` have in common: their arguments, and torch's stages."""
 
+from collections.abc import Callable
+
 import optax
 
 from adaptive_jax import transforms
-from adaptive_jax.presets.arguments import is_zero, verbatim
+from adaptive_jax.presets.arguments import Built, is_zero, verbatim
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
 INTERVALS = {
@@ -48,7 +50,9 @@ def _require_cycled_momentum(constructor, values):
         )
 
 
-def constructor(**intervals):
+def constructor(
+    **intervals: str,
+) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
     """The decorator of all, with other intervals for some arguments."""
     return verbatim(
         "presets.torch",
