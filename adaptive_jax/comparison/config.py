@@ -82,7 +82,7 @@ class CompareConfig:
     width: int | None = None
     max_memory: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         def put(name, value):
             object.__setattr__(self, name, value)
 

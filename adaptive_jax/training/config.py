@@ -61,7 +61,7 @@ class OptimizerSpec:
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     entry: registry.Optimizer = dataclasses.field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         entry = self.name if isinstance(self.name, registry.Optimizer) else registry.get(self.name)
         object.__setattr__(self, "entry", entry)
         object.__setattr__(self, "name", entry.name)
@@ -114,7 +114,7 @@ class OptimizerSpec:
         ranges = {**self.entry.search, **self.ranges}
         return {k: v for k, v in ranges.items() if k not in self.hyperparameters}
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.label)
 
     @property
@@ -202,7 +202,7 @@ class RunConfig:
     data_dir: str | None = None
     on_nonfinite: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         def put(name, value):
             object.__setattr__(self, name, value)
 

@@ -112,11 +112,13 @@ class Population:
                     f"one, got {len(split.inputs)} and {len(split.targets)}"
                 )
         self.workload = workload
-        self.examples = {name: len(split.targets) for name, split in data._asdict().items()}
-        self.epochs = epochs or workload.epochs
-        self.batch_size = min(batch_size or workload.batch_size, self.examples["train"])
-        self.steps = self.epochs * -(-self.examples["train"] // self.batch_size)
-        self.schedule = schedule or workload.schedule
+        self.examples: dict[str, int] = {
+            name: len(split.targets) for name, split in data._asdict().items()
+        }
+        self.epochs: int = epochs or workload.epochs
+        self.batch_size: int = min(batch_size or workload.batch_size, self.examples["train"])
+        self.steps: int = self.epochs * -(-self.examples["train"] // self.batch_size)
+        self.schedule: str = schedule or workload.schedule
         self.width = width or (workload.width if jax.default_backend() == "cpu" else None)
         self.max_memory = default_max_memory() if max_memory is None else max_memory
         self._checkpoints, self._checkpoint_every = checkpoints, checkpoint_every

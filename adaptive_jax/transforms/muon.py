@@ -8,7 +8,7 @@ not twelve times the launches.
 import collections
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -44,13 +44,13 @@ _OPTIMAL = (
 )
 _SAFE = tuple(_damped(triple, 1.01) for triple in _OPTIMAL)
 
-COEFFICIENTS = {
+COEFFICIENTS: Mapping[str, Sequence[Triple]] = {
     "jordan": ((3.4445, -4.7750, 2.0315),),
     "polar_express": (_damped(_SAFE[0], 1.01), *_SAFE[1:], (1.875, -1.25, 0.375)),
 }
 """Name -> the coefficients (a, b, c) of the first steps; the last triple stays."""
 
-ADJUSTMENTS = {
+ADJUSTMENTS: Mapping[str, Callable[[int, int], float]] = {
     "original": lambda fan_out, fan_in: math.sqrt(max(1.0, fan_out / fan_in)),
     "match_rms_adamw": lambda fan_out, fan_in: 0.2 * math.sqrt(max(fan_out, fan_in)),
     "spectral_unclamped": lambda fan_out, fan_in: math.sqrt(fan_out / fan_in),

@@ -68,11 +68,17 @@ def constructor(
 optimizer = constructor()
 
 
-def descend(*stages, lr, weight_decay, maximize, decoupled=False):
+def descend(
+    *stages: optax.GradientTransformation,
+    lr: ScalarOrSchedule,
+    weight_decay: Scalar,
+    maximize: bool,
+    decoupled: bool = False,
+) -> optax.GradientTransformationExtraArgs:
     """The stages between torch's gradient (sign, then decay) and its step."""
     ascend = [optax.scale(-1.0)] if maximize else []
     decay = [] if is_zero(weight_decay) else [transforms.add_decayed_weights(weight_decay)]
-    coupled, decoupled = ([], decay) if decoupled else (decay, [])
+    before, after = ([], decay) if decoupled else (decay, [])
     return transforms.chain(
-        *ascend, *coupled, *stages, *decoupled, transforms.scale_by_learning_rate(lr)
+        *ascend, *before, *stages, *after, transforms.scale_by_learning_rate(lr)
     )
