@@ -2,8 +2,9 @@
 
 No optimizer is known here. On a mesh of explicit axes the sharding of an array is part of its type,
 and JAX derives the type of every result: zeros like a parameter are laid out as it is, a mean over
-its rows loses their axis, a ring of gradients gains an axis that is not split. So `init` is traced,
-for types alone, with the parameters' shardings on such a mesh, also if the true one is of auto axes.
+its rows loses their axis, a ring of gradients gains an axis that is not split. So `init` is traced
+for its types alone, with the parameters' shardings on such a mesh, also if the true one's axes are
+auto.
 """
 
 import functools
@@ -58,7 +59,8 @@ def state_shardings(
     >>> P, mesh = PartitionSpec, jax.make_mesh((1, 1), ("data", "model"))
     >>> shapes = jax.ShapeDtypeStruct((16, 8), jnp.float32)
     >>> tx = aj.scale_by_factored_rms()
-    >>> for sharding in jax.tree.leaves(state_shardings(tx, shapes, P(None, "model"), mesh, "data")):
+    >>> shardings = state_shardings(tx, shapes, P(None, "model"), mesh, zero_axis="data")
+    >>> for sharding in jax.tree.leaves(shardings):
     ...     print(sharding.spec)
     P()
     P('data', None)
@@ -81,9 +83,7 @@ def state_shardings(
     )
 
 
-def init(
-    tx: optax.GradientTransformation, params: Params, zero_axis: str | None = None
-) -> State:
+def init(tx: optax.GradientTransformation, params: Params, zero_axis: str | None = None) -> State:
     """`tx.init(params)`, computed where `state_shardings` says that it belongs.
 
     Args:
@@ -130,21 +130,17 @@ def step(
     specs = _specs(params, shardings, mesh)
     split = specs if zero_axis is None else _with_zero(params, specs, mesh, zero_axis)
     out = shardings, state_shardings(tx, params, shardings, mesh, zero_axis)
-
-    # The compiler places what is in between, so that any optimizer will do, also one that mixes
-    # shardings in a way that the types of explicit axes do not allow.
-    @functools.partial(jax.sharding.auto_axes, axes=mesh.axis_names, out_sharding=out)
-    def move(params, state, grads, extra):
-        params, grads = jax.lax.with_sharding_constraint((params, grads), (split, split))
-        update = optax.with_extra_args_support(tx).update
-        updates, state = update(grads, state, params, **extra)
-        return optax.apply_updates(params, updates), state
+    explicit = AxisType.Explicit in mesh.axis_types
+    place = jax.sharding.reshard if explicit else jax.lax.with_sharding_constraint
+    update = optax.with_extra_args_support(tx).update
 
     @functools.partial(jax.jit, donate_argnums=(0, 1), out_shardings=out)
     def run(params, state, grads, **extra):
         same_structure(parameters=params, gradients=grads)
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-            return move(params, state, grads, extra)
+            params, grads = place((params, grads), (split, split))
+            updates, state = update(grads, state, params, **extra)
+            return optax.apply_updates(params, updates), state
 
     return run
 

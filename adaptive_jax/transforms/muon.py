@@ -214,7 +214,9 @@ def _in_batches(iterate, stacks):
     wide = [stack.mT if _is_tall(stack) else stack for stack in stacks]
     groups = collections.defaultdict(list)
     for i, stack in enumerate(wide):
-        groups[stack.shape[1:], stack.dtype].append(i)
+        devices = meshes.devices_of(stack)
+        apart = i if devices > 1 and len(stack) % devices == 0 else None  # dealt out as it is
+        groups[stack.shape[1:], stack.dtype, apart].append(i)
     for members in groups.values():
         batch = _dealt_out(iterate, [wide[i] for i in members])
         ends = list(itertools.accumulate(len(wide[i]) for i in members))
@@ -314,8 +316,8 @@ def _as_stack(leaf, shape):
 
 def _from_stack(stack, leaf):
     """The opposite of `_as_stack`."""
-    _, side = _common_axis(leaf, stack.shape)
-    return meshes.split_like(meshes.split(stack, side).reshape(leaf.shape), leaf)
+    axis, side = _common_axis(leaf, stack.shape)
+    return meshes.split_back(meshes.split(stack, side).reshape(leaf.shape), axis, leaf)
 
 
 def _common_axis(leaf, shape):
@@ -337,6 +339,6 @@ def _dealt_out(iterate, stacks):
 
 
 def _sides(shape, devices):
-    """The sides of a stack's matrices that can be split over the devices, the shorter first."""
+    """The axes of a stack that can be split over the devices: its matrices, or a side of them."""
     shorter = 2 if shape[1] > shape[2] else 1
-    return (side for side in (shorter, 3 - shorter) if shape[side] and not shape[side] % devices)
+    return (axis for axis in (0, shorter, 3 - shorter) if shape[axis] and not shape[axis] % devices)
