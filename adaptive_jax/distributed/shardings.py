@@ -203,10 +203,10 @@ def _with_zero(shapes, specs, mesh, axis) -> PyTree:
     devices = _size(mesh, axis)
 
     def leaf(p, spec):
-        if any(axis in _names(names) for names in spec):
+        if 0 in jnp.shape(p) or any(axis in _names(names) for names in spec):
             return spec
         for i, (size, names) in enumerate(zip(jnp.shape(p), spec, strict=True)):
-            if not _names(names) and size and size % devices == 0:
+            if not _names(names) and size % devices == 0:
                 return PartitionSpec(*spec[:i], axis, *spec[i + 1 :])
         return spec
 

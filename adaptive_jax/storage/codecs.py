@@ -290,7 +290,7 @@ def _in_whole_blocks(x, width):
     *rows, split = sharding.spec
     names = split if isinstance(split, tuple) else (split,) if split else ()
     devices = math.prod(sharding.mesh.shape[name] for name in names)
-    if x.shape[-1] % (devices * width) == 0:
+    if not names or x.shape[-1] % (devices * width) == 0:
         return x
     whole = jax.sharding.PartitionSpec(*rows, None)
     return jax.sharding.reshard(x, jax.sharding.NamedSharding(sharding.mesh, whole))

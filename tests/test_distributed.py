@@ -1,0 +1,295 @@
+"""Optimizers on eight devices: where their states are, that nothing else changes, what is sent."""
+
+import functools
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import adaptive_jax as aj
+from adaptive_jax import distributed
+from adaptive_jax.optimizers.registry import OPTIMIZERS
+from tests.test_contract import assert_close, loop, types
+
+P = PartitionSpec
+STEPS = 3
+EXPLICIT, AUTO = AxisType.Explicit, AxisType.Auto
+both_kinds = pytest.mark.parametrize("kind", [EXPLICIT, AUTO], ids=lambda kind: kind.name)
+
+SHAPES = {"w": (8, 4), "b": (4,)}
+SPECS = {"w": P(None, "model"), "b": P("model")}
+
+
+def make_mesh(kind=EXPLICIT):
+    return jax.make_mesh((4, 2), ("data", "model"), axis_types=(kind, kind))
+
+
+def normal(shapes, seed=0, dtype=np.float32):
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
+
+
+def put(tree, specs, mesh):
+    return jax.tree.map(lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec)), tree, specs)
+
+
+def shardings(tree):
+    return jax.tree.map(lambda x: x.sharding, tree)
+
+
+def specs_of(tree):
+    """Path -> what the array there is split over, of those that are split."""
+    found = {jax.tree_util.keystr(k): s.spec for k, s in jax.tree_util.tree_leaves_with_path(tree)}
+    return {path: tuple(spec) for path, spec in found.items() if any(spec)}
+
+
+def traced_once(tx):
+    """The same optimizer, whose `update` can be traced only once."""
+    traces = iter([None])
+
+    def update(*args, **extra):
+        next(traces)
+        return tx.update(*args, **extra)
+
+    return optax.GradientTransformationExtraArgs(tx.init, update)
+
+
+@functools.cache
+def alone(name):
+    tx = OPTIMIZERS[name].factory(learning_rate=0.01)
+    grads = {k: np.stack([normal(SHAPES, i)[k] for i in range(STEPS)]) for k in SHAPES}
+    return loop(tx, jax.tree.map(jnp.asarray, normal(SHAPES, 9)), grads, STEPS)[:2]
+
+
+def check_sharded(tx, expected, mesh, shapes=SHAPES, specs=SPECS, dtype=np.float32):
+    """Some steps over the mesh end where they do on one device; nothing moves, nothing retraces."""
+    params = put(normal(shapes, 9, dtype), specs, mesh)
+    state = distributed.init(tx, params, "data")
+    predicted = distributed.state_shardings(tx, params, specs, mesh, "data")
+    step = distributed.step(traced_once(tx), params, "data")
+    before, places = types((params, state)), (shardings(params), predicted)
+    for i in range(STEPS):
+        assert shardings((params, state)) == places
+        params, state = step(params, state, normal(shapes, i))
+    assert shardings((params, state)) == places
+    assert types((params, state)) == before
+    assert_close(jax.device_get((params, state)), jax.device_get(expected), rtol=2e-5, atol=1e-6)
+
+
+@both_kinds
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_sharded_equals_unsharded(name, kind):
+    """Both parameters are split over an axis, one of them and its state over the other as well."""
+    check_sharded(OPTIMIZERS[name].factory(learning_rate=0.01), alone(name), make_mesh(kind))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_types_of_explicit_axes_are_stable(name):
+    """Also where no `out_shardings` see to it: the types of a step's state are those of `init`."""
+    tx, mesh = OPTIMIZERS[name].factory(learning_rate=0.01), make_mesh()
+    shapes, specs = STACKS, {"k": P("data", "model", None), "q": P(None, "data", "model")}
+    typed = {
+        name: jax.ShapeDtypeStruct(shape, jnp.float32, sharding=NamedSharding(mesh, specs[name]))
+        for name, shape in shapes.items()
+    }
+    with jax.set_mesh(mesh):
+        state = jax.eval_shape(tx.init, typed)
+        updates, after = jax.eval_shape(tx.update, typed, state, typed)
+    assert split(updates) == specs
+    predicted = distributed.state_shardings(tx, typed, specs, mesh)
+    assert split(after) == split(state) == jax.tree.map(lambda s: s.spec, predicted)
+
+
+def split(tree):
+    return jax.tree.map(lambda x: x.sharding.spec if x.sharding else P(), tree)
+
+
+STACKS = {"k": (4, 16, 8), "q": (2, 8, 64)}
+
+
+WHERE = {  # (optimizer, zero axis) -> path -> spec, for k (4, 16, 8) and q (2, 8, 64) as in SPLIT
+    "ring": (
+        aj.scale_by_adashift(reduce=None),
+        None,
+        {
+            ".history['k']": (None, None, "model", None),
+            ".history['q']": (None, None, None, "data"),
+            ".nu['k']": (None, "model", None),
+            ".nu['q']": (None, None, "data"),
+        },
+    ),
+    "a number for each array": (aj.scale_by_novograd(), "data", {}),
+    "rows and columns": (
+        aj.scale_by_factored_rms(),
+        "data",
+        {
+            ".nu['k'].row": ("data", "model", None),
+            ".nu['k'].column": ("data", None, None),
+            ".nu['q'].column": (None, None, "data"),
+        },
+    ),
+    "slices": (
+        aj.scale_by_sm3(),
+        "data",
+        {
+            ".before['k'].slices[0]": ("data", None, None),
+            ".before['k'].slices[1]": (None, "model", None),
+            ".before['q'].slices[2]": (None, None, "data"),
+            ".cover['k'].slices[0]": ("data", None, None),
+            ".cover['k'].slices[1]": (None, "model", None),
+            ".cover['q'].slices[2]": (None, None, "data"),
+        },
+    ),
+    "codes": (  # blocks of q's last axis are cut by 4 devices, for there are 2 of them
+        aj.with_storage(aj.scale_by_adam(), minimum=1, mu="int4", nu="uint8"),
+        "data",
+        {
+            ".inner.mu.codes['k']": ("data", "model", None),
+            ".inner.mu.exponents['k']": ("data", "model", None),
+            ".inner.nu.codes['k']": ("data", "model", None),
+            ".inner.nu.exponents['k']": ("data", "model", None),
+        },
+    ),
+    "wrappers": (
+        optax.MultiSteps(aj.lookahead(aj.chain(aj.momentum(0.9), aj.polyak_average())), 2),
+        None,
+        {
+            f"{field}['{name}']": (None, "model", None) if name == "k" else (None, None, "data")
+            for field in (
+                ".inner_opt_state.slow",
+                ".inner_opt_state.inner[0].trace",
+                ".inner_opt_state.inner[1].average",
+                ".acc_grads",
+            )
+            for name in ("k", "q")
+        },
+    ),
+    "parts": (
+        aj.partition_by_mask({"k": True, "q": False}, aj.schedule_free_sgd(0.1), aj.muon(0.1)),
+        "data",
+        {
+            "[0].inner_state.z['k']": ("data", "model", None),
+            "[1].inner_state[0][1].inner_state.mu['q']": (None, None, "data"),
+            "[1].inner_state[0][1].inner_state.nu['q']": (None, None, "data"),
+        },
+    ),
+    "Optax's": (
+        optax.adafactor(0.1, min_dim_size_to_factor=8, momentum=0.9),
+        "data",
+        {
+            "[0].v_row['k']": ("data", None),
+            "[0].v_col['k']": ("data", "model"),
+            "[0].v_col['q']": (None, "data"),
+            "[4].ema['k']": ("data", "model", None),
+            "[4].ema['q']": (None, None, "data"),
+        },
+    ),
+}
+
+
+@both_kinds
+@pytest.mark.parametrize("case", WHERE.values(), ids=WHERE)
+def test_where_states_are(case, kind):
+    tx, zero_axis, expected = case
+    mesh = make_mesh(kind)
+    split = {"k": P(None, "model"), "q": NamedSharding(mesh, P(None, None, "data"))}
+    shapes = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in STACKS.items()}
+    state = distributed.state_shardings(tx, shapes, split, mesh, zero_axis)
+    assert specs_of(state) == expected
+
+
+def test_leaves_without_a_sharding_have_none():
+    params = {"a": None, "b": optax.MaskedNode(), "c": jnp.ones((0, 4)), "d": 1.0, "e": np.ones(4)}
+    split = {"a": None, "b": optax.MaskedNode(), "c": P(), "d": P(), "e": P("data")}
+    state = distributed.state_shardings(aj.scale_by_adam(), params, split, make_mesh(), "model")
+    assert specs_of(state) == {".mu['e']": ("data",), ".nu['e']": ("data",)}
+    assert jax.tree.structure(state) == jax.tree.structure(aj.scale_by_adam().init(params))
+
+
+def in_two_steps(tx):
+    return optax.MultiSteps(tx, 2).gradient_transformation()
+
+
+LEAN = {
+    "codes": (lambda: aj.with_storage(aj.adam(0.1), minimum=1, mu="int4", nu="uint8"), np.float32),
+    "master weights": (lambda: aj.with_master_weights(aj.adam(0.1), bits=8), jnp.bfloat16),
+    "wrappers": (lambda: in_two_steps(aj.lookahead(aj.cautious(aj.adam(0.1)), 1)), np.float32),
+}
+BLOCKS = {"cut": (8, 96), "fit": (8, 64)}  # of 32 numbers, by two devices along "model"
+
+
+@functools.cache
+def lean_alone(case):
+    tx, dtype = LEAN[case][0](), LEAN[case][1]
+    params = jax.tree.map(jnp.asarray, normal(BLOCKS, 9, dtype))
+    state, update = tx.init(params), jax.jit(tx.update)
+    for i in range(STEPS):
+        updates, state = update(normal(BLOCKS, i), state, params)
+        params = optax.apply_updates(params, updates)
+    return params, state
+
+
+@pytest.mark.relaxed
+@both_kinds
+@pytest.mark.parametrize("case", LEAN)
+def test_lean_and_wrapped_states(case, kind):
+    make, dtype = LEAN[case]
+    specs = dict.fromkeys(BLOCKS, P(None, "model"))
+    check_sharded(make(), lean_alone(case), make_mesh(kind), BLOCKS, specs, dtype=dtype)
+
+
+@both_kinds
+def test_eager_steps_on_a_mesh(kind):
+    """Without the helpers, one operation at a time."""
+    specs = {"w": P("data", "model"), "b": P("model")}
+    tx = aj.muon(0.1, weight_decay=0.0)
+    host = jax.tree.map(jnp.asarray, normal(SHAPES))
+    expected, _ = tx.update(host, tx.init(host), host)
+    mesh = make_mesh(kind)
+    params = put(host, specs, mesh)
+    state = distributed.init(tx, params)
+    with jax.set_mesh(mesh):
+        updates, after = tx.update(params, state, params)
+    assert_close(jax.device_get(updates), jax.device_get(expected), rtol=2e-5, atol=1e-6)
+    if kind == EXPLICIT:
+        assert shardings(after) == shardings(state)
+
+
+# Muon.
+
+
+def sizes(program):
+    """The elements of every array in a compiled program, as one device has them."""
+    found = re.findall(r"f32\[([\d,]+)\]", program.as_text())
+    return [math.prod(map(int, dims.split(","))) for dims in found]
+
+
+STACKED = {  # shapes, where they are, and how the state is split beside that
+    "a list, FSDP": ({f"w{i}": (16, 32) for i in range(16)}, P(("data", "model")), None),
+    "a list, FSDP and TP": ({f"w{i}": (32, 16) for i in range(16)}, P("data", "model"), None),
+    "a stack that divides": ({"w": (16, 16, 32)}, P(None, "data", "model"), None),
+    "a stack that does not": ({"w": (12, 16, 32)}, P(None, "model", "data"), None),
+    "a stack split over its layers": ({"w": (12, 16, 32)}, P("data", None, "model"), None),
+}
+
+
+@pytest.mark.optimized
+@pytest.mark.parametrize("case", STACKED.values(), ids=STACKED)
+def test_muon_gathers_no_stack(case):
+    """No device ever has more of it than its share, of the stack that is filled up to 16."""
+    shapes, spec, zero_axis = case
+    mesh, tx = make_mesh(), aj.scale_by_muon()
+    params = put(normal(shapes), dict.fromkeys(shapes, spec), mesh)
+    state = distributed.init(tx, params, zero_axis)
+    step = distributed.step(tx, params, zero_axis)
+    program = step.lower(params, state, params).compile()
+    assert max(sizes(program)) <= 16 * 16 * 32 / 8
+    expected = tx.update(normal(shapes), tx.init(normal(shapes)))[0]
+    moved, _ = program(params, state, put(normal(shapes), dict.fromkeys(shapes, spec), mesh))
+    updates = jax.tree.map(lambda new, old: np.asarray(new) - old, moved, normal(shapes))
+    assert_close(updates, expected, rtol=1e-3, atol=1e-5)
