@@ -14,6 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import adaptive_jax as aj
 from adaptive_jax import distributed
 from adaptive_jax.optimizers.registry import OPTIMIZERS
+from scripts.benchmark_communication import WAYS, bytes_sent, compiled
 from tests.test_contract import assert_close, loop, types
 
 P = PartitionSpec
@@ -246,12 +247,10 @@ def test_lean_and_wrapped_states(case, kind):
 @both_kinds
 def test_eager_steps_on_a_mesh(kind):
     """Without the helpers, one operation at a time."""
-    specs = {"w": P("data", "model"), "b": P("model")}
-    tx = aj.muon(0.1, weight_decay=0.0)
-    host = jax.tree.map(jnp.asarray, normal(SHAPES))
+    tx, mesh = aj.scale_by_muon(ns_steps=1), make_mesh(kind)
+    host = {"w": jnp.asarray(normal(SHAPES)["w"])}
     expected, _ = tx.update(host, tx.init(host), host)
-    mesh = make_mesh(kind)
-    params = put(host, specs, mesh)
+    params = put(host, {"w": P("data", "model")}, mesh)
     state = distributed.init(tx, params)
     with jax.set_mesh(mesh):
         updates, after = tx.update(params, state, params)
@@ -293,3 +292,190 @@ def test_muon_gathers_no_stack(case):
     moved, _ = program(params, state, put(normal(shapes), dict.fromkeys(shapes, spec), mesh))
     updates = jax.tree.map(lambda new, old: np.asarray(new) - old, moved, normal(shapes))
     assert_close(updates, expected, rtol=1e-3, atol=1e-5)
+
+
+# Errors.
+
+
+def test_what_cannot_be_laid_out_is_named():
+    tx, mesh = aj.adam(0.1), make_mesh()
+    shapes = {"w": jax.ShapeDtypeStruct((6, 4), jnp.float32)}
+
+    def states(*args):
+        return distributed.state_shardings(tx, *args)
+
+    with pytest.raises(ValueError, match="no axis 'dta': did you mean 'data'"):
+        states(shapes, {"w": P()}, mesh, "dta")
+    with pytest.raises(ValueError, match="no axis 'rows': known are data, model"):
+        states(shapes, {"w": P("rows")}, mesh)
+    with pytest.raises(ValueError, match=r"at \['w'\] has shape \(6, 4\).* 6 by 4 devices"):
+        states(shapes, {"w": P("data")}, mesh)
+    with pytest.raises(ValueError, match=r"more axes than the parameter at \['w'\]: \(6, 4\)"):
+        states(shapes, {"w": P(None, None, "data")}, mesh)
+    with pytest.raises(ValueError, match=r"params_shardings has nothing at \['w'\]"):
+        states(shapes, {"v": P()}, mesh)
+    with pytest.raises(ValueError, match=r"or a PartitionSpec, got 'data' at \['w'\]"):
+        states(shapes, {"w": "data"}, mesh)
+    with pytest.raises(ValueError, match=r"arrays on a mesh, got .* at \['w'\]"):
+        distributed.init(tx, {"w": jnp.ones(2)})
+    other = jax.make_mesh((8,), ("data",))
+    params = {"a": jax.device_put(1.0, NamedSharding(mesh, P()))}
+    params["b"] = jax.device_put(1.0, NamedSharding(other, P()))
+    with pytest.raises(ValueError, match=r"on one mesh, got .* at \['a'\], .* at \['b'\]"):
+        distributed.step(tx, params)
+    with pytest.raises(ValueError, match="on one mesh, got none"):
+        distributed.init(tx, {})
+    params = {"a": params["a"]}
+    with pytest.raises(ValueError, match=r"gradients has nothing at \['a'\]"):
+        distributed.step(tx, params)(params, distributed.init(tx, params), {"b": 1.0})
+
+
+# Gradients as signs.
+
+WORKERS = 8
+SENT = {"w": (5, 7), "b": (3,), "s": (), "z": (0, 2)}
+VOTE, FEEDBACK = distributed.majority_vote("worker"), distributed.error_feedback("worker")
+
+
+def votes(workers=WORKERS, seed=0):
+    """Gradients of all workers, about a third of them 0."""
+    rng = np.random.default_rng(seed)
+    return {k: rng.integers(-1, 2, (workers, *s)).astype(np.float32) for k, s in SENT.items()}
+
+
+def in_shard_map(tx, kind):
+    """`(grads, state) -> (updates, state)` of all workers, each on a device."""
+    mesh = jax.make_mesh((WORKERS,), ("worker",), axis_types=(kind,))
+    kept = P("worker") if tx is FEEDBACK else P()
+
+    def update(grads, state):
+        return tx.update(jax.tree.map(lambda g: g[0], grads), state)
+
+    spread = jax.shard_map(
+        update, mesh=mesh, in_specs=(P("worker"), kept), out_specs=(P(), kept), check_vma=True
+    )
+
+    def run(grads, state):
+        to_workers = NamedSharding(mesh, P("worker"))
+        state = jax.device_put(state, NamedSharding(mesh, kept))
+        return jax.jit(spread)(jax.device_put(grads, to_workers), state)
+
+    return run
+
+
+def majority(grads):
+    """In NumPy, for numbers that no worker has 0 for."""
+    return {k: np.sign(np.sign(g).sum(0)) for k, g in grads.items()}
+
+
+def feedback(grads, errors):
+    """In NumPy: the mean of what is sent, and each worker's new error."""
+    updates, kept = {}, {}
+    for k, g in grads.items():
+        due = g + errors[k]
+        scale = np.abs(due).reshape(len(due), -1).mean(1) if due.size else np.zeros(len(due))
+        sent = np.where(due > 0, 1, -1) * scale.reshape(-1, *[1] * (due.ndim - 1))
+        updates[k], kept[k] = sent.mean(0), due - sent
+    return updates, kept
+
+
+@both_kinds
+def test_the_majority_of_signs(kind):
+    """As NumPy counts them, under vmap too; zeros, of which a tie is made, move nothing."""
+    signs = jax.tree.map(lambda g: np.where(g == 0, 1, g), votes())
+    quiet = jax.tree.map(np.zeros_like, signs)
+    state = VOTE.init(jax.tree.map(lambda g: g[0], signs))
+    run, together = in_shard_map(VOTE, kind), jax.vmap(VOTE.update, (0, None), axis_name="worker")
+    for grads, expected in ((signs, majority(signs)), (quiet, majority(quiet))):
+        updates, after = run(grads, state)
+        jax.tree.map(np.testing.assert_array_equal, jax.device_get(updates), expected)
+        assert int(after.count) == 1
+        same = together(grads, state)[0]
+        jax.tree.map(
+            lambda a, b: np.testing.assert_array_equal(a, np.broadcast_to(b, a.shape)),
+            same,
+            expected,
+        )
+    for g in jax.tree.leaves(jax.tree.map(np.asarray, together(votes(), state)[0])):
+        assert (g == g[:1]).all()  # of all workers
+
+
+@both_kinds
+def test_error_feedback_sends_what_was_left_out(kind):
+    zeros = jax.tree.map(np.zeros_like, votes())
+    state = jax.vmap(FEEDBACK.init)(zeros)
+    run = in_shard_map(FEEDBACK, kind)
+    update = jax.vmap(FEEDBACK.update, axis_name="worker")
+    flat = type(state)(jax.tree.map(lambda e: e[:, 0], state.error))
+    errors = zeros
+    for i in range(3):
+        grads = votes(seed=i)
+        expected, errors = feedback(grads, errors)
+        updates, flat = run(grads, flat)
+        together, state = update(grads, state)
+        assert_close(jax.device_get((updates, flat.error)), (expected, errors))
+        assert_close(jax.tree.map(lambda u: u[3], together), expected)
+        assert_close(jax.tree.map(lambda e: e[:, 0], state.error), errors)
+    updates, _ = run(zeros, jax.tree.map(jnp.zeros_like, flat))
+    jax.tree.map(lambda u: np.testing.assert_array_equal(u, 0), jax.device_get(updates))
+
+
+def test_one_vote_too_many_is_fair():
+    """An odd number of workers without a gradient: as often up as down."""
+    update = jax.vmap(VOTE.update, (0, None), axis_name="worker")
+    grads, ups = np.zeros((3, 4000), np.float32), []
+    for count in range(2):
+        updates, _ = update(grads, VOTE.init(grads[0])._replace(count=jnp.int32(count)))
+        assert set(np.unique(updates)) == {-1, 1}
+        ups.append(updates[0] > 0)
+    assert all(abs(np.mean(up) - 0.5) < 0.05 for up in ups)
+    assert 0.4 < np.mean(ups[0] == ups[1]) < 0.6
+
+
+@pytest.mark.parametrize("tx", [VOTE, FEEDBACK], ids=["vote", "feedback"])
+@pytest.mark.parametrize(
+    "dtype", [jnp.bfloat16, jnp.float16, jnp.float32], ids=lambda d: d.__name__
+)
+def test_signs_of_every_dtype_and_magnitude(tx, dtype):
+    """Types stay, finite numbers stay finite, NaN reaches its array and infinity is not hidden."""
+    largest = float(jnp.finfo(dtype).max)
+    grads = {"a": jnp.array([[largest, -largest, 1e-7]] * 2, dtype), "b": jnp.ones((2, 3), dtype)}
+    update = jax.vmap(tx.update, axis_name="worker")
+    state = jax.vmap(tx.init)(grads)
+    kinds = types(state)
+    for _ in range(2):
+        updates, state = update(grads, state)
+        assert types(state) == kinds
+        assert types(updates) == types(grads)
+        assert all(
+            np.isfinite(np.asarray(x, np.float32)).all() for x in jax.tree.leaves((updates, state))
+        )
+    for bad in (np.nan, np.inf):
+        updates, _ = update({**grads, "a": grads["a"].at[1, 2].set(bad)}, jax.vmap(tx.init)(grads))
+        seen = ~np.isfinite(np.asarray(updates["a"], np.float32))
+        assert seen.all() if tx is FEEDBACK or np.isnan(bad) else not seen.any()
+        assert np.isfinite(np.asarray(updates["b"], np.float32)).all()
+
+
+@pytest.mark.parametrize("tx", [VOTE, FEEDBACK], ids=["vote", "feedback"])
+def test_what_has_no_sign_or_nobody_to_send_to_is_refused(tx):
+    with pytest.raises(ValueError, match=r"sends signs.* complex64 at \['z'\]"):
+        tx.update({"z": jnp.ones(2, jnp.complex64)}, tx.init({"z": jnp.ones(2)}))
+    with pytest.raises(
+        ValueError, match="axis 'worker', which is not bound here: call update within"
+    ):
+        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+    assert jax.vmap(lambda _: tx.update({}, tx.init({}))[0], axis_name="worker")(jnp.ones(2)) == {}
+
+
+@pytest.mark.parametrize(
+    ("way", "size"),
+    [
+        ("all-reduce", 2 * 7 / 8 * 4 * 1010),
+        ("error feedback", 7 * (125 + 2 + 2 * 4)),  # bits and scales of two arrays to seven
+        ("majority vote", 7 * (16 + 2 * 16) + 2 * 7 / 8 * 2 * 4),  # 128 numbers a part; two flags
+    ],
+)
+def test_bytes_sent(way, size):
+    """By each of 8 devices, for arrays of 1000 and 10 numbers."""
+    assert bytes_sent(compiled(WAYS[way], [1000, 10], 8), 8) == size
