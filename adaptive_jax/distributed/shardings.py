@@ -92,7 +92,14 @@ def init(tx: optax.GradientTransformation, params: Params, zero_axis: str | None
       zero_axis: as in `state_shardings`.
 
     Raises:
-      ValueError: as `state_shardings`, or the parameters are not on one mesh.
+      ValueError: as `state_shardings`, or the parameters are not on one mesh, or some of its axes
+        are auto and others explicit.
+
+    >>> import adaptive_jax as aj
+    >>> mesh = jax.make_mesh((1,), ("data",))
+    >>> params = jax.device_put(jnp.ones((8, 4)), NamedSharding(mesh, PartitionSpec()))
+    >>> init(aj.momentum(0.9), params, "data").trace.sharding.spec
+    PartitionSpec('data', None)
     """
     mesh, shardings = _layout(params)
     out = state_shardings(tx, params, shardings, mesh, zero_axis)
@@ -115,7 +122,7 @@ def step(
       It overwrites the parameters and the state that it is given.
 
     Raises:
-      ValueError: as `state_shardings`, or the parameters are not on one mesh.
+      ValueError: as `init`; in use, the gradients are not like the parameters.
 
     >>> import adaptive_jax as aj
     >>> mesh = jax.make_mesh((1,), ("data",))
@@ -160,7 +167,13 @@ def _layout(params) -> tuple[Mesh, PyTree]:
     if len(meshes) != 1:
         found = ", ".join(f"{mesh} at {_name(path)}" for mesh, path in meshes.items()) or "none"
         raise ValueError(f"parameters must be on one mesh, got {found}")
-    return next(iter(meshes)), jax.tree.map(lambda p: p.sharding, params)
+    (mesh,) = meshes
+    if len(set(mesh.axis_types)) > 1:
+        raise ValueError(
+            f"the mesh must have axes that are all auto or all explicit, got {mesh.axis_types}; for "
+            "others pass out_shardings=state_shardings(…) to your own jax.jit"
+        )
+    return mesh, jax.tree.map(lambda p: p.sharding, params)
 
 
 def _specs(shapes, shardings, mesh) -> PyTree:

@@ -112,9 +112,9 @@ def scale_by_muon(
     State: `MomentumState`, in the parameters' shapes, float32 or wider.
 
     On a mesh (of explicit axes, or of auto axes within `jax.set_mesh` or `distributed.step`) the
-    matrices of one shape are dealt out to all devices for the iteration, and no device has the
-    whole stack. That takes a side of the matrix that the number of devices divides: others are
-    gathered first.
+    matrices of one shape are dealt out to all devices for the iteration. Where the number of
+    devices divides a side of the matrices, no device ever has the whole stack, if the axes are
+    explicit; on auto axes the compiler sees to it, or fails to.
 
     Raises:
       ValueError: an argument is out of range, a leaf has fewer than two axes, or trees do not
