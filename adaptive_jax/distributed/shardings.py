@@ -98,8 +98,8 @@ def init(tx: optax.GradientTransformation, params: Params, zero_axis: str | None
     >>> import adaptive_jax as aj
     >>> mesh = jax.make_mesh((1,), ("data",))
     >>> params = jax.device_put(jnp.ones((8, 4)), NamedSharding(mesh, PartitionSpec()))
-    >>> init(aj.momentum(0.9), params, "data").trace.sharding.spec
-    PartitionSpec('data', None)
+    >>> print(init(aj.momentum(0.9), params, "data").trace.sharding.spec)
+    P('data', None)
     """
     mesh, shardings = _layout(params)
     out = state_shardings(tx, params, shardings, mesh, zero_axis)
@@ -170,8 +170,9 @@ def _layout(params) -> tuple[Mesh, PyTree]:
     (mesh,) = meshes
     if len(set(mesh.axis_types)) > 1:
         raise ValueError(
-            f"the mesh must have axes that are all auto or all explicit, got {mesh.axis_types}; for "
-            "others pass out_shardings=state_shardings(…) to your own jax.jit"
+            "the mesh must have axes that are all auto or all explicit, got "
+            f"{mesh.axis_types}; for others pass out_shardings=state_shardings(…) to your own "
+            "jax.jit"
         )
     return mesh, jax.tree.map(lambda p: p.sharding, params)
 
