@@ -29,8 +29,15 @@ def split(x: jax.Array, axis: int | None) -> jax.Array:
         return x
     if explicit:
         return _along(x, mesh, _way(jax.typeof(x).sharding.spec, names, axis))
-    spec = PartitionSpec(*[names if i == axis else None for i in range(x.ndim)])
-    return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
+    return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, _on(axis, names, x.ndim)))
+
+
+def reshape(x: jax.Array, shape: tuple[int, ...], axis: int | None) -> jax.Array:
+    """What `split` returned, in another shape, in which the axis it is split along is `axis`."""
+    mesh, names, explicit = _mesh_of(x)
+    if not explicit:
+        return x.reshape(shape)
+    return x.reshape(shape, out_sharding=NamedSharding(mesh, _on(axis, names, len(shape))))
 
 
 def split_back(x: jax.Array, axis: int | None, like: jax.Array) -> jax.Array:
@@ -57,9 +64,13 @@ def _along(x, mesh, way):
     return x
 
 
+def _on(axis, names, ndim) -> PartitionSpec:
+    return PartitionSpec(*[names if i == axis else None for i in range(ndim)])
+
+
 def _way(spec, names, axis) -> list[PartitionSpec]:
     """From `spec` to all of `names` on one axis, each step from another axis."""
-    end = PartitionSpec(*[names if i == axis else None for i in range(len(spec))])
+    end = _on(axis, names, len(spec))
     if axis is None:
         return [spec, end]
     entries = [x if isinstance(x, tuple) else () if x is None else (x,) for x in spec]

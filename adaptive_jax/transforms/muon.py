@@ -310,14 +310,15 @@ def _times(factor, stack, output_axis):
 
 def _as_stack(leaf, shape):
     """The leaf as a stack of that shape."""
-    axis, _ = _common_axis(leaf, shape)
-    return meshes.split(leaf, axis).reshape(shape)
+    axis, side = _common_axis(leaf, shape)
+    return meshes.reshape(meshes.split(leaf, axis), shape, side)
 
 
 def _from_stack(stack, leaf):
     """The opposite of `_as_stack`."""
     axis, side = _common_axis(leaf, stack.shape)
-    return meshes.split_back(meshes.split(stack, side).reshape(leaf.shape), axis, leaf)
+    x = meshes.reshape(meshes.split(stack, side), leaf.shape, axis)
+    return meshes.split_back(x, axis, leaf)
 
 
 def _common_axis(leaf, shape):
@@ -341,4 +342,5 @@ def _dealt_out(iterate, stacks):
 def _sides(shape, devices):
     """The axes of a stack that can be split over the devices: its matrices, or a side of them."""
     shorter = 2 if shape[1] > shape[2] else 1
-    return (axis for axis in (0, shorter, 3 - shorter) if shape[axis] and not shape[axis] % devices)
+    axes = (0, shorter, 3 - shorter) if all(shape) else ()
+    return (axis for axis in axes if shape[axis] % devices == 0)
