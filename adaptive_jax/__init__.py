@@ -1,6 +1,7 @@
 """Adaptive optimizers for JAX: composable, exact against their sources, finite in every dtype."""
 
 from adaptive_jax import diagnostics as diagnostics
+from adaptive_jax import distributed as distributed
 from adaptive_jax import presets as presets
 from adaptive_jax import schedules as schedules
 from adaptive_jax import storage as storage
