@@ -106,6 +106,7 @@ from adaptive_jax.transforms import scale_by_yogi as scale_by_yogi
 from adaptive_jax.transforms import schedule_free as schedule_free
 from adaptive_jax.transforms import schedule_free_params as schedule_free_params
 from adaptive_jax.transforms import set_hyperparameters as set_hyperparameters
+from adaptive_jax.transforms import skip_spikes as skip_spikes
 from adaptive_jax.transforms import split_params as split_params
 from adaptive_jax.transforms import tunable as tunable
 from adaptive_jax.transforms import with_master_weights as with_master_weights

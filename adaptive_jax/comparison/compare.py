@@ -61,7 +61,8 @@ def run_comparison(
       callback: is told what is planned, and of each epoch.
 
     Raises:
-      ValueError: the folder holds a comparison with another config.
+      ValueError: the folder holds a comparison with another config, or a workload's model or loss
+        do not fit its data.
       DataError: a workload's data are missing or wrong.
     """
     data = [workload.load(config.data_dir) for workload in config.workloads]

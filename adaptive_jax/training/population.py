@@ -16,6 +16,7 @@ from adaptive_jax.training.callbacks import Callback, Epoch
 from adaptive_jax.training.config import SCHEDULES, Member, check_nonfinite
 from adaptive_jax.training.programs import Programs, blocks_of
 from adaptive_jax.training.progress import Progress
+from adaptive_jax.workloads.checks import check_workload
 from adaptive_jax.workloads.workload import Data, Split, Workload
 
 _EVALUATION_BATCH = 500
@@ -76,7 +77,8 @@ class Population:
         side by side stop or are restored together. None trains on.
 
     Raises:
-      ValueError: a split is empty, or `on_nonfinite="restore"` has no checkpoints to restore.
+      DataError, ValueError: data, model and loss do not fit one another, see `check_workload`.
+      ValueError: `on_nonfinite="restore"` has no checkpoints to restore.
 
     >>> from adaptive_jax import workloads
     >>> from adaptive_jax.training import OptimizerSpec
@@ -104,12 +106,7 @@ class Population:
         check_nonfinite(on_nonfinite)
         if on_nonfinite == "restore" and checkpoints is None:
             raise ValueError("on_nonfinite='restore' needs a folder for checkpoints")
-        for name, split in data._asdict().items():
-            if not len(split.inputs) == len(split.targets) > 0:
-                raise ValueError(
-                    f"{workload.name}: {name} must have as many inputs as targets and at least "
-                    f"one, got {len(split.inputs)} and {len(split.targets)}"
-                )
+        check_workload(workload, data)
         self.workload = workload
         self.examples = {name: len(split.targets) for name, split in data._asdict().items()}
         self.epochs = epochs or workload.epochs

@@ -231,11 +231,6 @@ class Programs:
         scores = {}
         for name, function in self._workload.scores.items():
             values = function(outputs, batch.targets)
-            if values.shape[:1] != (count,):
-                raise ValueError(
-                    f"{self._workload.name}: {name} must return a value for each example, an array "
-                    f"of shape ({count},); got shape {values.shape}"
-                )
             scores[name] = jnp.mean(values.reshape(count, -1), axis=1)
         return scores
 

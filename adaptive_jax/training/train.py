@@ -28,6 +28,7 @@ def train(
 
     Raises:
       DataError: the workload's data are missing or wrong.
+      ValueError: its model or loss do not fit them.
       CheckpointError: a checkpoint cannot be written, or those in the folder are of another run.
 
     >>> record = train(RunConfig("digits_mlp", "adam", epochs=20))
