@@ -196,7 +196,7 @@ def test_members_are_dealt_out_in_equal_shares():
     assert places[1].tolist() == [[5], [6], [6], [6]]
     assert [fitting(members, width, 4) for width in (1, 2, 3)] == [4, 5, 7]
     assert [fitting(members, width, 1) for width in (1, 2, 9)] == [1, 2, 7]
-    with pytest.raises(ValueError, match="devices_per_batch must divide .*, got 3 and 8"):
+    with pytest.raises(ValueError, match=r"devices_per_batch must divide .*, got 3 and 8"):
         Population(SMALL, load(None), devices_per_batch=3)
 
 
