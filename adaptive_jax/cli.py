@@ -36,8 +36,9 @@ class Processes:
     """Options of a run by several processes; each is started with the same command."""
 
     distributed: bool = False
-    """Share the work on every batch among the devices of several processes, of which this is one.
-    The first prints and writes. The next three are needed where no cluster says them."""
+    """Use the devices of several processes, of which this is one: train shares the work on every
+    batch among them, compare the runs. The first prints and writes. The next three options are
+    needed where no cluster says them."""
     coordinator: str | None = None
     """HOST:PORT at which the first process is to be reached by the others."""
     num_processes: int | None = None
@@ -113,9 +114,9 @@ class Compare:
     """Folder (or for char_transformer a text file) with the data. Default: the cache, else a
     download."""
     width: int | None = None
-    """Runs side by side. Default: the workload's on a CPU, else as many as fit."""
+    """Runs side by side on each device. Default: the workload's on a CPU, else as many as fit."""
     max_memory: float | None = None
-    """GiB that the runs side by side may take. Default: half of what there is."""
+    """GiB that the runs side by side may take on each device. Default: half of what there is."""
     config: Path | None = None
     """A config.json to run again; options given besides are in place of what it says."""
     resume: Path | None = None
@@ -126,6 +127,7 @@ class Compare:
     """Of the report, one or several: html,md,csv,png"""
     log: tuple[Literal["csv", "tensorboard"], ...] = ()
     """Also write every epoch of every run to log.csv, or to tensorboard/, in the folder."""
+    processes: tyro.conf.OmitArgPrefixes[Processes] = Processes()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,17 +257,24 @@ def _show_run(record) -> None:
 
 
 def _compare(args: Compare) -> int:
+    import jax
+
     from adaptive_jax.comparison import run_comparison
     from adaptive_jax.comparison.report import check_formats
 
     if args.resume is not None:
         given = [f.name for f in dataclasses.fields(args) if getattr(args, f.name) != f.default]
-        if others := set(given) - {"resume", "format", "log"}:
+        if others := set(given) - {"resume", "format", "log", "processes"}:
             raise UsageError(f"--resume goes on with the folder's own config: drop --{min(others)}")
     formats = args.format.split(",")
+    _join(args.processes)
     with _usage_errors():
         check_formats(formats)
         config = _config(args)
+    if jax.process_index() > 0:
+        with _progress() as callback:
+            run_comparison(config, None, callback)
+        return 0
     out = args.resume or args.out or _new_folder(config)
     if args.resume is None:
         _make_folder(out)

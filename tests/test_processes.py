@@ -12,25 +12,28 @@ import numpy as np
 import pytest
 
 from adaptive_jax import cli
-from adaptive_jax.training import Member, Population, RunConfig, records, train
-from tests.test_training import ADAM, SGD, SMALL, load
+from adaptive_jax.comparison import compare
+from adaptive_jax.training import RunConfig, records, train
+from tests.test_training import SMALL
 
 pytestmark = pytest.mark.relaxed
 ROOT = Path(__file__).parent.parent
 # Dropout, and a last batch of 3, by which two devices do not divide.
 WORKLOAD, OPTIMIZER, EPOCHS = "digits_mlp", "sgd:momentum=0.9", 2
-MEMBERS = [Member(SGD, seed) for seed in range(3)] + [Member(ADAM, seed) for seed in range(2)]
+COMPARISON = {"optimizers": ("sgd", "adam:learning_rate=0.01"), "trials": 1, "seeds": 3}
 
 
 def work(process_id, port, folder):
-    """What each process does: a run by the command, on until it ends, and a population."""
+    """What each process does: a run by the command, and a comparison that is resumed once."""
     command = ["train", WORKLOAD, "--optimizer", OPTIMIZER, "--out", str(folder), "--distributed"]
     assert cli.main(command) == 2  # no cluster says who the others are
     command += ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2"]
     command += ["--process-id", str(process_id), "--checkpoint", str(folder / "checkpoints")]
     assert cli.main([*command, "--epochs", str(EPOCHS)]) == 0
     assert jax.process_count() == jax.device_count() == 2
-    finals = [history.final for history in Population(SMALL, load(None)).run(MEMBERS)]
+    for _ in range(2):
+        result = compare(SMALL, **COMPARISON, out=folder / "comparison")
+    finals = [record.final for record in result.records]
     (folder / f"{process_id}.json").write_text(json.dumps(finals))
 
 
@@ -90,13 +93,15 @@ def test_only_the_first_process_prints(run):
     assert "test accuracy" in first and not lines and "epochs" not in errors
 
 
-def test_a_population_is_spread_over_processes(run):
+def test_two_processes_compare_as_one_does(run):
+    """And the first writes what is run, once."""
     folder, _ = run
     first, second = (json.loads((folder / f"{i}.json").read_text()) for i in range(2))
-    assert first == second
-    alone = Population(SMALL, load(None), devices=jax.devices()[:2])
-    for final, history in zip(first, alone.run(MEMBERS), strict=True):
-        for name, value in history.final.items():
+    written = [record.final for record in records.read(folder / "comparison" / "runs.jsonl")]
+    assert first == second == written
+    alone = compare(SMALL, **COMPARISON).records
+    for final, record in zip(first, alone, strict=True):
+        for name, value in record.final.items():
             np.testing.assert_allclose(final[name], value, rtol=1e-5)
 
 

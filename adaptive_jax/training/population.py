@@ -131,7 +131,10 @@ class Population:
         self.width = width or (workload.width if jax.default_backend() == "cpu" else None)
         self.max_memory = default_max_memory() if max_memory is None else max_memory
         self._checkpoints, self._checkpoint_every = checkpoints, checkpoint_every
-        self._devices = _placement(devices or jax.devices(), devices_per_batch)
+        devices = list(devices or jax.devices())
+        count = f"{len(devices)} × " if devices[1:] else ""
+        self.device = f"{count}{devices[0].device_kind}"
+        self._devices = _placement(devices, devices_per_batch)
         self._train = self._devices.put(data.train, WHOLE)
         size = min(_EVALUATION_BATCH, self.examples["validation"])
         self._chunks = {
