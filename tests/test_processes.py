@@ -31,6 +31,10 @@ def work(process_id, port, folder):
     command += ["--process-id", str(process_id), "--checkpoint", str(folder / "checkpoints")]
     assert cli.main([*command, "--epochs", str(EPOCHS)]) == 0
     assert jax.process_count() == jax.device_count() == 2
+    config = RunConfig(WORKLOAD, OPTIMIZER, EPOCHS)
+    restored = train(config, checkpoints=folder / "checkpoints", devices=jax.devices())
+    (record,) = records.read(folder / "runs.jsonl")
+    assert (restored.curve, restored.final) == (record.curve, record.final)
     for _ in range(2):
         result = compare(SMALL, **COMPARISON, out=folder / "comparison")
     finals = [record.final for record in result.records]
