@@ -1,6 +1,9 @@
 """One training run."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import jax
 
 from adaptive_jax.training.callbacks import Callback
 from adaptive_jax.training.config import Member, RunConfig
@@ -15,6 +18,7 @@ def train(
     *,
     checkpoints: str | Path | None = None,
     checkpoint_every: int = 1,
+    devices: Sequence[jax.Device] | None = None,
 ) -> RunRecord:
     """Trains one model and returns the record of the run.
 
@@ -25,6 +29,9 @@ def train(
         which are kept. If it has some, training goes on from the last whole one, and ends with
         the same bits as if it had never been interrupted.
       checkpoint_every: so many epochs. Default 1.
+      devices: to share the work on every batch, `jax.devices()` for those of all processes of
+        `jax.distributed`; each process then calls this with the same arguments and gets the same
+        record, that of one device to float32 rounding. Default: one.
 
     Raises:
       DataError: the workload's data are missing or wrong.
@@ -35,6 +42,7 @@ def train(
     >>> record.steps, len(record.curve), record.diverged
     (180, 20, False)
     """
+    devices = devices or jax.local_devices()[:1]
     population = Population(
         config.workload,
         config.workload.load(config.data_dir),
@@ -45,6 +53,8 @@ def train(
         checkpoints=None if checkpoints is None else Path(checkpoints),
         checkpoint_every=steps("checkpoint_every", checkpoint_every),
         on_nonfinite=config.on_nonfinite,
+        devices=devices,
+        devices_per_batch=len(devices),
     )
     callback = callback or Callback()
     callback.on_plan(config.workload.name, population.epochs)
