@@ -1,6 +1,7 @@
 """Adaptive optimizers for JAX: composable, exact against their sources, finite in every dtype."""
 
 from adaptive_jax import diagnostics as diagnostics
+from adaptive_jax import distributed as distributed
 from adaptive_jax import presets as presets
 from adaptive_jax import schedules as schedules
 from adaptive_jax import storage as storage
@@ -105,6 +106,7 @@ from adaptive_jax.transforms import scale_by_yogi as scale_by_yogi
 from adaptive_jax.transforms import schedule_free as schedule_free
 from adaptive_jax.transforms import schedule_free_params as schedule_free_params
 from adaptive_jax.transforms import set_hyperparameters as set_hyperparameters
+from adaptive_jax.transforms import skip_spikes as skip_spikes
 from adaptive_jax.transforms import split_params as split_params
 from adaptive_jax.transforms import tunable as tunable
 from adaptive_jax.transforms import with_master_weights as with_master_weights

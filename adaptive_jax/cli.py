@@ -32,6 +32,24 @@ class List:
 
 
 @dataclasses.dataclass(frozen=True)
+class Processes:
+    """Options of a run by several processes; each is started with the same command."""
+
+    distributed: bool = False
+    """Use the devices of several processes, of which this is one: train shares the work on every
+    batch among them, compare the runs. The first prints and writes. The next three options are
+    needed where no cluster says them."""
+    coordinator: str | None = None
+    """HOST:PORT at which the first process is to be reached by the others."""
+    num_processes: int | None = None
+    """How many there are."""
+    process_id: int | None = None
+    """Which of them this is; 0 is the first."""
+    wait: int = 300
+    """Seconds to wait for the others."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Train:
     """Train one model with one optimizer."""
 
@@ -59,6 +77,7 @@ class Train:
     on_nonfinite: Literal["stop", "skip", "restore"] | None = None
     """Where a loss is not finite: end the run, leave out the update, or go on from the last
     checkpoint with other data. Default: train on, and say that the run diverged."""
+    processes: tyro.conf.OmitArgPrefixes[Processes] = Processes()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,9 +114,9 @@ class Compare:
     """Folder (or for char_transformer a text file) with the data. Default: the cache, else a
     download."""
     width: int | None = None
-    """Runs side by side. Default: the workload's on a CPU, else as many as fit."""
+    """Runs side by side on each device. Default: the workload's on a CPU, else as many as fit."""
     max_memory: float | None = None
-    """GiB that the runs side by side may take. Default: half of what there is."""
+    """GiB that the runs side by side may take on each device. Default: half of what there is."""
     config: Path | None = None
     """A config.json to run again; options given besides are in place of what it says."""
     resume: Path | None = None
@@ -108,6 +127,7 @@ class Compare:
     """Of the report, one or several: html,md,csv,png"""
     log: tuple[Literal["csv", "tensorboard"], ...] = ()
     """Also write every epoch of every run to log.csv, or to tensorboard/, in the folder."""
+    processes: tyro.conf.OmitArgPrefixes[Processes] = Processes()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,13 +180,13 @@ def _list(args: List) -> int:
 
 
 def _train(args: Train) -> int:
-    from rich.console import Console
-    from rich.table import Table
+    import jax
 
     from adaptive_jax.training import OptimizerSpec, RunConfig, records, train
     from adaptive_jax.training.config import parse_settings
     from adaptive_jax.validation import steps
 
+    _join(args.processes)  # before anything is asked of JAX's devices
     with _usage_errors():
         optimizer = OptimizerSpec.parse(args.optimizer)
         settings = parse_settings(pair for pairs in args.set for pair in pairs)
@@ -183,11 +203,41 @@ def _train(args: Train) -> int:
         if args.on_nonfinite == "restore" and args.checkpoint is None:
             raise UsageError("--on-nonfinite restore needs --checkpoint")
         every = steps("checkpoint_every", args.checkpoint_every)
-        if args.out is not None:
-            _make_folder(args.out)
-    options = {"checkpoints": args.checkpoint, "checkpoint_every": every}
+    is_first = jax.process_index() == 0
+    if args.out is not None and is_first:
+        _make_folder(args.out)
+    devices = jax.devices() if args.processes.distributed else None
+    options = {"checkpoints": args.checkpoint, "checkpoint_every": every, "devices": devices}
     with _checkpoint_errors(args.checkpoint), _progress() as callback:
         record = train(config, callback, **options)
+    if is_first:
+        _show_run(record)
+        if args.out is not None:
+            records.append(args.out / "runs.jsonl", record)
+            print(f"record added to {args.out / 'runs.jsonl'}")
+    return 0
+
+
+def _join(processes: Processes) -> None:
+    """Makes this process one of several, if that is asked for."""
+    given = {field.name: getattr(processes, field.name) for field in dataclasses.fields(processes)}
+    if not given.pop("distributed"):
+        for field in dataclasses.fields(processes):
+            if getattr(processes, field.name) != field.default:
+                raise UsageError(f"--{field.name.replace('_', '-')} needs --distributed")
+        return
+    from adaptive_jax.training.processes import join
+
+    try:
+        join(**given)
+    except (ValueError, OSError) as error:
+        raise UsageError(error) from error
+
+
+def _show_run(record) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(*("epoch", *(name.replace("_", " ") for name in record.curve[0])), box=None)
     every = max(1, len(record.curve) // 20)
     for epoch, point in enumerate(record.curve, 1):
@@ -204,24 +254,27 @@ def _train(args: Train) -> int:
         f"after {record.compile_seconds:.1f} s of compilation"
         + (", diverged" if record.diverged else "")
     )
-    if args.out is not None:
-        records.append(args.out / "runs.jsonl", record)
-        console.print(f"record added to {args.out / 'runs.jsonl'}")
-    return 0
 
 
 def _compare(args: Compare) -> int:
+    import jax
+
     from adaptive_jax.comparison import run_comparison
     from adaptive_jax.comparison.report import check_formats
 
     if args.resume is not None:
         given = [f.name for f in dataclasses.fields(args) if getattr(args, f.name) != f.default]
-        if others := set(given) - {"resume", "format", "log"}:
+        if others := set(given) - {"resume", "format", "log", "processes"}:
             raise UsageError(f"--resume goes on with the folder's own config: drop --{min(others)}")
     formats = args.format.split(",")
+    _join(args.processes)
     with _usage_errors():
         check_formats(formats)
         config = _config(args)
+    if jax.process_index() > 0:
+        with _progress() as callback:
+            run_comparison(config, None, callback)
+        return 0
     out = args.resume or args.out or _new_folder(config)
     if args.resume is None:
         _make_folder(out)
@@ -387,7 +440,11 @@ def _checkpoint_errors(folder: Path | None):
 
 @contextlib.contextmanager
 def _progress(callbacks: Sequence = ()):
-    """A progress bar for each workload on stderr; yields the callback that advances them."""
+    """A progress bar for each workload on stderr; yields the callback that advances them.
+
+    Of several processes only the first shows them.
+    """
+    import jax
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -427,7 +484,12 @@ def _progress(callbacks: Sequence = ()):
         TextColumn("left"),
     )
     # The estimate is of the mean speed so far: a short window would forget compilations.
-    progress = Progress(*columns, console=Console(stderr=True), speed_estimate_period=3600)
+    progress = Progress(
+        *columns,
+        console=Console(stderr=True),
+        speed_estimate_period=3600,
+        disable=jax.process_index() > 0,
+    )
     try:
         with progress:
             yield Callbacks(Bars(progress), *callbacks)

@@ -38,6 +38,7 @@ class Case:
         tested for both.
       rounds_between: in half precision a stage hands rounded updates to one that keeps them.
       lean: float32 arrays of the state are stored in other types.
+      skips: an update whose gradient is not finite is skipped, and counts of such begin anew.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Case:
     numbers_only: bool = False
     rounds_between: bool = False
     lean: bool = False
+    skips: bool = False
 
     def build(self, **changes) -> optax.GradientTransformationExtraArgs:
         return self.make(**{**self.hyper, **self.extra, **changes})

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -134,7 +135,8 @@ def test_an_optimizer_is_rarely_told_from_itself_and_a_bad_one_is():
     beside those of a hundredth of the learning rate show that verdicts are given at all.
     """
     comparisons, seeds = 60, 5
-    population = Population(SMALL, SMALL.load(None), epochs=4, schedule="cosine", width=100)
+    options = {"epochs": 4, "schedule": "cosine", "width": 100, "devices": jax.devices()[:1]}
+    population = Population(SMALL, SMALL.load(None), **options)
     adam = OptimizerSpec("adam")
     count = comparisons * 4 * seeds
     members = [Member(adam, s, {"learning_rate": 0.1}, "final") for s in range(count)]

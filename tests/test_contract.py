@@ -188,11 +188,15 @@ def test_a_bad_gradient_is_seen_and_contained(case):
         updates, _ = tx.update(grads, tx.init(params), params)
         if np.isinf(bad) and case.tames_infinity:
             continue
-        for leaf in jax.tree.leaves(updates):
-            assert not np.isfinite(leaf).any(), bad
-        updates, after = update(grads, before, params)
-        assert int(after.total_notfinite) == 1
-        assert_close(after.inner_state, before.inner_state, rtol=0, atol=0)
+        if case.skips:
+            after = tx.update(grads, tx.init(params), params)[1]
+            assert_close(after.inner, tx.init(params).inner, rtol=0, atol=0)
+        else:
+            for leaf in jax.tree.leaves(updates):
+                assert not np.isfinite(leaf).any(), bad
+            updates, after = update(grads, before, params)
+            assert int(after.total_notfinite) == 1
+            assert_close(after.inner_state, before.inner_state, rtol=0, atol=0)
         assert_close(updates, jax.tree.map(jnp.zeros_like, params), rtol=0, atol=0)
 
 
@@ -511,11 +515,16 @@ def test_count_saturates(case):
         updates, state = tx.update(params, state, params)
         assert_finite(updates)
         for leaf in jax.tree.leaves(state):
-            assert leaf.dtype != jnp.int32 or int(leaf) == last
+            assert leaf.dtype != jnp.int32 or int(leaf) == last or (case.skips and leaf >= 0)
 
 
-@every_structure
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if not case.numbers_only and case.name not in registry.OPTIMIZERS],
+    ids=repr,
+)
 def test_sharded_equals_unsharded(case):
+    """Of the registered optimizers see tests/test_distributed.py."""
     mesh = jax.make_mesh((2,), ("x",))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
     params = {"w": jnp.linspace(-1, 1, 8).reshape(4, 2)}

@@ -136,20 +136,25 @@ def test_bfloat16_iterations_are_near_and_the_same_under_jit():
     np.testing.assert_array_equal(jax.jit(functools.partial(updates_of, tx))(m), rough)
 
 
-def test_any_axis_may_be_sharded():
-    mesh = jax.make_mesh((2,), ("x",))
-    tree = {"a": matrix(4, 2), "b": matrix(4, 2, seed=1), "c": matrix(2, 4, 2, seed=2)}
-    specs = {"a": ("x", None), "b": (None, "x"), "c": ("x", None, None)}
-    expected = updates_of(aj.scale_by_muon(), tree)
+@pytest.mark.parametrize("flatten", [False, True])
+def test_any_axis_may_be_sharded(flatten):
+    """Also of matrices that the devices cannot share, and of stacks with two leading axes."""
+    mesh = jax.make_mesh((4, 2), ("x", "y"))
+    specs = {
+        (8, 4): (None, "x"),
+        (4, 8): ("y", "x"),
+        (3, 5): (None, None),
+        (8, 2, 3): ("x", "y", None),
+        (2, 4, 8): ("y", None, "x"),
+        (2, 3, 4, 16): (None, None, "x", "y"),
+    }
+    tree = {str(shape): matrix(*shape, seed=i) for i, shape in enumerate(specs)}
+    specs = {str(shape): jax.sharding.PartitionSpec(*spec) for shape, spec in specs.items()}
+    program = jax.jit(functools.partial(updates_of, aj.scale_by_muon(ns_steps=2, flatten=flatten)))
+    expected = program(tree)
     with jax.set_mesh(mesh):
-        sharded = {
-            name: jax.device_put(array, jax.sharding.PartitionSpec(*specs[name]))
-            for name, array in tree.items()
-        }
-        updates = jax.jit(functools.partial(updates_of, aj.scale_by_muon()))(sharded)
-        assert {name: jax.typeof(u).sharding.spec for name, u in updates.items()} == {
-            name: jax.sharding.PartitionSpec(*spec) for name, spec in specs.items()
-        }
+        updates = program(jax.tree.map(jax.device_put, tree, specs))
+        assert jax.tree.map(lambda u: jax.typeof(u).sharding.spec, updates) == specs
     for name, array in jax.device_get(updates).items():
         np.testing.assert_allclose(array, expected[name], atol=1e-6)
 

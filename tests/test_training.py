@@ -26,6 +26,7 @@ from adaptive_jax.training import (
     train,
 )
 from adaptive_jax.training.config import parse_settings
+from adaptive_jax.training.groups import blocks_of, fitting
 from adaptive_jax.workloads import Data, Split, Workload
 
 pytestmark = pytest.mark.relaxed
@@ -126,30 +127,30 @@ def test_every_member_equals_a_plain_loop(histories, index):
     np.testing.assert_allclose(history.final["test_accuracy"], accuracy, rtol=1e-6)
 
 
-def test_groups_of_any_width_give_the_same(population, histories):
+def test_groups_of_any_width_and_one_device_give_the_same_as_all_devices(histories):
     members = [history.member for history in histories]
     count = Count()
-    narrow = Population(SMALL, load(None), width=3)
+    narrow = Population(SMALL, load(None), width=3, devices=jax.devices()[:1])
     for wide, other in zip(histories, narrow.run(members, count), strict=True):
         assert other.member == wide.member
         for name, value in wide.final.items():
-            np.testing.assert_allclose(other.final[name], value, rtol=1e-4)
+            np.testing.assert_allclose(other.final[name], value, rtol=1e-5)
     assert count.members == [3] * 6 + [2] * 3
 
 
 def test_groups_that_need_too_much_memory_are_halved(histories):
     members = [history.member for history in histories[:3]]
     count = Count()
-    poor = Population(SMALL, load(None), max_memory=1)
+    poor = Population(SMALL, load(None), max_memory=1, devices=jax.devices()[:2])
     for wide, other in zip(histories, poor.run(members, count), strict=False):
         for name, value in wide.final.items():
             np.testing.assert_allclose(other.final[name], value, rtol=1e-4)
-    assert count.members == [1] * 9
+    assert count.members == [2] * 3 + [1] * 3
 
 
 def test_finished_members_are_left_out_by_groups(population, histories):
     members = [history.member for history in histories]
-    narrow = Population(SMALL, load(None), width=4)
+    narrow = Population(SMALL, load(None), width=1, devices=jax.devices()[:4])
     assert list(narrow.run(members, is_finished=lambda member: True)) == []
     made = list(narrow.run(members, is_finished=lambda member: member.optimizer == SGD))
     assert [history.member for history in made] == members[4:]
@@ -175,6 +176,37 @@ def test_the_same_run_twice_is_the_same_to_the_bit(population, histories):
     for again, before in zip(population.run(members), histories, strict=True):
         assert again.curve == before.curve and again.final == before.final
         assert again.compile_seconds == 0
+
+
+def test_a_member_has_the_same_bits_on_any_device(population, histories):
+    """As long as as many others share it; here each has one of SGD's and one of Adam's."""
+    members = [history.member for history in histories]
+    turned = [3, 0, 1, 2, 7, 4, 5, 6]
+    for i, other in zip(turned, population.run([members[i] for i in turned]), strict=True):
+        assert other.member == members[i] and other.curve == histories[i].curve
+        assert other.final == histories[i].final and other.compile_seconds == 0
+
+
+def test_members_are_dealt_out_in_equal_shares():
+    """Each optimizer's; what is lacking is filled up, and never more than the width."""
+    members = [Member(SGD, seed) for seed in range(5)] + [Member(ADAM, seed) for seed in range(2)]
+    blocks, places = blocks_of(members, 4)
+    assert [(block.optimizer, block.count) for block in blocks] == [(SGD, 2), (ADAM, 1)]
+    assert places[0].tolist() == [[0, 1], [2, 3], [4, 4], [4, 4]]
+    assert places[1].tolist() == [[5], [6], [6], [6]]
+    assert [fitting(members, width, 4) for width in (1, 2, 3)] == [4, 5, 7]
+    assert [fitting(members, width, 1) for width in (1, 2, 9)] == [1, 2, 7]
+    with pytest.raises(ValueError, match=r"devices_per_batch must divide .*, got 3 and 8"):
+        Population(SMALL, load(None), devices_per_batch=3)
+
+
+def test_devices_that_share_a_batch_give_the_same_as_one():
+    """Eight, by which neither the last batch, of 12, nor the validation split, of 20, divides."""
+    config = RunConfig(SMALL, "adam:learning_rate=0.03")
+    shared, alone = train(config, devices=jax.devices()), train(config)
+    for many, one in zip((shared.final, *shared.curve), (alone.final, *alone.curve), strict=True):
+        for name, value in one.items():
+            np.testing.assert_allclose(many[name], value, rtol=1e-5)
 
 
 def test_training_learns():
@@ -207,16 +239,6 @@ def test_records_survive_the_disk(tmp_path):
         file.write("\n")
     with pytest.raises(ValueError, match="line 3 is no record"):
         list(records.read(path))
-
-
-def test_unsound_workloads_are_refused():
-    mean = dataclasses.replace(SMALL, loss=lambda outputs, targets: jnp.mean(outputs))
-    with pytest.raises(ValueError, match=r"small: loss must return a value for each example"):
-        train(RunConfig(mean, "adam"))
-    train_split, validation, test = load(None)
-    odd = Data(train_split, validation._replace(targets=validation.targets[:3]), test)
-    with pytest.raises(ValueError, match=r"validation must have as many inputs as .* 20 and 3"):
-        Population(SMALL, odd)
 
 
 # What one example goes in as and comes out as.

@@ -130,8 +130,91 @@ def test_centralized_gradients_of_a_convolution():
         (lambda: aj.schedule_free(aj.sgd(), 0.1, b1=0.0), r"b1 must be in \(0, 1\]"),
         (lambda: aj.schedule_free_sgd(warmup_steps=-1), "warmup_steps must be a whole number"),
         (lambda: aj.scale_by_rms(centered=True, bias_correction=True), "corrects no bias"),
+        (lambda: aj.skip_spikes(aj.sgd(), 0.0), r"threshold must be in \(0, inf\)"),
+        (lambda: aj.skip_spikes(aj.sgd(), decay=1.0), r"decay must be in \[0, 1\)"),
+        (lambda: aj.skip_spikes(aj.sgd(), min_deviation=-1), "min_deviation must be in"),
+        (lambda: aj.skip_spikes(aj.sgd(), warmup_steps=0), "warmup_steps must be a whole number"),
+        (lambda: aj.skip_spikes(aj.sgd(), max_consecutive=0), "max_consecutive must be a whole"),
+        (lambda: aj.skip_spikes(aj.sgd(), watch="los"), "did you mean .loss."),
     ],
 )
 def test_arguments_are_checked(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# skip_spikes
+
+
+def spiky(norms, tx, losses=None):
+    """How far gradients of these norms move the parameters, each one, and the last state."""
+    params, moved = jnp.zeros(3), []
+    state, update = tx.init(params), jax.jit(tx.update)
+    for i, norm in enumerate(norms):
+        extra = {} if losses is None else {"value": jnp.float32(losses[i])}
+        updates, state = update(norm * jnp.array([0.0, 0.6, 0.8]), state, params, **extra)
+        moved.append(float(jnp.linalg.norm(updates)))
+    return np.array(moved), state
+
+
+def steady(steps, level=1.0):
+    return level * np.exp(0.2 * np.random.default_rng(0).normal(size=steps))
+
+
+def test_a_spike_leaves_no_trace():
+    norms = steady(60)
+    tx = aj.skip_spikes(aj.adam(0.1), warmup_steps=20)
+    alone, expected = spiky(norms, tx)
+    assert int(expected.skipped) == 0 and int(expected.count) == 60
+    with_spikes = np.insert(norms, [30, 31, 31, 50], [50.0, np.nan, np.inf, 3e38])
+    moved, state = spiky(with_spikes, tx)
+    at = [30, 32, 33, 53]
+    np.testing.assert_array_equal(moved[at], 0)
+    np.testing.assert_array_equal(np.delete(moved, at), alone)
+    assert int(state.skipped) == 4 and int(state.consecutive) == 0
+    jax.tree.map(np.testing.assert_array_equal, state._replace(skipped=expected.skipped), expected)
+
+
+def test_ordinary_gradients_are_not_skipped():
+    """Noisy ones, those that fall by orders of magnitude, and those that are 0 once."""
+    rng = np.random.default_rng(1)
+    tx = aj.skip_spikes(aj.sgd(1.0))
+    falling = np.exp(-np.arange(2000) / 200 + 0.3 * rng.normal(size=2000))
+    falling[[100, 500]] = 0
+    _, state = spiky(falling, tx)
+    assert int(state.skipped) == 0 and int(state.count) == 1998
+    np.testing.assert_allclose(state.deviation, 0.5, atol=0.3)
+    _, state = spiky([1.0] * 100 + [1.7], tx)  # without any noise before
+    assert int(state.skipped) == 0
+
+
+def test_a_level_that_has_changed_is_the_new_one_after_some_steps():
+    tx = aj.skip_spikes(aj.sgd(1.0), warmup_steps=20, max_consecutive=4)
+    norms = np.concatenate([steady(30), steady(30, 1000.0)])
+    moved, state = spiky(norms, tx)
+    np.testing.assert_array_equal(moved[30:34], 0)
+    np.testing.assert_allclose(moved[34:], norms[34:], rtol=1e-5)
+    assert int(state.skipped) == 4 and int(state.count) == 26
+    np.testing.assert_allclose(state.mean, np.log(norms[34:]).mean(), rtol=1e-4)
+    # Gradients that stay NaN are seen in the end, and the statistics are not spoilt by them.
+    moved, state = spiky([*steady(30), *[np.nan] * 5, 1.0], tx)
+    assert np.isfinite(moved[:34]).all() and np.isnan(moved[34])
+    assert int(state.count) == 1 and float(state.mean) == 0
+
+
+def test_a_spike_of_the_loss_is_skipped_if_it_is_watched():
+    tx = aj.skip_spikes(aj.sgd(1.0), warmup_steps=20, watch="loss")
+    norms, losses = steady(40), -5 + np.random.default_rng(2).normal(size=40)
+    norms[35] = np.nan
+    losses[[30, 32, 33]] = 30.0, np.inf, -np.inf
+    moved, state = spiky(norms, tx, losses)
+    np.testing.assert_array_equal(np.flatnonzero(moved == 0), [30, 32, 33, 35])
+    assert int(state.skipped) == 4
+    _, state = spiky(steady(40), tx, [3.4e38, -3.4e38] * 20)  # squares must not overflow
+    assert int(state.count) == 40 and 1e38 < float(state.deviation) < np.inf
+    for extra, got in (({}, "none"), ({"value": jnp.ones(2)}, r"shape \(2,\)")):
+        with pytest.raises(ValueError, match=rf"params, value=loss\), got {got}"):
+            tx.update(jnp.ones(3), state, None, **extra)
+    both = aj.skip_spikes(aj.skip_spikes(aj.sgd(1.0)), watch="loss")
+    _, state = spiky([1.0, np.nan], both, [1.0, 1.0])
+    assert int(state.skipped) == 1 and int(state.inner.skipped) == 0

@@ -147,13 +147,13 @@ def rebuild(entry: Entry, host: np.ndarray | None, like: Any) -> Any:
             f"{entry.path or 'the tree'} is {entry} in the checkpoint, which JAX would cut to 32 "
             "bits: set jax_enable_x64, or restore it to an array of NumPy's"
         )
-    if entry.kind == "key":
-        return place(jax.random.wrap_key_data(jnp.array(host), impl=entry.implementation), like)
     sharding = _sharding(like)
     if sharding is None:
         x = jnp.array(host)
     else:  # which may be spread over several processes
         x = jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+    if entry.kind == "key":
+        return jax.random.wrap_key_data(x, impl=entry.implementation)
     return _weak(x) if entry.weak else x
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from adaptive_jax.comparison.config import TUNING_SEED, CompareConfig
 from adaptive_jax.comparison.cost import measure_costs
 from adaptive_jax.comparison.result import Comparison
@@ -12,6 +14,7 @@ from adaptive_jax.training import records
 from adaptive_jax.training.callbacks import Callback
 from adaptive_jax.training.config import AnyOptimizer, Member, OptimizerSpec
 from adaptive_jax.training.population import Population
+from adaptive_jax.training.processes import told_by_first
 from adaptive_jax.training.records import RunRecord
 from adaptive_jax.workloads.workload import Workload
 
@@ -59,28 +62,34 @@ def run_comparison(
         the same config, the runs in it are not run again.
       callback: is told what is planned, and of each epoch.
 
+    Processes that have joined by `jax.distributed` all call this; the first has the folder, and
+    all get the same numbers, but for times.
+
     Raises:
-      ValueError: the folder holds a comparison with another config.
+      ValueError: the folder holds a comparison with another config, or a workload's model or loss
+        do not fit its data.
       DataError: a workload's data are missing or wrong.
     """
     data = [workload.load(config.data_dir) for workload in config.chosen]
-    out = None if out is None else Path(out)
-    finished = {} if out is None else _resume(config, out)
+    out = None if out is None or jax.process_index() > 0 else Path(out)
+    told = told_by_first("" if out is None else _resume(config, out))
+    name = "runs.jsonl" if out is None else out / "runs.jsonl"
+    finished = {record.id: record for record in records.parse(told, name)}
     made = []
     for workload, splits in zip(config.chosen, data, strict=True):
         made += _Runs(config, workload, splits, out, finished, callback or Callback()).all()
     return Comparison(made, out)
 
 
-def _resume(config: CompareConfig, out: Path) -> dict[str, RunRecord]:
-    """Prepares the folder; the records that are in it already, by their id."""
+def _resume(config: CompareConfig, out: Path) -> str:
+    """Prepares the folder; the text of the records that are in it already."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "config.json"
     if not path.exists():
         path.write_text(config.to_json(), encoding="utf-8")
     elif path.read_text(encoding="utf-8") != config.to_json():
         raise ValueError(f"{out} holds a comparison with another config: name another folder")
-    return {record.id: record for record in records.recover(out / "runs.jsonl")}
+    return records.recover(out / "runs.jsonl")
 
 
 class _Runs:

@@ -55,7 +55,8 @@ class CompareConfig:
       seed: the first seed of the final runs.
       data_dir: a folder with the data, or a text file, for workloads that read one.
       width, max_memory: as in `Population`, the latter in GiB. What runs beside a run may change
-        its last bits, so a number once derived from the machine is kept.
+        its last bits, so a number once derived from the machine is kept; another number of devices
+        may change them, too.
 
     Raises:
       ValueError: a name is unknown (near misses are named), or a value out of range.

@@ -31,6 +31,7 @@ rounding by 0.1 %.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -284,8 +285,20 @@ def _blocked(x, block):
     """With the last axis as two: blocks, and the numbers of each, 0 where there are none."""
     *rows, n = x.shape
     width = max(1, min(block, n))
-    padded = jnp.pad(x, [(0, 0)] * len(rows) + [(0, -n % width)])
+    padded = jnp.pad(_in_whole_blocks(x, width), [(0, 0)] * len(rows) + [(0, -n % width)])
     return padded.reshape(*rows, -(-n // width), width)
+
+
+def _in_whole_blocks(x, width):
+    """Without a split of the last axis, in the types of an explicit mesh, that would cut blocks."""
+    sharding = jax.typeof(x).sharding
+    *rows, split = sharding.spec
+    names = split if isinstance(split, tuple) else (split,) if split else ()
+    devices = math.prod(sharding.mesh.shape[name] for name in names)
+    if not names or x.shape[-1] % (devices * width) == 0:
+        return x
+    whole = jax.sharding.PartitionSpec(*rows, None)
+    return jax.sharding.reshard(x, jax.sharding.NamedSharding(sharding.mesh, whole))
 
 
 def _joined(blocked, shape):

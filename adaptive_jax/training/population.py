@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from adaptive_jax.training.callbacks import Callback, Epoch
 from adaptive_jax.training.config import SCHEDULES, Member, check_nonfinite
-from adaptive_jax.training.programs import Programs, blocks_of
+from adaptive_jax.training.devices import MEMBERS, WHOLE, Grid, OneDevice
+from adaptive_jax.training.groups import Group, fitting
+from adaptive_jax.training.programs import Programs
 from adaptive_jax.training.progress import Progress
+from adaptive_jax.typing import Device
+from adaptive_jax.workloads.checks import check_workload
 from adaptive_jax.workloads.workload import Data, Split, Workload
 
 _EVALUATION_BATCH = 500
@@ -61,23 +64,36 @@ class Population:
     a model is compiled once for all optimizers, which on a small model is most of the time;
     scripts/benchmark_sweep.py compares with a loop over jitted steps.
 
+    On several devices every optimizer's members are dealt out, in equal shares (the last filled up
+    with repetitions that are not told of), and each device trains its own by `shard_map`. A member
+    has the bits that it has on one device beside those that it shares its device with; beside
+    others, as on another number of devices, its last bits may differ.
+
     Args:
       workload: what to train.
       data: its data, from `workload.load`.
       epochs, batch_size, schedule: None means the workload's own. The schedule is a name in
         `SCHEDULES`; every update is multiplied by its value, unless the optimizer is one whose
         learning rate follows none (`Optimizer.scheduled`).
-      width: members side by side; None means the workload's own on a CPU, else all.
-      max_memory: bytes that a compiled program may need; a group that would need more is run in
-        halves. A single member is run whatever it needs. Default: `default_max_memory()`.
+      width: members side by side on each device; None means the workload's own on a CPU, else all.
+      max_memory: bytes that a compiled program may need on each device; a group that would need
+        more is run in halves. A single member is run whatever it needs. Default:
+        `default_max_memory()`.
       checkpoints: folder to go on from, where there are checkpoints of the same members, and to
-        write new ones to; it is of one group. What they say of earlier epochs is told again.
+        write new ones to; it is of one group, for so many devices as there were. What they say of
+        earlier epochs is told again.
       checkpoint_every: so many epochs there is one, and after the last.
       on_nonfinite: what is done about losses that are not finite, see `NONFINITE`; all members
         side by side stop or are restored together. None trains on.
+      devices: to train on. Default: all, those of all processes of `jax.distributed` too, each of
+        which then makes the same population and gets the same histories.
+      devices_per_batch: so many devices share the work on every batch of a member, and have equal
+        copies of what is trained.
 
     Raises:
-      ValueError: a split is empty, or `on_nonfinite="restore"` has no checkpoints to restore.
+      DataError, ValueError: data, model and loss do not fit one another, see `check_workload`.
+      ValueError: the devices do not divide, or `on_nonfinite="restore"` has no checkpoints to
+        restore.
 
     >>> from adaptive_jax import workloads
     >>> from adaptive_jax.training import OptimizerSpec
@@ -101,16 +117,13 @@ class Population:
         checkpoints: Path | None = None,
         checkpoint_every: int = 1,
         on_nonfinite: str | None = None,
+        devices: Sequence[Device] | None = None,
+        devices_per_batch: int = 1,
     ) -> None:
         check_nonfinite(on_nonfinite)
         if on_nonfinite == "restore" and checkpoints is None:
             raise ValueError("on_nonfinite='restore' needs a folder for checkpoints")
-        for name, split in data._asdict().items():
-            if not len(split.inputs) == len(split.targets) > 0:
-                raise ValueError(
-                    f"{workload.name}: {name} must have as many inputs as targets and at least "
-                    f"one, got {len(split.inputs)} and {len(split.targets)}"
-                )
+        check_workload(workload, data)
         self.workload = workload
         self.examples: dict[str, int] = {
             name: len(split.targets) for name, split in data._asdict().items()
@@ -122,13 +135,21 @@ class Population:
         self.width = width or (workload.width if jax.default_backend() == "cpu" else None)
         self.max_memory = default_max_memory() if max_memory is None else max_memory
         self._checkpoints, self._checkpoint_every = checkpoints, checkpoint_every
-        self._train = jax.tree.map(jnp.asarray, data.train)
+        devices = list(devices or jax.devices())
+        count = f"{len(devices)} × " if devices[1:] else ""
+        self.device = f"{count}{devices[0].device_kind}"
+        self._devices = _placement(devices, devices_per_batch)
+        self._train = self._devices.put(data.train, WHOLE)
         size = min(_EVALUATION_BATCH, self.examples["validation"])
-        self._chunks = {name: list(_chunks(split, size)) for name, split in data._asdict().items()}
+        self._chunks = {
+            name: [self._devices.put(chunk, WHOLE) for chunk in _chunks(split, size)]
+            for name, split in data._asdict().items()
+        }
         shape = SCHEDULES[self.schedule](self.steps)
         self._on_nonfinite = on_nonfinite
         skips = on_nonfinite == "skip"
-        self._programs = Programs(workload, self.batch_size, shape, skips)
+        cut = self._devices.cut
+        self._programs = Programs(workload, self.batch_size, shape, skips, cut)
         self.parameters = self._programs.parameters
         self._compiled: dict[Any, Any] = {}
         self._compile_seconds = 0.0
@@ -150,21 +171,22 @@ class Population:
           is_finished: says of which members no history is needed. A group is left out only if
             that is so of all: what one computes may depend on the others in the last bits.
         """
-        callback = callback or Callback()
         width = self.width or max(len(members), 1)
-        for start in range(0, len(members), width):
-            yield from self._run(members[start : start + width], callback, with_rates, is_finished)
+        yield from self._run(members, width, callback or Callback(), with_rates, is_finished)
 
-    def _run(self, members, callback, with_rates, is_finished):
-        """The group at once, or where memory is short in halves."""
-        if all(map(is_finished, members)):
-            return
-        group = _Group(members, with_rates)
-        if len(members) > 1 and self._memory(group) > self.max_memory:
-            for half in (members[: -(-len(members) // 2)], members[-(-len(members) // 2) :]):
-                yield from self._run(half, callback, with_rates, is_finished)
-        else:
-            yield from self._run_group(group, callback)
+    def _run(self, members, width, callback, with_rates, is_finished):
+        """Group by group, and where memory is short in groups of half the width."""
+        while members:
+            count = fitting(members, width, self._devices.parts)
+            some, members = members[:count], members[count:]
+            if all(map(is_finished, some)):
+                continue
+            group = Group(some, with_rates, self._devices)
+            if group.width > 1 and self._memory(group) > self.max_memory:
+                half = -(-group.width // 2)
+                yield from self._run(some, half, callback, with_rates, is_finished)
+            else:
+                yield from self._run_group(group, callback)
 
     def description(self, member: Member) -> dict[str, Any]:
         """All that decides what a member's run computes."""
@@ -184,7 +206,7 @@ class Population:
         evaluated = self._evaluated(group, progress.model, progress.optimizers)
         final = {}
         for name in self._chunks:
-            final |= self._evaluate(evaluated, name)
+            final |= self._evaluate(group, evaluated, name)
         compile_seconds, self._compile_seconds = self._compile_seconds, 0.0
 
         def of_member(i, metrics):
@@ -256,83 +278,94 @@ class Population:
         model, optimizers, metrics, histograms = jax.block_until_ready(program(*inputs))
         seconds = progress.seconds + time.perf_counter() - began
         evaluated = self._evaluated(group, model, optimizers)
-        point = jax.device_get(metrics) | self._evaluate(evaluated, "validation")
+        point = group.by_member(metrics) | self._evaluate(group, evaluated, "validation")
         point = {name: values.tolist() for name, values in point.items()}
-        rates = _by_member(group.blocks, jax.device_get(histograms))
-        curve, histories = [*progress.curve, point], [*progress.rates, rates]
-        return Progress(model, optimizers, curve, histories, seconds)
+        curve, rates = [*progress.curve, point], [*progress.rates, group.rates(histograms)]
+        return Progress(model, optimizers, curve, rates, seconds)
 
     # The compiled programs, and what they are called with.
 
-    def _compile(self, name, fn, args, donate=()):
+    def _compile(self, name, fn, specs, args, donate=()):
         """`fn` compiled for the shapes of `args`; if that is new, the time it takes is counted."""
         shapes = tuple((x.shape, x.dtype) for x in jax.tree.leaves(args))
         key = (name, jax.tree.structure(args), shapes)
         if key not in self._compiled:
             began = time.perf_counter()
-            self._compiled[key] = jax.jit(fn, donate_argnums=donate).lower(*args).compile()
+            inputs, outputs = specs
+            jitted = self._devices.jit(fn, inputs, outputs, donate)
+            self._compiled[key] = jitted.lower(*args).compile()
             self._compile_seconds += time.perf_counter() - began
         return self._compiled[key]
 
-    def _call(self, name, fn, *args):
-        return self._compile(name, fn, args)(*args)
+    def _call(self, name, fn, specs, *args):
+        return self._compile(name, fn, specs, args)(*args)
 
     def _start(self, group):
         # One model at a time and for distinct seeds only: vmapped, this took twice as long to
         # compile, and much of a short comparison is compilation.
-        models = [self._call("init", self._programs.init, seed) for seed in group.distinct]
+        init = self._programs.init
+        models = [self._call("init", init, _INIT, seed) for seed in group.distinct]
         start = functools.partial(self._programs.start, group.blocks)
-        return self._call(("start", group.blocks), start, models, group.which, group.hypers)
+        args = models, group.which, group.hypers
+        return self._call(("start", group.blocks), start, _START, *args)
 
     def _epoch_inputs(self, group, model, optimizers, number):
-        return model, optimizers, group.hypers, group.seeds, jnp.int32(number - 1), self._train
+        return model, optimizers, group.hypers, group.seeds, np.int32(number - 1), self._train
 
     def _epoch_program(self, group, inputs):
         fn = functools.partial(self._programs.epoch, group.blocks, group.with_rates)
-        return self._compile(("epoch", group.blocks, group.with_rates), fn, inputs, donate=(0, 1))
+        name = ("epoch", group.blocks, group.with_rates)
+        return self._compile(name, fn, _EPOCH, inputs, donate=(0, 1))
 
     def _evaluated(self, group, model, optimizers):
         if all(block.optimizer.entry.evaluated_at is None for block in group.blocks):
             return model
         fn = functools.partial(self._programs.evaluated, group.blocks)
-        return self._call(("evaluated", group.blocks), fn, model, optimizers, self._train)
+        args = model, optimizers, self._train
+        return self._call(("evaluated", group.blocks), fn, _EVALUATED, *args)
 
-    def _evaluate(self, model, name):
+    def _evaluate(self, group, model, name):
         """Mean loss and accuracy of every member on a split, its model in eval mode."""
         totals = [
-            self._call("evaluate", self._programs.evaluate, model, *chunk)
+            self._call("evaluate", self._programs.evaluate, _EVALUATE, model, *chunk)
             for chunk in self._chunks[name]
         ]
-        sums = jax.tree.map(lambda *parts: np.sum(parts, axis=0), *jax.device_get(totals))
+        totals = map(group.by_member, totals)
+        sums = jax.tree.map(lambda *parts: np.sum(parts, axis=0), *totals)
         count = self.examples[name]
         return {f"{name}_{metric}": value / count for metric, value in sums.items()}
 
     def _memory(self, group):
-        """Bytes that an epoch or an evaluation of a group takes; compiles them."""
+        """Bytes that an epoch or an evaluation of a group takes on a device; compiles them."""
         model = jax.eval_shape(self._programs.init, group.distinct[0])
-        start = functools.partial(self._programs.start, group.blocks)
+        start = self._devices.jit(functools.partial(self._programs.start, group.blocks), *_START)
         models = [model] * len(group.distinct)
         model, optimizers = jax.eval_shape(start, models, group.which, group.hypers)
         epoch = self._epoch_program(group, self._epoch_inputs(group, model, optimizers, 1))
-        chunk = self._chunks["validation"][0]
-        evaluation = self._compile("evaluate", self._programs.evaluate, (model, *chunk))
+        args = (model, *self._chunks["validation"][0])
+        evaluation = self._compile("evaluate", self._programs.evaluate, _EVALUATE, args)
         return max(map(_bytes_of, (epoch, evaluation)))
 
 
-class _Group:
-    """Members that are trained side by side, and their inputs as arrays."""
+# Which arguments and results of the programs have an axis of members.
+_INIT = (WHOLE,), WHOLE
+_START = (WHOLE, MEMBERS, MEMBERS), MEMBERS
+_EPOCH = (MEMBERS, MEMBERS, MEMBERS, MEMBERS, WHOLE, WHOLE), MEMBERS
+_EVALUATED = (MEMBERS, MEMBERS, WHOLE), MEMBERS
+_EVALUATE = (MEMBERS, WHOLE, WHOLE), MEMBERS
 
-    def __init__(self, members, with_rates):
-        self.members, self.with_rates = members, with_rates
-        self.blocks, self.hypers = blocks_of(members)
-        self.seeds = jnp.asarray([member.seed for member in members], jnp.int32)
-        distinct = list(dict.fromkeys(member.seed for member in members))
-        self.distinct = [jnp.int32(seed) for seed in distinct]
-        self.which = jnp.asarray([distinct.index(member.seed) for member in members])
+
+def _placement(devices, per_batch):
+    if len(devices) % per_batch:
+        raise ValueError(
+            f"devices_per_batch must divide the number of devices, got {per_batch} and "
+            f"{len(devices)}"
+        )
+    return OneDevice() if len(devices) == 1 else Grid(devices, per_batch)
 
 
 def default_max_memory() -> int:
-    """Half the device's memory, on a CPU half of what the machine or its container may use.
+    """Half the device's memory; a CPU's is its share of what the machine or its container may use.
 
     Not of what is free at the moment: so the same run has the same groups another time.
     """
@@ -342,7 +375,7 @@ def default_max_memory() -> int:
     limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with contextlib.suppress(OSError, ValueError):  # no such file, or "max" in it
         limit = min(limit, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return limit // 2
+    return limit // 2 // jax.local_device_count()
 
 
 def _bytes_of(program):
@@ -353,16 +386,6 @@ def _bytes_of(program):
     return sizes - memory.alias_size_in_bytes
 
 
-def _by_member(blocks, histograms):
-    """Each member's histogram, None if its block has none."""
-    histograms = histograms or [None] * len(blocks)
-    return [
-        None if rows is None else rows[i].tolist()
-        for block, rows in zip(blocks, histograms, strict=True)
-        for i in range(block.count)
-    ]
-
-
 def _chunks(split: Split, size: int):
     """The split in parts of one size, with weights that are 0 on what fills up the last."""
     for start in range(0, len(split.targets), size):
@@ -370,5 +393,4 @@ def _chunks(split: Split, size: int):
         missing = size - len(part.targets)
         weights = np.repeat(np.array([1, 0], np.float32), [len(part.targets), missing])
         fill = jax.tree.map(lambda x, n=missing: x[np.zeros(n, int)], part)
-        padded = jax.tree.map(lambda x, f: jnp.asarray(np.concatenate([x, f])), part, fill)
-        yield padded, jnp.asarray(weights)
+        yield jax.tree.map(lambda x, f: np.concatenate([x, f]), part, fill), weights

@@ -1,7 +1,7 @@
 """What the compiled programs of a population compute, for all its members side by side."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -10,7 +10,6 @@ import optax
 from flax import nnx
 
 from adaptive_jax import diagnostics
-from adaptive_jax.training.config import Member, OptimizerSpec
 from adaptive_jax.transforms import chain
 from adaptive_jax.typing import Schedule, State
 from adaptive_jax.workloads.workload import Split, Workload
@@ -25,31 +24,6 @@ class ModelState(NamedTuple):
     rest: State
 
 
-class Block(NamedTuple):
-    """So many neighbors that one optimizer updates together."""
-
-    optimizer: OptimizerSpec
-    names: tuple[str, ...]
-    count: int
-
-
-def blocks_of(members: Sequence[Member]) -> tuple[tuple[Block, ...], list[Mapping[str, jax.Array]]]:
-    """The blocks of a group of members, and for each its varying hyperparameters as arrays."""
-    blocks, hypers = [], []
-    for (optimizer, names), block in itertools.groupby(
-        members, lambda m: (m.optimizer, tuple(m.hyperparameters))
-    ):
-        block = list(block)
-        blocks.append(Block(optimizer, names, len(block)))
-        hypers.append(
-            {
-                name: jnp.asarray([m.hyperparameters[name] for m in block], jnp.float32)
-                for name in names
-            }
-        )
-    return tuple(blocks), hypers
-
-
 class Programs:
     """The functions of a workload that are compiled, each over a leading axis of members.
 
@@ -59,11 +33,19 @@ class Programs:
       shape: update made -> what the learning rate is multiplied by.
       skips: whether a member stays as it is in a step in which its loss or a gradient is not
         finite.
+      cut: batch -> the same, of which every device is to work on its part.
     """
 
-    def __init__(self, workload: Workload, batch_size: int, shape: Schedule, skips: bool = False):
+    def __init__(
+        self,
+        workload: Workload,
+        batch_size: int,
+        shape: Schedule,
+        skips: bool,
+        cut: Callable[[Split], Split],
+    ):
         self._workload, self._batch_size, self._shape = workload, batch_size, shape
-        self._skips = skips
+        self._skips, self._cut = skips, cut
         model = nnx.eval_shape(lambda: workload.model(nnx.Rngs(0)))
         model.train()
         self._train_graph, params, _ = nnx.split(model, nnx.Param, ...)
@@ -227,15 +209,11 @@ class Programs:
 
     def _scores(self, module, batch: Split):
         """Loss and accuracy, if there is one, of each example, averaged over what axes it has."""
+        batch = self._cut(batch)
         outputs, count = module(batch.inputs), len(batch.targets)
         scores = {}
         for name, function in self._workload.scores.items():
             values = function(outputs, batch.targets)
-            if values.shape[:1] != (count,):
-                raise ValueError(
-                    f"{self._workload.name}: {name} must return a value for each example, an array "
-                    f"of shape ({count},); got shape {values.shape}"
-                )
             scores[name] = jnp.mean(values.reshape(count, -1), axis=1)
         return scores
 

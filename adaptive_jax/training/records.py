@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from adaptive_jax.training.config import Member
 from adaptive_jax.training.population import History, Population
 
@@ -46,7 +44,7 @@ class RunRecord:
       compile_seconds: what its group of runs took to compile.
       cost: of the optimizer alone on this model, measured apart, in a final run:
         "state_bytes_per_parameter", "update_microseconds", "update_compile_seconds".
-      versions, device: of Python, the libraries, and the machine.
+      versions, device: of Python, the libraries, and the machine: "cpu", "8 × NVIDIA H100".
     """
 
     id: str
@@ -117,7 +115,7 @@ def make_record(
         compile_seconds=history.compile_seconds,
         cost=cost,
         versions=_versions(),
-        device=jax.devices()[0].device_kind,
+        device=population.device,
     )
 
 
@@ -140,7 +138,12 @@ def read(path: Path) -> Iterator[RunRecord]:
     Raises:
       ValueError: another line is no record; the message names it.
     """
-    lines = path.read_text(encoding="utf-8").split("\n")
+    return parse(path.read_text(encoding="utf-8"), path)
+
+
+def parse(text: str, name: str | Path) -> Iterator[RunRecord]:
+    """The records in the text of a file of that name, as `read` gives them."""
+    lines = text.split("\n")
     for i, line in enumerate(lines, 1):
         if not line:
             continue
@@ -149,24 +152,20 @@ def read(path: Path) -> Iterator[RunRecord]:
         except (ValueError, TypeError) as error:
             if i == len(lines):
                 return
-            raise ValueError(f"{path}, line {i} is no record of a run: {error}") from error
+            raise ValueError(f"{name}, line {i} is no record of a run: {error}") from error
         yield record
 
 
-def recover(path: Path) -> list[RunRecord]:
-    """The records of a file that is going to be added to; what a kill cut short is removed.
-
-    Raises:
-      ValueError: as `read` does.
-    """
+def recover(path: Path) -> str:
+    """The text of a file that is going to be added to; what a kill cut short is removed."""
     if not path.exists():
-        return []
+        return ""
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         with path.open("r+b") as file:
             file.truncate(whole)
-    return list(read(path))
+    return content[:whole].decode()
 
 
 def _to_json(value):

@@ -1,11 +1,15 @@
 """One training run."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import jax
 
 from adaptive_jax.training.callbacks import Callback
 from adaptive_jax.training.config import Member, OptimizerSpec, RunConfig
 from adaptive_jax.training.population import Population
 from adaptive_jax.training.records import RunRecord, make_record
+from adaptive_jax.typing import Device
 from adaptive_jax.validation import steps
 from adaptive_jax.workloads import registry as workloads
 
@@ -16,6 +20,7 @@ def train(
     *,
     checkpoints: str | Path | None = None,
     checkpoint_every: int = 1,
+    devices: Sequence[Device] | None = None,
 ) -> RunRecord:
     """Trains one model and returns the record of the run.
 
@@ -26,9 +31,13 @@ def train(
         which are kept. If it has some, training goes on from the last whole one, and ends with
         the same bits as if it had never been interrupted.
       checkpoint_every: so many epochs. Default 1.
+      devices: to share the work on every batch, `jax.devices()` for those of all processes of
+        `jax.distributed`; each process then calls this with the same arguments and gets the same
+        record, that of one device to float32 rounding. Default: one.
 
     Raises:
       DataError: the workload's data are missing or wrong.
+      ValueError: its model or loss do not fit them.
       CheckpointError: a checkpoint cannot be written, or those in the folder are of another run.
 
     >>> record = train(RunConfig("digits_mlp", "adam", epochs=20))
@@ -36,6 +45,7 @@ def train(
     (180, 20, False)
     """
     workload = workloads.get(config.workload)
+    devices = devices or jax.local_devices()[:1]
     population = Population(
         workload,
         workload.load(config.data_dir),
@@ -46,6 +56,8 @@ def train(
         checkpoints=None if checkpoints is None else Path(checkpoints),
         checkpoint_every=steps("checkpoint_every", checkpoint_every),
         on_nonfinite=config.on_nonfinite,
+        devices=devices,
+        devices_per_batch=len(devices),
     )
     callback = callback or Callback()
     callback.on_plan(workload.name, population.epochs)

@@ -101,6 +101,8 @@ from adaptive_jax.transforms.sign import scale_by_sign as scale_by_sign
 from adaptive_jax.transforms.sm3 import Cover as Cover
 from adaptive_jax.transforms.sm3 import ScaleBySM3State as ScaleBySM3State
 from adaptive_jax.transforms.sm3 import scale_by_sm3 as scale_by_sm3
+from adaptive_jax.transforms.spikes import SkipSpikesState as SkipSpikesState
+from adaptive_jax.transforms.spikes import skip_spikes as skip_spikes
 from adaptive_jax.transforms.storage import StorageState as StorageState
 from adaptive_jax.transforms.storage import with_storage as with_storage
 from adaptive_jax.transforms.swats import ScaleBySwatsState as ScaleBySwatsState

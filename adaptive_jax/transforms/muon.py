@@ -2,7 +2,8 @@
 
 The iteration is a handful of products of matrices, so matrices of the same shape go through it
 together, as one batch: twelve layers of a transformer cost twelve times the arithmetic of one, but
-not twelve times the launches.
+not twelve times the launches. On a mesh the batch is dealt out to the devices, whole matrices to
+each, for a product needs all of its matrices, but none of the others.
 """
 
 import collections
@@ -16,7 +17,7 @@ import optax
 from jax.typing import DTypeLike
 
 from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax.transforms import meshes, trees
 from adaptive_jax.transforms.moments import momentum as momentum_of
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 from adaptive_jax.validation import map_leaves, number, number_or_schedule, steps
@@ -109,8 +110,12 @@ def scale_by_muon(
         parameters' own, float32 at least and in full precision. `jnp.bfloat16` is Jordan's and
         PyTorch's, faster on accelerators; complex matrices stay complex64 then.
 
-    State: `MomentumState`, in the parameters' shapes, float32 or wider. Sharded matrices of an
-    explicit mesh are gathered for the iteration, since every product needs all of them.
+    State: `MomentumState`, in the parameters' shapes, float32 or wider.
+
+    On a mesh (of explicit axes, or of auto axes within `jax.set_mesh` or `distributed.step`) the
+    matrices of one shape are dealt out to all devices for the iteration. Where the number of
+    devices divides a side of the matrices, no device ever has the whole stack, if the axes are
+    explicit; on auto axes the compiler sees to it, or fails to.
 
     Raises:
       ValueError: an argument is out of range, a leaf has fewer than two axes, or trees do not
@@ -152,16 +157,13 @@ def scale_by_muon(
         direction, state = accumulate.update(wide, state)
         leaves, structure = jax.tree.flatten(direction)
         shapes = [_stack_shape(leaf.shape, flatten, output_axis) for leaf in leaves]
-        stacks = [_gather(leaf).reshape(to) for leaf, to in zip(leaves, shapes, strict=True)]
+        stacks = [_as_stack(leaf, to) for leaf, to in zip(leaves, shapes, strict=True)]
         stacks = _in_batches(
             lambda batch: _orthogonalize(batch, triples, eps, min_norm, iteration_dtype), stacks
         )
         if factor is not None:
             stacks = [_times(factor, stack, output_axis) for stack in stacks]
-        orthogonal = [
-            _scatter(stack.reshape(leaf.shape), leaf)
-            for stack, leaf in zip(stacks, leaves, strict=True)
-        ]
+        orthogonal = [_from_stack(stack, leaf) for stack, leaf in zip(stacks, leaves, strict=True)]
         return trees.cast_updates(structure.unflatten(orthogonal), updates, params), state
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -213,9 +215,11 @@ def _in_batches(iterate, stacks):
     wide = [stack.mT if _is_tall(stack) else stack for stack in stacks]
     groups = collections.defaultdict(list)
     for i, stack in enumerate(wide):
-        groups[stack.shape[1:], stack.dtype].append(i)
+        devices = meshes.devices_of(stack)
+        apart = i if devices > 1 and len(stack) % devices == 0 else None  # dealt out as it is
+        groups[stack.shape[1:], stack.dtype, apart].append(i)
     for members in groups.values():
-        batch = iterate(jnp.concatenate([wide[i] for i in members]))
+        batch = _dealt_out(iterate, [wide[i] for i in members])
         ends = list(itertools.accumulate(len(wide[i]) for i in members))
         for i, part in zip(members, jnp.split(batch, ends[:-1]), strict=True):
             wide[i] = part
@@ -300,18 +304,44 @@ def _times(factor, stack, output_axis):
     return stack * jnp.asarray(factor(fan_out, fan_in), stack.dtype)
 
 
-def _gather(x):
-    """All of `x` on every device, if it is sharded over a mesh of explicit axes."""
-    sharding = jax.typeof(x).sharding
-    if all(axis is None for axis in sharding.spec):
-        return x
-    whole = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
-    return jax.sharding.reshard(x, whole)
+# On a mesh: from a share of every matrix on a device to whole matrices on it, and back. Shares are
+# of a side, so both ways are an exchange of equal parts (all-to-all), and the zeros that fill up a
+# batch are not gathered.
 
 
-def _scatter(x, like):
-    """The opposite of `_gather`: `x` sharded as `like` is."""
-    sharding = jax.typeof(like).sharding
-    if all(axis is None for axis in sharding.spec):
-        return x
-    return jax.sharding.reshard(x, sharding)
+def _as_stack(leaf, shape):
+    """The leaf as a stack of that shape."""
+    axis, side = _common_axis(leaf, shape)
+    return meshes.reshape(meshes.split(leaf, axis), shape, side)
+
+
+def _from_stack(stack, leaf):
+    """The opposite of `_as_stack`."""
+    axis, side = _common_axis(leaf, stack.shape)
+    x = meshes.reshape(meshes.split(stack, side), leaf.shape, axis)
+    return meshes.split_back(x, axis, leaf)
+
+
+def _common_axis(leaf, shape):
+    """An axis of the leaf that is a side of the stack's matrices, and that side, for a split."""
+    for side in _sides(shape, meshes.devices_of(leaf)):
+        for axis, size in enumerate(leaf.shape):
+            if (math.prod(leaf.shape[:axis]), size) == (math.prod(shape[:side]), shape[side]):
+                return axis, side
+    return None, None
+
+
+def _dealt_out(iterate, stacks):
+    """`iterate` on all matrices of the stacks, whole ones on every device."""
+    devices = meshes.devices_of(stacks[0])
+    side = next(_sides(stacks[0].shape, devices), None)
+    batch = jnp.concatenate([meshes.split(stack, side) for stack in stacks])
+    filled = jnp.pad(batch, [(0, -len(batch) % devices), (0, 0), (0, 0)])
+    return meshes.split(iterate(meshes.split(filled, 0)), side)[: len(batch)]
+
+
+def _sides(shape, devices):
+    """The axes of a stack that can be split over the devices: its matrices, or a side of them."""
+    shorter = 2 if shape[1] > shape[2] else 1
+    axes = (0, shorter, 3 - shorter) if all(shape) else ()
+    return (axis for axis in axes if shape[axis] % devices == 0)

@@ -1,4 +1,4 @@
-"""What any optimizer can be put into: cautious, lookahead; and centralized gradients before it."""
+"""What any optimizer can be put into: cautious, lookahead, skip_spikes; centralized gradients."""
 
 import numpy as np
 
@@ -58,6 +58,36 @@ def lookahead(params, grads, fast, k=6, alpha=0.5, **hyper):
     return path
 
 
+def skip_spikes(params, grads, fast, threshold, warmup_steps, max_consecutive=99, **options):
+    """The steps of `fast` on the gradients that are not skipped."""
+    decay, min_deviation = options.pop("decay", 0.99), options.pop("min_deviation", 0.1)
+    made, seen, in_a_row = [], [], 0
+    for g in grads:
+        x = np.log(np.sqrt(sum(np.sum(array**2) for array in g.values())))
+        spike = False
+        if len(seen) >= warmup_steps:
+            mean, deviation = statistics(seen, decay)
+            spike = x > mean + threshold * max(deviation, min_deviation)
+        made.append(not spike or in_a_row == max_consecutive)
+        in_a_row = 0 if made[-1] else in_a_row + 1
+        if made[-1]:
+            seen = [x] if spike else [*seen, x]
+    assert 0 < sum(made) < len(made)
+    path = [params, *fast(params, [g for g, m in zip(grads, made, strict=True) if m], **options)]
+    return [path[i] for i in np.cumsum(made)]
+
+
+def statistics(seen, decay):
+    """Weighted mean and standard deviation: equal weights, later the last ones' decay."""
+    weights = np.zeros(len(seen))
+    for n in range(1, len(seen) + 1):
+        share = max(1 / n, 1 - decay)
+        weights *= 1 - share
+        weights[n - 1] = share
+    mean = weights @ seen
+    return mean, np.sqrt(weights @ (np.array(seen) - mean) ** 2)
+
+
 def cautious_adam(learning_rate, xi):
     return aj.cautious(aj.adam(learning_rate, b2=0.99), xi)
 
@@ -72,6 +102,10 @@ def cautious_stage(xi, weight_decay):
 
 def lookahead_adam(learning_rate, slow_step_size):
     return aj.lookahead(aj.adam(learning_rate, b2=0.99), 2, slow_step_size)
+
+
+def skip_spikes_adam(learning_rate, threshold, decay):
+    return aj.skip_spikes(aj.adam(learning_rate, b2=0.99), threshold, decay, 0.01, 2, 3)
 
 
 CASES = [
@@ -93,6 +127,14 @@ CASES = [
         LR,
         needs_params=True,
         scale_free=True,
+    ),
+    Case(
+        "skip_spikes_adam",
+        skip_spikes_adam,
+        {"learning_rate": 0.1, "threshold": 1.0, "decay": 0.9},
+        LR,
+        joint=True,
+        skips=True,
     ),
 ]
 
@@ -176,5 +218,29 @@ FORMULAS = [
         lambda: aj.lookahead(aj.adam(RATE), 3, 1.0),
         adam,
         lr=RATE,
+    ),
+    formula(
+        "skip_spikes adam",
+        lambda: aj.skip_spikes(aj.adam(RATE), 1.5, warmup_steps=5),
+        skip_spikes,
+        by_array=True,
+        fast=adam,
+        threshold=1.5,
+        warmup_steps=5,
+        lr=RATE,
+    ),
+    formula(
+        "skip_spikes sgd scheduled, with levels that begin anew",
+        lambda: aj.skip_spikes(aj.sgd(inverse_time(0.2, 0.1), 0.9), 0.5, 0.8, 0.01, 3, 1),
+        skip_spikes,
+        by_array=True,
+        fast=sgd,
+        threshold=0.5,
+        decay=0.8,
+        min_deviation=0.01,
+        warmup_steps=3,
+        max_consecutive=1,
+        lr=inverse_time(0.2, 0.1),
+        momentum=0.9,
     ),
 ]
