@@ -7,12 +7,14 @@ nothing that would differ another time for no reason: no times, no random ids, n
 
 import argparse
 import os
+import tempfile
 import time
 from pathlib import Path
 
 import jupytext
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
@@ -41,14 +43,18 @@ def execute(notebook: nbformat.NotebookNode, **environment: str) -> None:
     Raises:
       nbclient.exceptions.CellExecutionError: a cell raises.
     """
-    client = NotebookClient(
-        notebook,
-        timeout=600,
-        record_timing=False,
-        coalesce_streams=True,
-        resources={"metadata": {"path": str(ROOT / "notebooks")}},
-    )
-    client.execute(env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
+    with tempfile.TemporaryDirectory() as folder:
+        # By files, not by ports, which another test might take in the same moment.
+        transport = {"transport": "ipc", "ip": f"{folder}/kernel"}
+        client = NotebookClient(
+            notebook,
+            timeout=600,
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(ROOT / "notebooks")}},
+            config=Config(KernelManager=transport),
+        )
+        client.execute(env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
     notebook.metadata = nbformat.from_dict(_METADATA)  # the kernel has told its versions
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from adaptive_jax.comparison.figures.style import Style, grid, legend, new_axes, styles
+from adaptive_jax.comparison.figures.style import Style, grid, legend, new_axes, styles, theme
 
 
 def by_step(
@@ -24,10 +24,13 @@ def by_step(
     'step'
     """
     looks = looks or styles(sequences)
-    axes = new_axes(6.4, 3.6)[0] if axes is None else axes
-    for label, numbers in sequences.items():
-        axes.plot(range(len(numbers)), numbers, **looks[label])
-    axes.set(xlabel="step")
-    grid(axes)
-    legend(axes)
+    with theme():
+        if axes is None:
+            axes = new_axes(6.4, 3.6)[0]
+            axes.get_figure().set_dpi(150)
+        for label, numbers in sequences.items():
+            axes.plot(range(len(numbers)), numbers, **looks[label])
+        axes.set(xlabel="step")
+        grid(axes)
+        legend(axes)
     return axes
