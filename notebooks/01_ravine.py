@@ -137,7 +137,9 @@ rates = [0.01, 0.03, 0.05, 0.1, 0.3, 0.6]
 draw_gallery(ravine, vary_on_surface("sign_sgd", ravine, learning_rate=rates))
 
 # %%
-same = tune_on_surface(["rmsprop:learning_rate=0.07,decay=0", "sign_sgd:learning_rate=0.07"], ravine)
+same = tune_on_surface(
+    ["rmsprop:learning_rate=0.07,decay=0", "sign_sgd:learning_rate=0.07"], ravine
+)
 difference = np.abs(same[0].points - same[1].points).max()
 print(f"RMSprop with v = g² and sign descent differ by at most {difference:.0e}")
 assert difference < 1e-5

@@ -1,4 +1,4 @@
-"""Makes notebooks with their pictures from their texts: `python scripts/notebooks.py [01_ravine …]`.
+"""Makes notebooks with their pictures from their texts: `python scripts/notebooks.py [NAME …]`.
 
 The sources are `notebooks/*.py`, in jupytext's percent format, whose differences can be read.
 Beside each this writes the `.ipynb` that readers open, executed from top to bottom. It holds
