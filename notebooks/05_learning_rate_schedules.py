@@ -94,7 +94,7 @@ draw(cycling, "falling and rising again")
 
 # %%
 warming = {
-    "warm-up": schedules.linear_warmup(0.1, warmup_steps=100),
+    "warm-up, constant": schedules.linear_warmup(0.1, warmup_steps=100),
     "warm-up, exponential": schedules.linear_warmup(falling["exponential"], warmup_steps=100),
     "warm-up, cosine": schedules.cosine_decay(0.0, 900, peak_value=0.1, warmup_steps=100),
     "inverse square root": schedules.inverse_sqrt(0.0, 0.1, warmup_steps=100),
@@ -164,7 +164,7 @@ noisy = compare("noisy_quadratic", optimizers, schedule="constant", **BUDGET)
 noisy
 
 # %%
-noisy.plot_learning_curves()[0].figure
+noisy.plot_learning_curves()[0].get_figure(root=True)
 
 # %%
-noisy.plot_differences()[0].figure
+noisy.plot_differences()[0].get_figure(root=True)

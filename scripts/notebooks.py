@@ -2,7 +2,8 @@
 
 The sources are `notebooks/*.py`, in jupytext's percent format, whose differences can be read.
 Beside each this writes the `.ipynb` that readers open, executed from top to bottom. It holds
-nothing that would differ another time for no reason: no times, no random ids, no kernel's name.
+nothing that would differ another time for no reason: no random ids, no times but those of runs
+in a comparison's table.
 """
 
 import argparse

@@ -24,7 +24,8 @@ class Comparison:
     """The records of a comparison and what they say.
 
     In a notebook it shows itself as its verdict and its table, `print` gives the same in text.
-    The `plot_` methods return Matplotlib axes; `axes[0].figure` is the figure that they share.
+    The `plot_` methods return Matplotlib axes; `axes[0].get_figure(root=True)` is the
+    figure that they share.
 
     Attributes:
       records: of all runs.
