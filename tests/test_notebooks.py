@@ -32,7 +32,7 @@ def test_what_is_committed_is_the_text_executed(source):
 
 
 def assert_sound(notebook):
-    """Pictures of which none is too large, no warnings, and nothing that shows itself by address."""
+    """Pictures of which none is too large, no warnings, and nothing shown by its address."""
     assert pictures(notebook) and max(map(len, pictures(notebook))) < 300_000
     assert not [out for out in outputs(notebook) if out.get("name") == "stderr"]
     texts = [out.get("data", {}).get("text/plain", "") for out in outputs(notebook)]
