@@ -20,6 +20,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 import adaptive_jax as aj
 from adaptive_jax import workloads
@@ -56,7 +57,7 @@ print(f"{ends.size} runs; the lowest end, {ends[best]:.1e}, is at", end=" ")
 print(f"learning rate {rates[best[1]]:.2g}, b1 {betas[best[0]]:.2f}")
 
 # %%
-axes = figures.by_step({})
+axes = Figure((6.4, 3.6), dpi=150, layout="constrained").subplots()
 mesh = axes.pcolormesh(rates, betas, np.log10(np.maximum(ends, 1e-10)), cmap="Blues_r")
 axes.figure.colorbar(mesh, label="log10 of the end")
 axes.set(xscale="log", xlabel="learning rate", ylabel="b1", title="Adam in Rosenbrock's valley")
