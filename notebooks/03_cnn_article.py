@@ -30,11 +30,11 @@ from adaptive_jax import workloads
 from adaptive_jax.comparison import compare
 from adaptive_jax.training import OptimizerSpec
 
-SMALL = "ADAPTIVE_JAX_SMALL" in os.environ  # in tests: a smaller model, for less long
+SMALL = "ADAPTIVE_JAX_SMALL" in os.environ  # in tests: Adam and a smaller model, for less long
 MNIST = None if SMALL else os.environ.get("ADAPTIVE_JAX_MNIST")
 article = workloads.get("mnist_cnn")
 workload = article if MNIST else workloads.get("digits_mlp" if SMALL else "digits_cnn")
-OPTIMIZERS = article.optimizers[2:4] if SMALL else article.optimizers
+OPTIMIZERS = article.optimizers[3:4] if SMALL else article.optimizers
 BUDGET = {"seeds": 2, "epochs": 1} if SMALL else {"seeds": 1 if MNIST else 3}
 TRIALS = 2 if SMALL else 4
 print(workload.description, "" if MNIST else "(in place of MNIST)")

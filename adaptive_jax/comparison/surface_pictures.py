@@ -104,7 +104,7 @@ def _figure_of_all(surface, paths):
             [],
             label=f"{short(path.optimizer.label)}, rate {path.learning_rate:g}",
             color=COLORS[i % len(COLORS)],
-            linestyle=_DASHES[i % len(_DASHES)],
+            linestyle=_DASHES[(i + i // len(COLORS)) % len(_DASHES)],
             linewidth=1.5,
             marker=".",
             markersize=5 if len(path.points) <= 101 else 0,
