@@ -25,7 +25,7 @@ class Comparison:
 
     In a notebook it shows itself as its verdict and its table, `print` gives the same in text.
     The `plot_` methods return Matplotlib axes; `axes[0].get_figure(root=True)` is the
-    figure that they share.
+    figure that they share, in the report's look.
 
     Attributes:
       records: of all runs.

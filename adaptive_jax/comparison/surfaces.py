@@ -125,11 +125,12 @@ def vary_on_surface(
         for row in zip(*settings.values(), strict=True)
     ]
 
+    steps = surface.steps if steps is None else steps
+
     @jax.jit
     @jax.vmap
     def run(setting):
-        tx = base.build(**setting)
-        return trajectory(tx, surface.function, surface.start, steps or surface.steps)
+        return trajectory(base.build(**setting), surface.function, surface.start, steps)
 
     points, values = jax.device_get(run({k: np.float32(v) for k, v in settings.items()}))
     return [
