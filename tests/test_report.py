@@ -295,9 +295,9 @@ def test_the_result_in_python(six):
     shown = Page(comparison._repr_html_())
     assert len(shown.tables[0]) == 7 and html.escape(comparison.verdict) in shown.text
     loss, metric = comparison.plot_learning_curves()
-    assert loss.get_yscale() == "log" and metric.get_title() == "validation accuracy"
+    assert loss.get_yscale() == "log" and metric.get_title("left") == "validation accuracy"
     assert loss.figure is metric.figure or loss.figure.figure is metric.figure.figure
-    assert [ax.get_title() for ax in comparison.plot_tuning()][
+    assert [ax.get_title("left") for ax in comparison.plot_tuning()][
         1
     ] == "best validation accuracy so far"
     assert len(comparison.plot_differences("digits")) == 1

@@ -16,7 +16,12 @@ from adaptive_jax.comparison.surface_pictures import (
     draw_gallery,
     draw_trajectories,
 )
-from adaptive_jax.comparison.surfaces import Trajectory, rates_to_try, tune_on_surface
+from adaptive_jax.comparison.surfaces import (
+    Trajectory,
+    rates_to_try,
+    tune_on_surface,
+    vary_on_surface,
+)
 from adaptive_jax.diagnostics import SURFACES, trajectory
 from adaptive_jax.optimizers import registry
 from adaptive_jax.training import OptimizerSpec
@@ -224,3 +229,13 @@ def test_bad_input_is_one_line_and_exits_2(capsys, tmp_path, monkeypatch, argv, 
     assert status == 2 and out == "" and not list(tmp_path.iterdir())
     (line,) = err.splitlines()
     assert line.startswith("adaptive-jax: error:") and message in line
+
+
+def test_varied_paths_are_those_of_each_setting_alone():
+    ravine, rates, momenta = SURFACES["ravine"], [0.01, 0.02], [0.5, 0.9]
+    varied = vary_on_surface("sgd", ravine, 20, learning_rate=rates, momentum=momenta)
+    for path, rate, momentum in zip(varied, rates, momenta, strict=True):
+        label = f"sgd:learning_rate={rate},momentum={momentum}"
+        (alone,) = tune_on_surface([label], ravine, 20)
+        assert path.optimizer.label == label and path.learning_rate == rate
+        np.testing.assert_allclose(path.points, alone.points, rtol=1e-5, atol=1e-6)

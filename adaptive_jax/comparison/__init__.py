@@ -11,3 +11,4 @@ from adaptive_jax.comparison.rows import Row as Row
 from adaptive_jax.comparison.rows import summarize as summarize
 from adaptive_jax.comparison.surfaces import Trajectory as Trajectory
 from adaptive_jax.comparison.surfaces import tune_on_surface as tune_on_surface
+from adaptive_jax.comparison.surfaces import vary_on_surface as vary_on_surface

@@ -24,7 +24,8 @@ class Comparison:
     """The records of a comparison and what they say.
 
     In a notebook it shows itself as its verdict and its table, `print` gives the same in text.
-    The `plot_` methods return Matplotlib axes; `axes[0].figure` is the figure that they share.
+    The `plot_` methods return Matplotlib axes; `axes[0].get_figure(root=True)` is the
+    figure that they share, in the report's look.
 
     Attributes:
       records: of all runs.
@@ -123,14 +124,15 @@ class Comparison:
         return write_report(folder, formats)
 
     def _plot(self, name, workload):
-        from adaptive_jax.comparison import charts
+        from adaptive_jax.comparison import charts, figures
 
         analysis = self._workload(workload)
         mine = [record for record in self.records if record.workload == analysis.workload]
         looks = charts.all_looks(self.analysis, self.records)
         for chart in charts.workload_charts(analysis, mine, looks):
             if chart.name == name:
-                return chart.figure().axes
+                with figures.theme():
+                    return chart.figure().axes
         raise ValueError(f"the records of {analysis.workload} have nothing to plot {name} from")
 
     def _workload(self, name: str | None) -> WorkloadAnalysis:

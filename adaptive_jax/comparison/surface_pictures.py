@@ -13,12 +13,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure  # of its own, so that no display or backend is needed
 from PIL import Image
 
+from adaptive_jax.comparison.figures import COLORS
 from adaptive_jax.comparison.names import short
 from adaptive_jax.comparison.surfaces import Trajectory
 from adaptive_jax.diagnostics import Surface
 
-# Those that Okabe & Ito chose so that color-blind readers tell them apart, but the pale yellow.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 _DASHES = ("-", (0, (4, 1.5)))  # in turn, so that of two equal paths both are seen
 
 
@@ -84,7 +83,7 @@ def draw_gallery(surface: Surface, paths: Sequence[Trajectory]) -> Figure:
         axes.remove()
     for axes, path in zip(panels, paths, strict=False):
         _draw_surface(axes, surface, levels=8)
-        axes.plot(*path.points.T, color=_COLORS[0], linewidth=1.1, marker=".", markersize=1.5)
+        axes.plot(*path.points.T, color=COLORS[0], linewidth=1.1, marker=".", markersize=1.5)
         axes.set_title(
             f"{short(path.optimizer.label)}\nrate {path.learning_rate:g}, "
             f"end {path.highest_at_end:.2g}",
@@ -105,8 +104,8 @@ def _figure_of_all(surface, paths):
             [],
             [],
             label=f"{short(path.optimizer.label)}, rate {path.learning_rate:g}",
-            color=_COLORS[i % len(_COLORS)],
-            linestyle=_DASHES[i % len(_DASHES)],
+            color=COLORS[i % len(COLORS)],
+            linestyle=_DASHES[(i + i // len(COLORS)) % len(_DASHES)],
             linewidth=1.5,
             marker=".",
             markersize=5 if len(path.points) <= 101 else 0,

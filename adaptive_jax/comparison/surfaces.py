@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import jax
 import numpy as np
@@ -92,6 +92,51 @@ def _tuned(spec, surface, steps):
     points, values = jax.device_get(run(np.asarray(rates, np.float32)))
     best = np.argmin(np.nan_to_num(_highest_at_end(values), nan=np.inf))
     return Trajectory(spec, rates[best], points[best], values[best])
+
+
+def vary_on_surface(
+    optimizer: OptimizerSpec | str,
+    surface: Surface,
+    steps: int | None = None,
+    **settings: Sequence[float],
+) -> list[Trajectory]:
+    """The paths of one optimizer with several settings, all at once in one program.
+
+    Args:
+      optimizer: a spec, or a text such as `"sgd:momentum=0.9"`.
+      surface: where.
+      steps: how many updates to make; by default the surface's.
+      **settings: hyperparameter -> its value on each path, all equally many.
+
+    Raises:
+      ValueError: the optimizer or a hyperparameter is unknown, a value is out of range, or
+        settings are not equally many.
+
+    >>> from adaptive_jax.diagnostics import get_surface
+    >>> rates = [0.02, 0.05]
+    >>> for path in vary_on_surface("sgd", get_surface("ravine"), 20, learning_rate=rates):
+    ...     print(path.optimizer.label, path.values[-1] < path.values[0])
+    sgd:learning_rate=0.02 True
+    sgd:learning_rate=0.05 False
+    """
+    base = OptimizerSpec.parse(optimizer) if isinstance(optimizer, str) else optimizer
+    specs = [
+        OptimizerSpec(base.entry, {**base.hyperparameters, **dict(zip(settings, row, strict=True))})
+        for row in zip(*settings.values(), strict=True)
+    ]
+
+    steps = surface.steps if steps is None else steps
+
+    @jax.jit
+    @jax.vmap
+    def run(setting):
+        return trajectory(base.build(**setting), surface.function, surface.start, steps)
+
+    points, values = jax.device_get(run({k: np.float32(v) for k, v in settings.items()}))
+    return [
+        Trajectory(spec, {**spec.defaults, **spec.hyperparameters}["learning_rate"], *path)
+        for spec, *path in zip(specs, points, values, strict=True)
+    ]
 
 
 def rates_to_try(spec: OptimizerSpec) -> list[float]:

@@ -9,6 +9,7 @@ from adaptive_jax.comparison.figures.results import differences as differences
 from adaptive_jax.comparison.figures.results import dots as dots
 from adaptive_jax.comparison.figures.results import line_inches as line_inches
 from adaptive_jax.comparison.figures.results import performance_profile as performance_profile
+from adaptive_jax.comparison.figures.steps import by_step as by_step
 from adaptive_jax.comparison.figures.style import COLORS as COLORS
 from adaptive_jax.comparison.figures.style import DARK_COLORS as DARK_COLORS
 from adaptive_jax.comparison.figures.style import GROUP as GROUP

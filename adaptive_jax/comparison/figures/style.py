@@ -133,7 +133,7 @@ def legend_lines(labels: Sequence[str]) -> int:
 
 
 def _legend_columns(labels):
-    return 2 if max(map(len, labels)) < 30 else 1
+    return 2 if max(map(len, labels)) < 23 else 1  # else they are wider than a figure
 
 
 def log_ticks(axis: XAxis | YAxis) -> None:

@@ -1,0 +1,180 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+# ---
+
+# %% [markdown]
+# # 5. Learning-rate schedules
+#
+# A schedule is a function of $t$, the number of updates already made. It goes wherever a learning
+# rate goes: `aj.adam(schedule)`, `optax.adam(schedule)`, `aj.scale_by_learning_rate(schedule)`, and
+# wherever Optax's schedules do. All here are drawn for 1000 updates from, or up to, a rate of 0.1.
+
+# %%
+# %matplotlib inline
+import json
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import adaptive_jax as aj
+from adaptive_jax import schedules
+from adaptive_jax.comparison import compare, figures
+from adaptive_jax.optimizers.registry import Optimizer
+from adaptive_jax.presets import keras
+
+SMALL = "ADAPTIVE_JAX_SMALL" in os.environ  # in tests: fewer schedules, trained with for less long
+CHOSEN = ["constant", "cosine"] if SMALL else None
+BUDGET = (
+    {"trials": 1, "seeds": 2, "epochs": 1} if SMALL else {"trials": 5, "seeds": 10, "epochs": 4}
+)
+
+
+def draw(named, title):
+    """Schedules over 1000 updates."""
+    axes = figures.by_step({k: jax.vmap(lr)(jnp.arange(1001)) for k, lr in named.items()})
+    axes.set(title=title, ylim=(0, None))
+    return axes.figure
+
+
+# %% [markdown]
+# ## Falling
+#
+# With $T$ the `transition_steps` or `decay_steps`, $r$ the `decay_rate`, and $\alpha_0$ the initial
+# rate:
+#
+# | | | |
+# |---|---|---|
+# | exponential | $\alpha_0\, r^{\,t/T}$ | multiplied by $r$ every $T$ updates |
+# | inverse time | $\alpha_0 / (1 + r\,t/T)$ | the classic $1/t$ of stochastic approximation |
+# | polynomial | $\alpha_1 + (\alpha_0 - \alpha_1)(1 - t/T)^{power}$ | linear at power 1; ends at $T$ |
+# | piecewise constant | $\alpha_i$ for $b_{i-1} < t \le b_i$ | steps by hand |
+#
+# `staircase=True` rounds $t/T$ down.
+
+# %%
+falling = {
+    "exponential": schedules.exponential_decay(0.1, transition_steps=200, decay_rate=0.5),
+    "exponential, staircase": schedules.exponential_decay(0.1, 200, 0.5, staircase=True),
+    "inverse time": schedules.inverse_time_decay(0.1, transition_steps=200, decay_rate=1.0),
+    "piecewise constant": schedules.piecewise_constant([500, 800], [0.1, 0.03, 0.01]),
+    "linear": schedules.polynomial_decay(0.1, decay_steps=900, end_value=0.0),
+    "polynomial, power 2": schedules.polynomial_decay(0.1, 900, end_value=0.0, power=2.0),
+}
+draw(falling, "falling")
+
+# %% [markdown]
+# ## Falling and rising again
+#
+# A cosine (arXiv 1608.03983) stays high for long, falls fast in the middle and touches its end
+# flat: $\alpha_0\,(1 + \cos(\pi t/T))/2$. With restarts it does so again and again. One-cycle
+# (arXiv 1708.07120) rises first; the triangles are Smith's cyclic rates (arXiv 1506.01186).
+
+# %%
+cycling = {
+    "cosine": schedules.cosine_decay(0.1, decay_steps=1000),
+    "cosine restarts": schedules.cosine_restarts(0.1, first_decay_steps=143, m_mul=0.8),
+    "one-cycle": schedules.one_cycle(1000, peak_value=0.1),
+    "cyclic": schedules.cyclic(0.01, 0.06, transition_steps=125, mode="triangular2"),
+    "polynomial, cycle": schedules.polynomial_decay(0.1, 250, end_value=0.0, cycle=True),
+}
+draw(cycling, "falling and rising again")
+
+# %% [markdown]
+# ## Warm-up
+#
+# Adaptive methods know little of their scale at first, and large batches make for large first steps.
+# Every schedule can be warmed up; three have it built in. The inverse square root is the
+# transformer's (arXiv 1706.03762); warmup-stable-decay (arXiv 2404.06395) need not know its length
+# before the last part begins.
+
+# %%
+warming = {
+    "warm-up, constant": schedules.linear_warmup(0.1, warmup_steps=100),
+    "warm-up, exponential": schedules.linear_warmup(falling["exponential"], warmup_steps=100),
+    "warm-up, cosine": schedules.cosine_decay(0.0, 900, peak_value=0.1, warmup_steps=100),
+    "inverse square root": schedules.inverse_sqrt(0.0, 0.1, warmup_steps=100),
+    "warmup-stable-decay": schedules.warmup_stable_decay(0.0, 0.1, 100, 700, 200),
+}
+draw(warming, "warm-up")
+
+# %% [markdown]
+# ## Keras's semantics, to the step
+#
+# Schedules with the same name differ between libraries in what happens *at* a boundary. These
+# are Keras's: a boundary of the piecewise constant still has the value before it, a cycle of the
+# polynomial ends at a multiple of `decay_steps` and the update after it starts the next, the
+# staircase falls when $t$ is a multiple. `presets.keras.schedules` has the same functions under
+# Keras's own names. Here they are, against numbers that Keras 3.15 gave:
+
+# %%
+recorded = json.loads(Path("../tests/reference/keras.json").read_text())["schedules"]
+with jax.enable_x64(True):
+    for case in recorded:
+        lr = getattr(keras.schedules, case["name"])(**case["arguments"])
+        rates = jax.vmap(lr)(jnp.arange(len(case["values"])))
+        difference = np.abs(rates - np.array(case["values"])).max()
+        print(f"{case['name']:23} {len(rates)} rates, largest difference {difference:.0e}")
+        assert difference < 1e-12
+
+# %% [markdown]
+# ## What a schedule is good for
+#
+# A bowl with noisy gradients (arXiv 1907.04164) has it all in it. With a constant rate $\alpha$ and
+# curvature $h$, the distance to the minimum shrinks by $1 - \alpha h$ an update, down to a floor
+# of noise whose height is proportional to $\alpha$. A large rate is fast and ends high, a small one
+# ends low and is slow. A schedule is first the one and then the other.
+#
+# Each schedule below is a shape from 1 downwards, times a rate that is tuned for it, on a log grid
+# of equally many trials; then each is run 10 times with other noise.
+
+# %%
+UPDATES = 500 * BUDGET["epochs"]
+shapes = {
+    "constant": lambda count: 1.0,
+    "exponential": schedules.exponential_decay(1.0, UPDATES, decay_rate=0.01),
+    "inverse time": schedules.inverse_time_decay(1.0, UPDATES, decay_rate=30.0),
+    "piecewise constant": schedules.piecewise_constant(
+        [UPDATES // 2, UPDATES * 3 // 4], [1.0, 0.1, 0.01]
+    ),
+    "linear": schedules.polynomial_decay(1.0, UPDATES, end_value=0.0),
+    "cosine": schedules.cosine_decay(1.0, UPDATES),
+    "one-cycle": schedules.one_cycle(UPDATES, peak_value=1.0),
+    "warmup-stable-decay": schedules.warmup_stable_decay(
+        0.0, 1.0, UPDATES // 20, UPDATES * 15 // 20, UPDATES * 4 // 20
+    ),
+}
+
+
+def scheduled(name, momentum=None):
+    """SGD whose learning rate follows that shape, for a comparison to tune."""
+
+    def factory(learning_rate=0.1):
+        return aj.sgd(lambda count: learning_rate * shapes[name](count), momentum)
+
+    return Optimizer(name, factory, search={"learning_rate": (0.01, 1.0)})
+
+
+optimizers = [scheduled(name) for name in CHOSEN or shapes]
+noisy = compare("noisy_quadratic", optimizers, schedule="constant", **BUDGET)
+noisy
+
+# %%
+axes = figures.learning_curves(noisy.records, "validation_loss")
+axes.figure
+
+# %%
+noisy.plot_differences()[0].get_figure(root=True)
+
+# %% [markdown]
+# A constant rate has to be small, 0.03, and still ends more than ten times as high as a cosine,
+# which can afford to begin with 0.3. Among the shapes that end near 0 it matters little which is
+# taken, and five of them cannot be told apart. Inverse time does not get there: at a thirtieth of
+# its first rate it stays above the others' floor.
+#
+# That is also why a comparison of optimizers should decay all learning rates to 0, as
+# `adaptive-jax compare` does: otherwise it compares floors of noise.
