@@ -8,15 +8,20 @@ hidden: they reach the update, where `optax.apply_if_finite` or the user sees th
 import functools
 import math
 import operator
+import typing
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+from jax.typing import DTypeLike
 
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
 
-def compute_dtype(x) -> jnp.dtype:
+def compute_dtype(x: Any) -> jnp.dtype:
     """The dtype of arithmetic and state for `x`: its own, but float32 at least.
 
     >>> compute_dtype(jnp.zeros(3, jnp.bfloat16))
@@ -26,14 +31,19 @@ def compute_dtype(x) -> jnp.dtype:
     return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
 
 
-def real_dtype(x) -> jnp.dtype:
+def real_dtype(x: Any) -> jnp.dtype:
     """The real dtype with the precision of `compute_dtype(x)`: float32 for complex64."""
     return jnp.finfo(compute_dtype(x)).dtype
 
 
 def count_zero() -> jax.Array:
-    """A counter of updates: int32, which `optax.safe_increment` never lets overflow."""
+    """A counter of updates, int32."""
     return jnp.zeros([], jnp.int32)
+
+
+def count_next(count: jax.Array) -> jax.Array:
+    """One update more; at the largest integer it stays there."""
+    return jnp.asarray(optax.safe_increment(count))
 
 
 def widen(x: jax.Array) -> jax.Array:
@@ -41,7 +51,7 @@ def widen(x: jax.Array) -> jax.Array:
     return x.astype(compute_dtype(x) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
 
 
-def constant(value: Scalar, dtype) -> Scalar:
+def constant(value: Scalar, dtype: DTypeLike) -> np.ndarray | jax.Array:
     """A hyperparameter in the dtype of arithmetic.
 
     A Python number becomes one of NumPy: with an array of JAX, tracing takes longer. So it does
@@ -50,12 +60,14 @@ def constant(value: Scalar, dtype) -> Scalar:
     return np.asarray(value, dtype) if isinstance(value, float) else jnp.asarray(value, dtype)
 
 
-def at_step(value: ScalarOrSchedule, count: jax.Array) -> Scalar:
-    """The value of a hyperparameter after `count` updates; numbers are their own value."""
+def at_step(value: ScalarOrSchedule, count: jax.Array | None) -> Scalar:
+    """The value of a hyperparameter after `count` updates; numbers, which need none, themselves."""
     return widen(jnp.asarray(value(count))) if callable(value) else value
 
 
-def saturate(x: jax.Array, limit: Scalar | None = None, source: jax.Array | None = None):
+def saturate(
+    x: jax.Array, limit: Scalar | None = None, source: jax.Array | None = None
+) -> jax.Array:
     """Clips `x` to `[-limit, limit]` wherever `source` (by default `x`) is finite.
 
     So an overflow in our arithmetic becomes the largest number, while infinity and NaN in what
@@ -66,19 +78,19 @@ def saturate(x: jax.Array, limit: Scalar | None = None, source: jax.Array | None
         return jax.lax.complex(
             saturate(x.real, limit, jnp.real(source)), saturate(x.imag, limit, jnp.imag(source))
         )
-    limit = constant(float(jnp.finfo(x.dtype).max) if limit is None else limit, x.dtype)
+    largest = constant(float(jnp.finfo(x.dtype).max) if limit is None else limit, x.dtype)
     finite = jax.lax.is_finite(x if source is None else source)
-    return jax.lax.select(finite, jax.lax.clamp(-limit, x, limit), x)
+    return jax.lax.select(finite, jax.lax.clamp(-largest, x, largest), x)
 
 
-def cast(x: jax.Array, dtype) -> jax.Array:
+def cast(x: jax.Array, dtype: DTypeLike) -> jax.Array:
     """Converts to `dtype`; a finite value too large for it becomes its largest number."""
     if jnp.finfo(dtype).max < jnp.finfo(x.dtype).max:
         x = saturate(x, float(jnp.finfo(dtype).max))
     return x.astype(dtype)
 
 
-def squarable(grad: jax.Array, real_dtype) -> jax.Array:
+def squarable(grad: jax.Array, real_dtype: DTypeLike) -> jax.Array:
     """The gradient in the precision of `real_dtype`, so small that its square is finite.
 
     Magnitudes are clipped to 2^60 in float32 and 2^508 in float64. An adaptive method divides by
@@ -89,7 +101,7 @@ def squarable(grad: jax.Array, real_dtype) -> jax.Array:
     return saturate(jnp.asarray(grad, dtype), largest_squarable(real_dtype))
 
 
-def largest_squarable(real_dtype) -> float:
+def largest_squarable(real_dtype: DTypeLike) -> float:
     """2^60 in float32 and 2^508 in float64: sums of 128 such squares, or more, are finite."""
     return 2.0 ** (jnp.finfo(real_dtype).maxexp // 2 - 4)
 
@@ -201,10 +213,10 @@ def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
     # into another operation, with other last digits than for an eps that it does not know.
     tiny = float(jnp.finfo(x.dtype).tiny)
     known = isinstance(eps, float)
-    eps = constant(max(eps, tiny) if known else eps, x.dtype)
+    added = constant(max(eps, tiny) if known else eps, x.dtype)
     if not (isinstance(eps_root, float) and eps_root == 0):
         x = x + constant(eps_root, x.dtype)
-    below = jax.lax.add(root(x), eps if known else jnp.maximum(eps, tiny))
+    below = jax.lax.add(root(x), added if known else jnp.maximum(added, tiny))
     return jax.lax.div(constant(1.0, x.dtype), below)
 
 
@@ -231,7 +243,7 @@ def bias_correction(decay: Scalar, count: jax.Array) -> jax.Array:
 def log(x: Scalar) -> Scalar:
     """The natural logarithm of `x ≥ 0`, in double precision where `x` is a Python number."""
     if isinstance(x, Live):
-        return x.map(log)
+        return typing.cast(Scalar, x.map(log))
     if isinstance(x, jax.Array):
         return jnp.log(x)
     return math.log(x) if x > 0 else -math.inf
@@ -284,7 +296,7 @@ class Live:
     def __jax_array__(self) -> jax.Array:
         return _exact_if(self.unchanged, jnp.asarray(self.exact, self.leaf.dtype), self.leaf)
 
-    def map(self, function, *others: "Live | float") -> "Live":
+    def map(self, function: Callable[..., Any], *others: "Live | float") -> "Live":
         """`function(self, *others)` of the Python floats and of the leaves."""
         exact = [x.exact if isinstance(x, Live) else x for x in others]
         leaves = [x.leaf if isinstance(x, Live) else x for x in others]
@@ -306,8 +318,6 @@ class Live:
 
     def __eq__(self, other):
         return jnp.asarray(self) == other
-
-    __hash__ = None
 
     def __bool__(self):
         return bool(jnp.asarray(self))  # an error under jit, as for every traced value

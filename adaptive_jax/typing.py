@@ -12,6 +12,9 @@ Updates = PyTree
 """A tree like the parameters: gradients, or what is added to the parameters."""
 State = PyTree
 
+Device = Any
+"""A `jax.Device`, whose type jaxlib does not tell type checkers."""
+
 Scalar = float | int | jax.Array
 """A number: Python's, a 0-d array, or a value traced by `jit`, `vmap` or `grad`."""
 Schedule = Callable[[Any], Any]

@@ -5,11 +5,13 @@ import contextvars
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeGuard, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from adaptive_jax import numerics
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
@@ -55,7 +57,7 @@ def number(name: str, value: Scalar, interval: str) -> Scalar:
     """
     value = _LIVE.get({}).get(id(value), value)
     if isinstance(value, numerics.Live):
-        return value
+        return cast(Scalar, value)  # which it is to arithmetic
     if callable(value):
         raise ValueError(f"{name} must be a number in {interval}, got a schedule: {value!r}")
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
@@ -70,16 +72,17 @@ def number(name: str, value: Scalar, interval: str) -> Scalar:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number in {interval}, got {value!r}")
     low, high = map(float, interval[1:-1].split(","))
-    above = value > low or (interval[0] == "[" and value == low)
-    below = value < high or (interval[-1] == "]" and value == high)
+    real = float(value)
+    above = real > low or (interval[0] == "[" and real == low)
+    below = real < high or (interval[-1] == "]" and real == high)
     if not (above and below):
         raise ValueError(f"{name} must be in {interval}, got {value!r}")
-    return float(value)
+    return real
 
 
-def is_traced(value) -> bool:
+def is_traced(value: Any) -> TypeGuard[jax.Array]:
     """Whether the value is known only when a compiled program runs."""
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)
 
 
 def number_or_schedule(name: str, value: ScalarOrSchedule, interval: str) -> ScalarOrSchedule:
@@ -132,7 +135,7 @@ def same_structure(**trees: PyTree) -> None:
         raise ValueError(_explain_mismatch(trees)) from error
 
 
-def map_leaves(fn, **trees: PyTree) -> PyTree:
+def map_leaves(fn: Callable[..., Any], **trees: PyTree) -> PyTree:
     """`jax.tree.map` over the named trees, whose mismatch is an error that names the path.
 
     >>> map_leaves(lambda g, m: g + m, gradients={"w": 1.0}, state={"v": 1.0})

@@ -89,7 +89,7 @@ def items(tree: PyTree, step: int, config: Mapping[str, Any] | None) -> dict[str
             leaf.copy_to_host_async()
     arrays = {i: entries_lib.on_host(x) for i, (entry, x) in enumerate(nodes) if entry.is_stored}
     manifest = Manifest(step, config, tuple(entry for entry, _ in nodes))
-    written = {manifest_lib.NAME: _Undigested(manifest, arrays)}
+    written: dict[str, Any] = {manifest_lib.NAME: _Undigested(manifest, arrays)}
     if arrays:
         written[_ARRAYS] = {str(i): array for i, array in arrays.items()}
     return written
@@ -106,7 +106,7 @@ def load(path: Path, entries: Sequence[Entry]) -> dict[int, np.ndarray]:
         return {}
     wanted = {str(i): array for i, array in stand_ins.items()}
     try:
-        found = ocp.load(path, wanted, checkpointable_name=_ARRAYS)
+        found = ocp.load(str(path), wanted, checkpointable_name=_ARRAYS)
     except Exception as error:  # of many kinds, according to what is damaged
         raise DamagedError(f"{path} is damaged: Orbax cannot read it: {brief(error)}") from error
     arrays = {i: found[str(i)] for i in stand_ins}

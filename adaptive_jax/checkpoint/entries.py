@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.tree_util import KeyPath
 
 from adaptive_jax.checkpoint.errors import CheckpointError, MismatchError
 from adaptive_jax.typing import PyTree
@@ -48,20 +49,20 @@ class Entry:
     @property
     def is_stored(self) -> bool:
         """Whether Orbax has it; of what has no element, dtype and shape say all."""
-        return self.is_array and 0 not in self.shape
+        return self.shape is not None and 0 not in self.shape
 
-    def __str__(self):
-        if self.is_array:
+    def __str__(self) -> str:
+        if self.shape is not None:
             return f"{self.dtype}{list(self.shape)}"
         return f"{'an' if self.kind[0] in 'aeiouAEIOU' else 'a'} {self.kind}"
 
 
-def children(tree: PyTree) -> tuple[list[tuple[tuple, PyTree]], Any]:
+def children(tree: PyTree) -> tuple[list[tuple[KeyPath, PyTree]], Any]:
     """The nodes just below the root with their paths, and the tree's structure down to them."""
     return jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda node: node is not tree)
 
 
-def nodes(tree: PyTree, path: tuple = ()) -> Iterator[tuple[Entry, Any]]:
+def nodes(tree: PyTree, path: KeyPath = ()) -> Iterator[tuple[Entry, Any]]:
     """Every node of the tree as an entry without its digest, and itself; parents come first."""
     below, _ = children(tree)
     if [keys for keys, _ in below] == [()]:
@@ -72,7 +73,7 @@ def nodes(tree: PyTree, path: tuple = ()) -> Iterator[tuple[Entry, Any]]:
         yield from nodes(child, (*path, *keys))
 
 
-def replace(tree: PyTree, fn: Callable[[str, PyTree], PyTree], path: tuple = ()) -> PyTree:
+def replace(tree: PyTree, fn: Callable[[str, PyTree], PyTree], path: KeyPath = ()) -> PyTree:
     """The tree with `fn(path, node)` in place of nodes for which that is something else."""
     new = fn(jax.tree_util.keystr(path), tree)
     below, structure = children(tree)
@@ -119,22 +120,23 @@ def on_host(x: Any) -> np.ndarray:
 def digest(host: np.ndarray) -> str:
     """SHA-256 of dtype, shape, and bytes (JAX's hosts are all little-endian)."""
     sha = hashlib.sha256(f"{host.dtype.name}{list(host.shape)}".encode())
-    sha.update(np.ascontiguousarray(host).reshape(-1).view(np.uint8))
+    sha.update(np.ascontiguousarray(host).reshape(-1).view(np.uint8).data)
     return sha.hexdigest()
 
 
 def stand_in(entry: Entry) -> np.ndarray:
     """An array like the one that `on_host` gave, uninitialized."""
+    shape = entry.shape or ()
     if entry.kind != "key":
-        return np.empty(entry.shape, jnp.dtype(entry.dtype))
+        return np.empty(shape, jnp.dtype(entry.dtype))
     one = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0, impl=entry.implementation)))
-    return np.empty((*entry.shape, *one.shape), one.dtype)
+    return np.empty((*shape, *one.shape), one.dtype)
 
 
 def rebuild(entry: Entry, host: np.ndarray | None, like: Any) -> Any:
     """The leaf of an entry: NumPy's or JAX's as `like` is, and where that is."""
     if not entry.is_array:
-        return float.fromhex(entry.value) if entry.kind == "float" else entry.value
+        return float.fromhex(str(entry.value)) if entry.kind == "float" else entry.value
     host = stand_in(entry) if host is None else host
     if isinstance(like, np.generic):
         return host[()]
@@ -174,10 +176,10 @@ def _weak(x):
 
 def differences(saved: Sequence[Entry], wanted: Sequence[Entry]) -> list[str]:
     """What differs between a checkpoint and the tree that it is restored to, path by path."""
-    saved, wanted = ({entry.path: entry for entry in entries} for entries in (saved, wanted))
+    has, wants = ({entry.path: entry for entry in entries} for entries in (saved, wanted))
     found = []
-    for path in dict.fromkeys((*wanted, *saved)):
-        here, there = saved.get(path), wanted.get(path)
+    for path in dict.fromkeys((*wants, *has)):
+        here, there = has.get(path), wants.get(path)
         where = path or "the root"
         if here is None:
             found.append(f"the checkpoint has nothing at {where}, where {there} is wanted")

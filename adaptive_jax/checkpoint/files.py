@@ -17,7 +17,7 @@ from adaptive_jax.validation import steps as whole_number
 
 
 def save(
-    path: str | PathLike,
+    path: str | PathLike[str],
     tree: PyTree,
     *,
     step: int = 0,
@@ -56,11 +56,11 @@ def save(
         raise CheckpointError(f"{path} exists already: name another folder, or remove that one")
     items = backend.items(tree, whole_number("step", step, minimum=0), config)
     with backend.context(), backend.writing(path):
-        ocp.save_checkpointables(path, items)
+        ocp.save_checkpointables(str(path), items)
 
 
 def restore(
-    path: str | PathLike,
+    path: str | PathLike[str],
     like: PyTree,
     *,
     config: Mapping[str, Any] | None = None,
@@ -98,7 +98,7 @@ def restore(
     return jax.tree.map(entries.place, tree, like)
 
 
-def verify(path: str | PathLike) -> Manifest:
+def verify(path: str | PathLike[str]) -> Manifest:
     """Reads all of a checkpoint, compares it with its digests, and returns its manifest.
 
     Raises:
@@ -110,7 +110,7 @@ def verify(path: str | PathLike) -> Manifest:
     return manifest
 
 
-def describe(path: str | PathLike) -> Manifest:
+def describe(path: str | PathLike[str]) -> Manifest:
     """What a checkpoint says of itself; its arrays are not read.
 
     Raises:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 from orbax.checkpoint import v1 as ocp
@@ -49,12 +49,12 @@ class Checkpoints:
 
     def __init__(
         self,
-        folder: str | PathLike,
+        folder: str | PathLike[str],
         *,
         keep: int = 3,
         config: Mapping[str, Any] | None = None,
     ):
-        self.folder = Path(folder).absolute()
+        self.folder: Path = Path(folder).absolute()
         self.config = config
         self._keep = whole_number("keep", keep)
         with backend.writing(self.folder):
@@ -63,8 +63,9 @@ class Checkpoints:
         self._pending = None
 
     def _open(self):
-        context = backend.context()
-        return ocp.training.Checkpointer(self.folder, context=context, cleanup_tmp_directories=True)
+        return ocp.training.Checkpointer(
+            str(self.folder), context=backend.context(), cleanup_tmp_directories=True
+        )
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -159,10 +160,10 @@ class Checkpoints:
             with backend.writing(self.folder):
                 self._checkpointer.close()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if error is None:
             self.close()
         else:

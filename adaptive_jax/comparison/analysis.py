@@ -1,6 +1,7 @@
 """From the records of a comparison to what it found."""
 
 import dataclasses
+from collections.abc import Sequence
 
 from adaptive_jax.comparison import verdict
 from adaptive_jax.comparison.differences import Difference, differences
@@ -47,7 +48,7 @@ class Analysis:
     verdict: str
 
 
-def analyze(records: list[RunRecord]) -> Analysis:
+def analyze(records: Sequence[RunRecord]) -> Analysis:
     """Finds which optimizers can be told apart, and by how much.
 
     Final runs are paired by their seeds. Every pair of optimizers gets a paired t test, and Holm's

@@ -25,7 +25,7 @@ class Piece(NamedTuple):
       columns: how many axes side by side.
     """
 
-    draw: Callable[[Any], Any]
+    draw: Callable[..., Any]
     description: str
     width: float = figures.WIDTH
     height: float = 3.4

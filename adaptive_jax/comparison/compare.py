@@ -1,6 +1,6 @@
 """Comparing optimizers: tune each on validation data, then run fresh seeds and test."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,9 @@ from adaptive_jax.comparison.config import TUNING_SEED, CompareConfig
 from adaptive_jax.comparison.cost import measure_costs
 from adaptive_jax.comparison.result import Comparison
 from adaptive_jax.comparison.search import best_settings, beyond_the_edge, settings
-from adaptive_jax.optimizers.registry import Optimizer
 from adaptive_jax.training import records
 from adaptive_jax.training.callbacks import Callback
-from adaptive_jax.training.config import Member, OptimizerSpec
+from adaptive_jax.training.config import AnyOptimizer, Member, OptimizerSpec
 from adaptive_jax.training.population import Population
 from adaptive_jax.training.processes import told_by_first
 from adaptive_jax.training.records import RunRecord
@@ -24,7 +23,7 @@ _AT_ONCE = 2  # rates beyond an edge that are tried together: each time a progra
 
 def compare(
     workloads: Workload | str | Sequence[Workload | str] = "digits_cnn",
-    optimizers: Sequence[OptimizerSpec | Optimizer | Callable | str] = (),
+    optimizers: Sequence[OptimizerSpec | AnyOptimizer] = (),
     *,
     out: str | Path | None = None,
     callback: Callback | None = None,
@@ -71,13 +70,13 @@ def run_comparison(
         do not fit its data.
       DataError: a workload's data are missing or wrong.
     """
-    data = [workload.load(config.data_dir) for workload in config.workloads]
+    data = [workload.load(config.data_dir) for workload in config.chosen]
     out = None if out is None or jax.process_index() > 0 else Path(out)
     told = told_by_first("" if out is None else _resume(config, out))
     name = "runs.jsonl" if out is None else out / "runs.jsonl"
     finished = {record.id: record for record in records.parse(told, name)}
     made = []
-    for workload, splits in zip(config.workloads, data, strict=True):
+    for workload, splits in zip(config.chosen, data, strict=True):
         made += _Runs(config, workload, splits, out, finished, callback or Callback()).all()
     return Comparison(made, out)
 

@@ -2,11 +2,10 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, cast
 
-from adaptive_jax.optimizers import registry
-from adaptive_jax.training.config import OptimizerSpec, check_schedule, check_seed
+from adaptive_jax.training.config import AnyOptimizer, OptimizerSpec, check_schedule, check_seed
 from adaptive_jax.training.population import default_max_memory
 from adaptive_jax.validation import near_misses, number, steps
 from adaptive_jax.workloads import registry as workload_registry
@@ -69,8 +68,8 @@ class CompareConfig:
     True
     """
 
-    workloads: tuple[Workload | str, ...] | Workload | str = ("digits_cnn",)
-    optimizers: tuple[OptimizerSpec | registry.Optimizer | Callable | str, ...] = ()
+    workloads: Sequence[Workload | str] | Workload | str = ("digits_cnn",)
+    optimizers: Sequence[OptimizerSpec | AnyOptimizer] = ()
     budget: Literal["quick", "default", "full"] = "default"
     trials: int | None = None
     extra_trials: int | None = None
@@ -84,15 +83,15 @@ class CompareConfig:
     width: int | None = None
     max_memory: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         def put(name, value):
             object.__setattr__(self, name, value)
 
-        workloads = self.workloads
-        workloads = (workloads,) if isinstance(workloads, (str, Workload)) else tuple(workloads)
-        put("workloads", tuple(map(_workload, workloads)))
-        put("optimizers", tuple(map(_spec, self.optimizers)))
-        _refuse_repeats("workload", [workload.name for workload in self.workloads])
+        given = self.workloads
+        given = (given,) if isinstance(given, (str, Workload)) else given
+        put("workloads", tuple(map(workload_registry.get, given)))
+        put("optimizers", tuple(map(OptimizerSpec.of, self.optimizers)))
+        _refuse_repeats("workload", [workload.name for workload in self.chosen])
         for name, allowed in (("budget", _BUDGETS), ("search", ("grid", "random"))):
             if getattr(self, name) not in allowed:
                 raise ValueError(
@@ -107,10 +106,10 @@ class CompareConfig:
         if self.schedule is not None:
             check_schedule(self.schedule)
         put("seed", check_seed(self.seed))
-        if self.max_memory is None:
-            put("max_memory", round(default_max_memory() / 2**30, 3))
-        put("max_memory", number("max_memory", self.max_memory, "(0, inf)"))
-        for workload in self.workloads:
+        memory = self.max_memory
+        memory = round(default_max_memory() / 2**30, 3) if memory is None else memory
+        put("max_memory", number("max_memory", memory, "(0, inf)"))
+        for workload in self.chosen:
             specs = self.specs(workload)
             _refuse_repeats("optimizer", [spec.label for spec in specs])
             if self.seed + self.budgets[workload.name].seeds > TUNING_SEED:
@@ -128,9 +127,14 @@ class CompareConfig:
                         "use search='random'"
                     )
 
+    @property
+    def chosen(self) -> tuple[Workload, ...]:
+        """The workloads themselves, whatever they were given as."""
+        return cast(tuple[Workload, ...], self.workloads)
+
     def specs(self, workload: Workload) -> tuple[OptimizerSpec, ...]:
         """The optimizers to compare on a workload."""
-        return self.optimizers or tuple(map(_spec, workload.optimizers))
+        return tuple(map(OptimizerSpec.of, self.optimizers or workload.optimizers))
 
     def tuned(self, workload: Workload) -> list[OptimizerSpec]:
         """Those of them for which something is to be found."""
@@ -141,7 +145,7 @@ class CompareConfig:
     @property
     def budgets(self) -> dict[str, Budget]:
         """Name of a workload -> what may be spent on it."""
-        return {workload.name: self._budget(workload) for workload in self.workloads}
+        return {workload.name: self._budget(workload) for workload in self.chosen}
 
     def _budget(self, workload):
         budget = _BUDGETS[self.budget](workload)
@@ -152,8 +156,8 @@ class CompareConfig:
     def to_json(self) -> str:
         """The config as JSON; what is an object in Python is there by its name."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["workloads"] = [workload.name for workload in self.workloads]
-        values["optimizers"] = [spec.label for spec in self.optimizers]
+        values["workloads"] = [workload.name for workload in self.chosen]
+        values["optimizers"] = [OptimizerSpec.of(spec).label for spec in self.optimizers]
         return json.dumps({"format": FORMAT, **values}, indent=2) + "\n"
 
     @classmethod
@@ -192,19 +196,6 @@ _BUDGETS = {
     "default": lambda w: Budget(w.trials, 4, 1, w.seeds, w.epochs),
     "full": lambda w: Budget(2 * w.trials - 1, 4, 3, 4 * w.seeds, w.epochs),
 }
-
-
-def _workload(workload):
-    return workload_registry.get(workload) if isinstance(workload, str) else workload
-
-
-def _spec(optimizer):
-    if isinstance(optimizer, str):
-        return OptimizerSpec.parse(optimizer)
-    if isinstance(optimizer, OptimizerSpec):
-        return optimizer
-    entry = optimizer if isinstance(optimizer, registry.Optimizer) else registry.of(optimizer)
-    return OptimizerSpec(entry)
 
 
 def _refuse_repeats(kind: str, names: Sequence[str]) -> None:

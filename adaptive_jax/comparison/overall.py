@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Overall:
     profiles: Profiles | None
 
 
-def overall(records: list[list[RunRecord]], rows: list[list[Row]]) -> Overall | None:
+def overall(records: list[list[RunRecord]], rows: Sequence[Sequence[Row]]) -> Overall | None:
     """What holds over all workloads; None if no optimizer has final runs on each of them.
 
     Args:

@@ -90,7 +90,8 @@ def page(analysis: Analysis, records: Sequence[RunRecord], config: str | None) -
 
 
 def _resource(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text("utf-8").strip()
+    folder = importlib.resources.files("adaptive_jax.comparison")
+    return folder.joinpath(name).read_text("utf-8").strip()
 
 
 def _palette() -> str:

@@ -1,7 +1,7 @@
 """What to try in tuning: settings within their ranges, and beyond the edge of a grid."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -50,7 +50,7 @@ def _rounded(value):
     return float(f"{value:.{_DIGITS}g}")
 
 
-def beyond_the_edge(tried: Sequence[float], best: float, count: int) -> list[float]:
+def beyond_the_edge(tried: Collection[float], best: float, count: int) -> list[float]:
     """The next learning rates of a log grid beyond its end, if the best one lies there.
 
     >>> beyond_the_edge([0.001, 0.01, 0.1], best=0.1, count=2)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -120,7 +121,7 @@ def _draw_surface(axes: Axes, surface: Surface, levels: int):
     """Contours at equal ratios of the values, a dot at the start and a star at each minimum."""
     x, y = (np.linspace(*limits, 200, dtype=np.float32) for limits in surface.limits)
     grid = np.stack(np.meshgrid(x, y))
-    values = np.asarray(jax.vmap(surface.function, in_axes=1)(grid.reshape(2, -1)))
+    values = np.asarray(jax.vmap(surface.function, in_axes=1)(jnp.asarray(grid.reshape(2, -1))))
     values = values.reshape(grid.shape[1:])
     bounds = np.geomspace(np.quantile(values, 0.005), values.max(), levels)
     style = {"levels": bounds, "norm": LogNorm(bounds[0] / 10, bounds[-1] * 10)}

@@ -1,5 +1,7 @@
 """The learning rate that each coordinate has in effect, and how these are distributed."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +21,7 @@ def effective_learning_rates(
     grads: Updates,
     state: State,
     params: Params | None = None,
-    **extra,
+    **extra: Any,
 ) -> PyTree:
     r"""How far each coordinate goes at this step per unit of the preconditioner's direction.
 

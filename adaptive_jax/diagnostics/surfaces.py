@@ -176,7 +176,7 @@ def trajectory(
     def step(carry, _):
         point, state = carry
         updates, state = tx.update(jax.grad(function)(point), state, point)
-        return (optax.apply_updates(point, updates), state), point
+        return (jnp.asarray(optax.apply_updates(point, updates)), state), point
 
     start = jnp.asarray(start, jnp.result_type(float, *jax.tree.leaves(start)))
     steps = validation.steps("steps", steps)

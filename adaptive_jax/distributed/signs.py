@@ -68,7 +68,7 @@ def majority_vote(axis_name: str | tuple[str, ...]) -> optax.GradientTransformat
     def update(updates, state, params=None, **extra):
         _check_real("majority_vote", updates)
         workers = _workers("majority_vote", axis_name)
-        voted = MajorityVoteState(optax.safe_increment(state.count))
+        voted = MajorityVoteState(numerics.count_next(state.count))
         leaves, structure = jax.tree.flatten(trees.as_computed(updates))
         if not sum(g.size for g in leaves):
             return trees.cast_updates(updates, updates, params), voted

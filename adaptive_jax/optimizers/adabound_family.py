@@ -113,10 +113,12 @@ def amsbound(
     )
 
 
-def _base_lr(learning_rate, base_lr):
-    if base_lr is None and callable(learning_rate):
+def _base_lr(learning_rate: ScalarOrSchedule, base_lr: Scalar | None) -> Scalar:
+    if base_lr is not None:
+        return base_lr
+    if callable(learning_rate):
         raise ValueError(
             "with a schedule as learning_rate, AdaBound needs base_lr, the learning rate that "
             "final_lr is meant for (usually the schedule's peak): adabound(schedule, base_lr=1e-3)"
         )
-    return learning_rate if base_lr is None else base_lr
+    return learning_rate

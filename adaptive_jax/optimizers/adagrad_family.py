@@ -71,7 +71,9 @@ def rmsprop(
     >>> print(tx.update(jnp.array([5.0, -5.0]), tx.init(jnp.zeros(2)))[0].round(3))
     [-0.2  0.2]
     """
-    stages = [transforms.scale_by_rms(decay, eps, eps_root, centered)]
+    stages: list[optax.GradientTransformation] = [
+        transforms.scale_by_rms(decay, eps, eps_root, centered)
+    ]
     if momentum is not None:
         momentum = number_or_schedule("momentum", momentum, "[0, 1]")
         stages.append(transforms.momentum(momentum, nesterov))

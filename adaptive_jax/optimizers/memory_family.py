@@ -85,7 +85,7 @@ def sm3(
     >>> print(tx.update(jnp.array([[5.0, -1e-3]]), tx.init(params))[0])
     [[-0.1  0.1]]
     """
-    stages = [transforms.scale_by_sm3(eps_root)]
+    stages: list[optax.GradientTransformation] = [transforms.scale_by_sm3(eps_root)]
     if momentum is not None:
         momentum = number_or_schedule("momentum", momentum, "[0, 1]")
         stages.append(transforms.momentum(momentum, ema=True))

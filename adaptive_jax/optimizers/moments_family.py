@@ -112,7 +112,9 @@ def ademamix(
     >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0].round(3))
     [-0.1  0.1]
     """
-    stages = [transforms.scale_by_ademamix(b1, b2, b3, alpha, eps)]
+    stages: list[optax.GradientTransformation] = [
+        transforms.scale_by_ademamix(b1, b2, b3, alpha, eps)
+    ]
     if weight_decay is not None:
         stages.append(transforms.add_decayed_weights(weight_decay, mask))
     return transforms.chain(*stages, transforms.scale_by_learning_rate(learning_rate))

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 
 from adaptive_jax import transforms
+from adaptive_jax.transforms.muon import Triple
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number, number_or_schedule
 
@@ -15,11 +17,11 @@ def muon(
     learning_rate: ScalarOrSchedule = 1e-3,
     momentum: ScalarOrSchedule = 0.95,
     nesterov: bool = True,
-    coefficients: str | Sequence = "jordan",
+    coefficients: str | Triple | Sequence[Triple] = "jordan",
     ns_steps: int = 5,
-    adjust: str | Callable[[int, int], float] | None = "match_rms_adamw",
+    adjust: str | Callable[[int, int], Scalar] | None = "match_rms_adamw",
     eps: Scalar = 1e-7,
-    iteration_dtype=None,
+    iteration_dtype: DTypeLike | None = None,
     weight_decay: ScalarOrSchedule = 0.1,
     mask: PyTree | None = None,
     muon_mask: PyTree | None = None,

@@ -67,7 +67,7 @@ class Optimizer:
     scheduled: bool = True
     evaluated_at: Callable[[State, Params], Params] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if "learning_rate" not in inspect.signature(self.factory).parameters:
             raise ValueError(
                 f"{self.name}: the factory must take an argument learning_rate; wrap it: "

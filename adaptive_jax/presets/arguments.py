@@ -4,12 +4,14 @@ import functools
 import inspect
 import numbers
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
 from adaptive_jax.validation import near_misses, number, number_or_schedule
+
+Built = TypeVar("Built")  # what is constructed: an optimizer or a scheduler
 
 SYNONYMS = (
     {"lr", "learning_rate", "initial_learning_rate"},
@@ -32,7 +34,7 @@ def verbatim(
     hints: Mapping[str, str] | None = None,
     first: str = "",
     check: Callable[[str, dict[str, Any]], None] = lambda constructor, values: None,
-) -> Callable[[Callable], Callable]:
+) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
     """Decorates a function that takes another library's arguments.
 
     Numbers are checked under their own names, so that an error says `alpha` to those who wrote
@@ -50,7 +52,7 @@ def verbatim(
     """
     hints, ignored = hints or {}, ignored or {}
 
-    def decorate(function):
+    def decorate(function: Callable[..., Built]) -> Callable[..., Built]:
         own = inspect.signature(function).parameters.values()
         signature = inspect.Signature(
             [
@@ -89,18 +91,27 @@ def verbatim(
             check(function.__name__, values)
             return function(**values)
 
-        construct.__signature__ = signature
-        return construct
+        return with_signature(construct, signature)
 
     return decorate
 
 
-def is_zero(value) -> bool:
+def with_signature(
+    function: Callable[..., Built], signature: inspect.Signature
+) -> Callable[..., Built]:
+    """The function, with that signature for `help` and `inspect`."""
+    vars(function)["__signature__"] = signature
+    return function
+
+
+def is_zero(value: Any) -> bool:
     """Whether a hyperparameter is the number 0, whose stage may be left out."""
     return isinstance(value, float) and value == 0
 
 
-def explain_missing(module: str, name: str, known: Collection[str], instead: Mapping[str, str]):
+def explain_missing(
+    module: str, name: str, known: Collection[str], instead: Mapping[str, str]
+) -> AttributeError:
     """The AttributeError for a name that a module of presets does not have."""
     if name in instead:
         return AttributeError(f"{module} has no {name}: {instead[name]}")

@@ -19,7 +19,7 @@ class ScheduledState(NamedTuple):
 
 def scheduled(
     make: Callable[[Scalar], optax.GradientTransformation], value: ScalarOrSchedule
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """`make(value)`, built anew at every update where `value` is a schedule.
 
     Args:
@@ -34,7 +34,7 @@ def scheduled(
     0.25
     """
     if not callable(value):
-        return make(value)
+        return optax.with_extra_args_support(make(value))
 
     def init(params):
         return ScheduledState(numerics.count_zero(), make(0.5).init(params))
@@ -42,6 +42,6 @@ def scheduled(
     def update(updates, state, params=None, **extra):
         tx = optax.with_extra_args_support(make(numerics.at_step(value, state.count)))
         updates, inner = tx.update(updates, state.inner, params, **extra)
-        return updates, ScheduledState(optax.safe_increment(state.count), inner)
+        return updates, ScheduledState(numerics.count_next(state.count), inner)
 
     return optax.GradientTransformationExtraArgs(init, update)

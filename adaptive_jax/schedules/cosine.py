@@ -100,7 +100,7 @@ def cosine_restarts(
     """
     init_value = number("init_value", init_value, "[0, inf)")
     first_decay_steps = steps("first_decay_steps", first_decay_steps)
-    t_mul = number("t_mul", t_mul, "[1, 1000]")
+    t_mul = float(number("t_mul", t_mul, "[1, 1000]"))
     m_mul = number("m_mul", m_mul, "(0, 1]")
     alpha = number("alpha", alpha, "[0, 1]")
     if 1 < t_mul < 1.001:
@@ -157,7 +157,7 @@ def one_cycle(
     # it mixes bool and float32, which strict dtype promotion rejects.
     transition_steps = steps("transition_steps", transition_steps)
     peak_value = number("peak_value", peak_value, "[0, inf)")
-    pct_start = number("pct_start", pct_start, "(0, 1)")
+    pct_start = float(number("pct_start", pct_start, "(0, 1)"))
     div_factor = number("div_factor", div_factor, "[1, inf)")
     final_div_factor = number("final_div_factor", final_div_factor, "[1, inf)")
     peak_step = math.floor(pct_start * transition_steps * (1 + 1e-12))  # 29, not 28.999999999999996

@@ -58,7 +58,7 @@ def cyclic(
         height = as_float(jnp.minimum(past, 2 * transition_steps - past)) / transition_steps
         if mode == "triangular2":
             height *= geometric(0.5, as_float(count // (2 * transition_steps)))
-        elif mode == "exp_range":
+        elif decay_rate is not None:
             height *= geometric(decay_rate, as_float(count))
         return init_value + (peak_value - init_value) * height
 

@@ -5,6 +5,8 @@ and `cosine_decay_schedule` rejects one under strict dtype promotion. A float co
 Boundaries and staircases compare integers: float32 cannot tell counts beyond 2^24 apart.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -13,7 +15,7 @@ from adaptive_jax import numerics
 from adaptive_jax.typing import Scalar, Schedule
 
 
-def as_float(count) -> jax.Array:
+def as_float(count: Any) -> jax.Array:
     """The count in JAX's default float: float32, or float64 with `jax_enable_x64`."""
     return jnp.asarray(count, jnp.result_type(float))
 

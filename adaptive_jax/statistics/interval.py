@@ -11,9 +11,9 @@ from scipy import stats
 class Interval(NamedTuple):
     """An estimate and the ends of its 95% interval, which are NaN where there is none."""
 
-    estimate: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    estimate: np.ndarray | float
+    low: np.ndarray | float
+    high: np.ndarray | float
 
 
 def t_interval(values: ArrayLike, resolution: float = 0.0) -> Interval:

@@ -5,6 +5,7 @@ seed, that are looked at: what a seed does to both cancels.
 """
 
 import math
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -71,7 +72,8 @@ def wilcoxon_test(a: ArrayLike, b: ArrayLike) -> float:
     sizes = np.abs(differences)
     tied = len(np.unique(sizes)) < len(sizes)
     method = stats.PermutationMethod(n_resamples=9999, rng=0) if tied else "exact"
-    return float(stats.wilcoxon(differences, method=method).pvalue)
+    wilcoxon = cast(Any, stats.wilcoxon)  # whose untyped arguments are mistaken for str
+    return float(wilcoxon(differences, method=method).pvalue)
 
 
 def paired_bootstrap_interval(

@@ -32,7 +32,8 @@ rounding by 0.1 %.
 
 import dataclasses
 import math
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -60,16 +61,20 @@ class Blocks(NamedTuple):
 class Codec(Protocol):
     """How float32 arrays are stored. `signed` is None where both signs and squares are fine."""
 
-    signed: bool | None
+    @property
+    def signed(self) -> bool | None: ...
 
     def encode(self, x: jax.Array, count: Scalar, salt: int = 0) -> jax.Array | Blocks:
         """The stored array, rounded at random with `count` and `salt` as in `stochastic_round`."""
+        ...
 
-    def decode(self, stored: jax.Array | Blocks) -> jax.Array:
-        """The array in float32."""
+    def decode(self, stored: Any) -> jax.Array:
+        """What `encode` returned, in float32."""
+        ...
 
     def made(self, x: jax.Array | Blocks) -> bool:
         """Whether `x` is of the kind that `encode` returns."""
+        ...
 
 
 def _check_rounding(value):
@@ -93,22 +98,22 @@ class Floats:
     rounding: Rounding = "stochastic"
     signed = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_rounding(self.rounding)
         if self.dtype not in ("bfloat16", "float32"):
             raise ValueError(f"dtype must be 'bfloat16' or 'float32', got {self.dtype!r}")
 
-    def encode(self, x, count, salt=0):
+    def encode(self, x: jax.Array, count: Scalar, salt: int = 0) -> jax.Array:
         if self.dtype == "float32":
             return x
         if self.rounding == "nearest":
             return numerics.cast(x, jnp.bfloat16)
         return rounding.stochastic_round(x, jnp.bfloat16, count, salt)
 
-    def decode(self, stored):
+    def decode(self, stored: jax.Array) -> jax.Array:
         return stored.astype(jnp.float32)
 
-    def made(self, x):
+    def made(self, x: jax.Array | Blocks) -> bool:
         return not isinstance(x, Blocks) and x.dtype == self.dtype
 
 
@@ -136,13 +141,13 @@ class Float8Blocks:
     rounding: Rounding = "stochastic"
     signed = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_rounding(self.rounding)
         steps("block", self.block)
         if self.dtype not in ("float8_e4m3fn", "float8_e5m2"):
             raise ValueError(f"dtype must be 'float8_e4m3fn' or 'float8_e5m2', got {self.dtype!r}")
 
-    def encode(self, x, count, salt=0):
+    def encode(self, x: jax.Array, count: Scalar, salt: int = 0) -> Blocks:
         numbers = _blocked(x, self.block)
         exponents = _exponents(jnp.abs(numbers), headroom=2 * self._unit / self._largest)
         scaled = _in_half_units(numbers, exponents) * (self._unit / 2)
@@ -152,12 +157,12 @@ class Float8Blocks:
         bits = jnp.where(((bits & 0x7F) == 0) & (numbers != 0), bits | 1, bits)
         return Blocks(_joined(bits, x.shape), exponents)
 
-    def decode(self, stored):
+    def decode(self, stored: Blocks) -> jax.Array:
         bits = _blocked(stored.codes, self.block)
         codes = rounding.from_narrow_bits(bits, self.dtype)
         return _joined(codes / self._unit * _units(stored.exponents), stored.codes.shape)
 
-    def made(self, x):
+    def made(self, x: jax.Array | Blocks) -> bool:
         return isinstance(x, Blocks)
 
     @property
@@ -199,13 +204,13 @@ class RootBlocks:
     block: int = 32
     rounding: Rounding = "stochastic"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_rounding(self.rounding)
         steps("block", self.block)
         if self.bits != 8 and not (self.bits == 4 and self.signed):
             raise ValueError(f"bits must be 8, or 4 if signed, got {self.bits!r}")
 
-    def encode(self, x, count, salt=0):
+    def encode(self, x: jax.Array, count: Scalar, salt: int = 0) -> Blocks:
         numbers = _blocked(x, self.block)
         size = jnp.abs(numbers) if self.signed else jnp.where(numbers < 0, jnp.nan, numbers)
         exponents = _exponents(size, headroom=(self._levels / self._largest) ** 2)
@@ -221,14 +226,14 @@ class RootBlocks:
         root = jnp.where(size > 0, jnp.maximum(root, 1), root)
         return Blocks(_joined(root.astype(jnp.uint8), x.shape), exponents)
 
-    def decode(self, stored):
+    def decode(self, stored: Blocks) -> jax.Array:
         packed = self.bits == 4 and stored.codes.dtype == jnp.uint8
         codes = _unpack(stored.codes) if packed else stored.codes
         root = _blocked(codes, self.block).astype(jnp.float32)
         numbers = root * jnp.abs(root) * (2 / self._levels**2) * _units(stored.exponents)
         return _joined(numbers, codes.shape)
 
-    def made(self, x):
+    def made(self, x: jax.Array | Blocks) -> bool:
         return isinstance(x, Blocks)
 
     @property
@@ -240,7 +245,7 @@ class RootBlocks:
         return self._levels - 1
 
 
-CODECS = {
+CODECS: Mapping[str, Codec] = {
     "float32": Floats("float32"),
     "bfloat16": Floats("bfloat16"),
     "float8_e4m3": Float8Blocks("float8_e4m3fn"),

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from adaptive_jax import numerics
 from adaptive_jax.typing import Scalar
@@ -9,7 +10,7 @@ from adaptive_jax.typing import Scalar
 _GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio, odd: neighbors come to lie far apart
 
 
-def stochastic_round(x: jax.Array, dtype, count: Scalar, salt: int = 0) -> jax.Array:
+def stochastic_round(x: jax.Array, dtype: DTypeLike, count: Scalar, salt: int = 0) -> jax.Array:
     r"""Rounds to one of the two neighbors in `dtype`, in the mean to `x` itself.
 
     .. math::
@@ -77,7 +78,7 @@ def _to_bfloat16(x, bits):
     return jnp.where(jnp.isfinite(x), rounded, x.astype(jnp.bfloat16))
 
 
-def narrow_bits(x: jax.Array, dtype, threshold: jax.Array | float) -> jax.Array:
+def narrow_bits(x: jax.Array, dtype: DTypeLike, threshold: jax.Array | float) -> jax.Array:
     """The bits of finite numbers in a float that has fewer exponents than float32.
 
     Up, in magnitude, where the share of the way from one neighbor to the next is more than the
@@ -99,7 +100,7 @@ def narrow_bits(x: jax.Array, dtype, threshold: jax.Array | float) -> jax.Array:
     return (sign | magnitude).astype(f"uint{info.bits}")
 
 
-def from_narrow_bits(bits: jax.Array, dtype) -> jax.Array:
+def from_narrow_bits(bits: jax.Array, dtype: DTypeLike) -> jax.Array:
     """The finite numbers of such bits, in float32."""
     info = jnp.finfo(dtype)
     magnitude = bits.astype(jnp.uint32) & (2 ** (info.bits - 1) - 1)

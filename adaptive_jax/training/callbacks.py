@@ -51,11 +51,11 @@ class Callbacks(Callback):
     def __init__(self, *callbacks: Callback):
         self._callbacks = callbacks
 
-    def on_plan(self, workload, epochs):
+    def on_plan(self, workload: str, epochs: int) -> None:
         for callback in self._callbacks:
             callback.on_plan(workload, epochs)
 
-    def on_epoch(self, epoch):
+    def on_epoch(self, epoch: Epoch) -> None:
         for callback in self._callbacks:
             callback.on_epoch(epoch)
 
@@ -83,7 +83,7 @@ class CsvLogger(Callback):
     def __init__(self, path: str | Path):
         self._path = Path(path)
 
-    def on_epoch(self, epoch):
+    def on_epoch(self, epoch: Epoch) -> None:
         new = not self._path.exists()
         with self._path.open("a", newline="", encoding="utf-8") as file:
             write = csv.writer(file).writerow
@@ -116,7 +116,7 @@ class TensorBoardLogger(Callback):
             raise ModuleNotFoundError(f"TensorBoardLogger needs tensorboardX: {needs}") from error
         self._folder, self._writer = Path(folder), SummaryWriter
 
-    def on_epoch(self, epoch):
+    def on_epoch(self, epoch: Epoch) -> None:
         for i, member in enumerate(epoch.members):
             given = "".join(f",{k}={v:g}" for k, v in member.hyperparameters.items())
             run = f"{member.optimizer.label}{given},seed={member.seed}".replace("/", "_")

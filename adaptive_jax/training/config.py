@@ -2,7 +2,7 @@
 
 import ast
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -10,11 +10,15 @@ import numpy as np
 import optax
 
 from adaptive_jax.optimizers import registry
+from adaptive_jax.typing import Schedule
 from adaptive_jax.validation import near_misses, steps
 from adaptive_jax.workloads import registry as workload_registry
 from adaptive_jax.workloads.workload import Workload
 
-SCHEDULES = {
+AnyOptimizer = str | registry.Optimizer | Callable[..., optax.GradientTransformation]
+"""What names an optimizer, describes it, or builds it for a `learning_rate`."""
+
+SCHEDULES: Mapping[str, Callable[[int], Schedule]] = {
     "constant": lambda total: lambda count: jnp.ones(()),
     "cosine": lambda total: optax.cosine_decay_schedule(1.0, total),
     "linear": lambda total: optax.linear_schedule(1.0, 0.0, total),
@@ -57,7 +61,7 @@ class OptimizerSpec:
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     entry: registry.Optimizer = dataclasses.field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         entry = self.name if isinstance(self.name, registry.Optimizer) else registry.get(self.name)
         object.__setattr__(self, "entry", entry)
         object.__setattr__(self, "name", entry.name)
@@ -85,6 +89,20 @@ class OptimizerSpec:
         ranges = {k: v for k, v in settings.items() if isinstance(v, tuple)}
         return cls(name, {k: v for k, v in settings.items() if k not in ranges}, ranges)
 
+    @classmethod
+    def of(cls, optimizer: "OptimizerSpec | AnyOptimizer") -> "OptimizerSpec":
+        """The spec of what names, describes or builds an optimizer; a spec is itself.
+
+        >>> OptimizerSpec.of("adam") == OptimizerSpec.of(registry.get("adam"))
+        True
+        """
+        if isinstance(optimizer, OptimizerSpec):
+            return optimizer
+        if isinstance(optimizer, str):
+            return cls.parse(optimizer)
+        described = isinstance(optimizer, registry.Optimizer)
+        return cls(optimizer if described else registry.of(optimizer))
+
     @property
     def defaults(self) -> dict[str, Any]:
         """The hyperparameters of the optimizer that have defaults, with these."""
@@ -96,7 +114,7 @@ class OptimizerSpec:
         ranges = {**self.entry.search, **self.ranges}
         return {k: v for k, v in ranges.items() if k not in self.hyperparameters}
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return hash(self.label)
 
     @property
@@ -105,14 +123,14 @@ class OptimizerSpec:
         settings = {k: _format(v) for k, v in self.hyperparameters.items()}
         settings |= {k: f"{low!r}..{high!r}" for k, (low, high) in self.ranges.items()}
         pairs = ",".join(f"{key}={value}" for key, value in settings.items())
-        return f"{self.name}:{pairs}" if pairs else self.name
+        return f"{self.entry.name}:{pairs}" if pairs else self.entry.name
 
-    def build(self, **changes) -> optax.GradientTransformationExtraArgs:
+    def build(self, **changes: Any) -> optax.GradientTransformation:
         """The optimizer, with `changes` (which may be traced) to its hyperparameters."""
         return self.entry.factory(**{**self.hyperparameters, **changes})
 
 
-def parse_settings(pairs) -> dict[str, Any]:
+def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
     """Reads `key=value` texts; a value is a number, `true`, `false` or a range `low..high`.
 
     >>> parse_settings(["learning_rate=1e-3", "nesterov=true"])
@@ -133,7 +151,7 @@ def parse_settings(pairs) -> dict[str, Any]:
     return settings
 
 
-def _value(text):
+def _value(text: str):
     try:
         value = ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
     except (ValueError, SyntaxError):
@@ -184,21 +202,20 @@ class RunConfig:
     data_dir: str | None = None
     on_nonfinite: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         def put(name, value):
             object.__setattr__(self, name, value)
 
-        if isinstance(self.workload, str):
-            put("workload", workload_registry.get(self.workload))
-        if isinstance(self.optimizer, str):
-            put("optimizer", OptimizerSpec.parse(self.optimizer))
-        for name in ("epochs", "batch_size", "schedule"):
-            if getattr(self, name) is None:
-                put(name, getattr(self.workload, name))
+        workload = workload_registry.get(self.workload)
+        put("workload", workload)
+        put("optimizer", OptimizerSpec.of(self.optimizer))
         for name in ("epochs", "batch_size"):
-            put(name, steps(name, getattr(self, name)))
+            given = getattr(self, name)
+            put(name, steps(name, getattr(workload, name) if given is None else given))
         put("seed", check_seed(self.seed))
-        check_schedule(self.schedule)
+        schedule = workload.schedule if self.schedule is None else self.schedule
+        check_schedule(schedule)
+        put("schedule", schedule)
         check_nonfinite(self.on_nonfinite)
 
 

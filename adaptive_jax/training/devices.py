@@ -10,7 +10,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from adaptive_jax.typing import PyTree
+from adaptive_jax.typing import Device, PyTree
 
 MEMBERS, WHOLE = P("population"), P()  # of arrays: cut along the leading axis of members, or not
 
@@ -45,7 +45,7 @@ class Grid:
       columns: devices in a row.
     """
 
-    def __init__(self, devices: Sequence[jax.Device], columns: int):
+    def __init__(self, devices: Sequence[Device], columns: int):
         self.parts = len(devices) // columns
         self._mesh = Mesh(np.reshape(devices, (self.parts, columns)), ("population", "batch"))
 

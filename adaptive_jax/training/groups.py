@@ -67,16 +67,18 @@ class Group:
         self.width = sum(block.count for block in self.blocks)
         axis = np.concatenate(self._places, axis=1)  # in each part all blocks
         self._rows = _first(axis)
-        seeds = np.int32([members[i].seed for i in axis.flat])
+        seeds = np.array([members[i].seed for i in axis.flat], np.int32)
         distinct = list(dict.fromkeys(seeds.tolist()))
         self.distinct = [np.int32(seed) for seed in distinct]
         self.seeds = devices.put(seeds, MEMBERS)
-        which = np.int32([distinct.index(seed) for seed in seeds])
+        which = np.array([distinct.index(seed) for seed in seeds], np.int32)
         self.which = devices.put(which, MEMBERS)
         self.hypers = [
             devices.put(
                 {
-                    name: np.float32([members[i].hyperparameters[name] for i in places.flat])
+                    name: np.array(
+                        [members[i].hyperparameters[name] for i in places.flat], np.float32
+                    )
                     for name in block.names
                 },
                 MEMBERS,

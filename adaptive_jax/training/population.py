@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,10 +17,12 @@ from adaptive_jax.training.devices import MEMBERS, WHOLE, Grid, OneDevice
 from adaptive_jax.training.groups import Group, fitting
 from adaptive_jax.training.programs import Programs
 from adaptive_jax.training.progress import Progress
+from adaptive_jax.typing import Device
 from adaptive_jax.workloads.checks import check_workload
 from adaptive_jax.workloads.workload import Data, Split, Workload
 
 _EVALUATION_BATCH = 500
+_ENDS_AFTER: Mapping[str | None, int] = {"stop": 1, "restore": 3}  # so many bad epochs
 
 
 class History(NamedTuple):
@@ -115,19 +117,21 @@ class Population:
         checkpoints: Path | None = None,
         checkpoint_every: int = 1,
         on_nonfinite: str | None = None,
-        devices: Sequence[jax.Device] | None = None,
+        devices: Sequence[Device] | None = None,
         devices_per_batch: int = 1,
-    ):
+    ) -> None:
         check_nonfinite(on_nonfinite)
         if on_nonfinite == "restore" and checkpoints is None:
             raise ValueError("on_nonfinite='restore' needs a folder for checkpoints")
         check_workload(workload, data)
         self.workload = workload
-        self.examples = {name: len(split.targets) for name, split in data._asdict().items()}
-        self.epochs = epochs or workload.epochs
-        self.batch_size = min(batch_size or workload.batch_size, self.examples["train"])
-        self.steps = self.epochs * -(-self.examples["train"] // self.batch_size)
-        self.schedule = schedule or workload.schedule
+        self.examples: dict[str, int] = {
+            name: len(split.targets) for name, split in data._asdict().items()
+        }
+        self.epochs: int = epochs or workload.epochs
+        self.batch_size: int = min(batch_size or workload.batch_size, self.examples["train"])
+        self.steps: int = self.epochs * -(-self.examples["train"] // self.batch_size)
+        self.schedule: str = schedule or workload.schedule
         self.width = width or (workload.width if jax.default_backend() == "cpu" else None)
         self.max_memory = default_max_memory() if max_memory is None else max_memory
         self._checkpoints, self._checkpoint_every = checkpoints, checkpoint_every
@@ -211,12 +215,12 @@ class Population:
         for i, member in enumerate(group.members):
             rows = [of_member(i, metrics) for metrics in progress.curve]
             first_losses = [row.pop("first_loss") for row in rows]
-            counts = [histograms[i] for histograms in progress.rates]
+            counts = [count for rates in progress.rates if (count := rates[i]) is not None]
             yield History(
                 member,
                 first_losses[0],
                 rows,
-                None if counts[0] is None else counts,
+                counts or None,
                 of_member(i, final),
                 progress.seconds / len(group.members),
                 compile_seconds,
@@ -245,7 +249,7 @@ class Population:
         while len(progress.curve) < self.epochs and not self._ends(progress):
             progress = self._next(group, progress)
             policy = None if progress.finite(-1) else self._on_nonfinite
-            if policy == "restore":
+            if policy == "restore" and checkpoints is not None:
                 whole = checkpoints.last(self._begun(group))
                 progress = progress._replace(model=whole.model, optimizers=whole.optimizers)
             if checkpoints is not None and policy != "stop":
@@ -255,14 +259,15 @@ class Population:
 
     def _ends(self, progress):
         """Whether a policy ends the run before its last epoch."""
-        last = {"stop": 1, "restore": 3}.get(self._on_nonfinite)
+        last = _ENDS_AFTER.get(self._on_nonfinite)
         epochs = len(progress.curve)
         return (
             last is not None and epochs >= last and not any(map(progress.finite, range(-last, 0)))
         )
 
     def _begun(self, group):
-        return Progress(*self._start(group), [], [], 0.0)
+        model, optimizers = self._start(group)
+        return Progress(model, optimizers, [], [], 0.0)
 
     def _next(self, group, progress):
         """The progress an epoch later."""
@@ -270,13 +275,13 @@ class Population:
         inputs = self._epoch_inputs(group, *states, len(progress.curve) + 1)
         program = self._epoch_program(group, inputs)
         began = time.perf_counter()
-        *states, metrics, histograms = jax.block_until_ready(program(*inputs))
+        model, optimizers, metrics, histograms = jax.block_until_ready(program(*inputs))
         seconds = progress.seconds + time.perf_counter() - began
-        evaluated = self._evaluated(group, *states)
+        evaluated = self._evaluated(group, model, optimizers)
         point = group.by_member(metrics) | self._evaluate(group, evaluated, "validation")
         point = {name: values.tolist() for name, values in point.items()}
-        rates = group.rates(histograms)
-        return Progress(*states, [*progress.curve, point], [*progress.rates, rates], seconds)
+        curve, rates = [*progress.curve, point], [*progress.rates, group.rates(histograms)]
+        return Progress(model, optimizers, curve, rates, seconds)
 
     # The compiled programs, and what they are called with.
 
@@ -286,7 +291,8 @@ class Population:
         key = (name, jax.tree.structure(args), shapes)
         if key not in self._compiled:
             began = time.perf_counter()
-            jitted = self._devices.jit(fn, *specs, donate)
+            inputs, outputs = specs
+            jitted = self._devices.jit(fn, inputs, outputs, donate)
             self._compiled[key] = jitted.lower(*args).compile()
             self._compile_seconds += time.perf_counter() - began
         return self._compiled[key]
@@ -385,6 +391,6 @@ def _chunks(split: Split, size: int):
     for start in range(0, len(split.targets), size):
         part = jax.tree.map(lambda x, start=start: x[start : start + size], split)
         missing = size - len(part.targets)
-        weights = np.repeat(np.float32([1, 0]), [len(part.targets), missing])
+        weights = np.repeat(np.array([1, 0], np.float32), [len(part.targets), missing])
         fill = jax.tree.map(lambda x, n=missing: x[np.zeros(n, int)], part)
         yield jax.tree.map(lambda x, f: np.concatenate([x, f]), part, fill), weights

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class RunRecord:
     metric: str
     target: float | None
     initial_loss: float
-    curve: list[Mapping[str, float]]
+    curve: Sequence[Mapping[str, float]]
     rates: list[list[int]] | None
     final: Mapping[str, float]
     diverged: bool

@@ -6,10 +6,12 @@ from pathlib import Path
 import jax
 
 from adaptive_jax.training.callbacks import Callback
-from adaptive_jax.training.config import Member, RunConfig
+from adaptive_jax.training.config import Member, OptimizerSpec, RunConfig
 from adaptive_jax.training.population import Population
 from adaptive_jax.training.records import RunRecord, make_record
+from adaptive_jax.typing import Device
 from adaptive_jax.validation import steps
+from adaptive_jax.workloads import registry as workloads
 
 
 def train(
@@ -18,7 +20,7 @@ def train(
     *,
     checkpoints: str | Path | None = None,
     checkpoint_every: int = 1,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Device] | None = None,
 ) -> RunRecord:
     """Trains one model and returns the record of the run.
 
@@ -42,10 +44,11 @@ def train(
     >>> record.steps, len(record.curve), record.diverged
     (180, 20, False)
     """
+    workload = workloads.get(config.workload)
     devices = devices or jax.local_devices()[:1]
     population = Population(
-        config.workload,
-        config.workload.load(config.data_dir),
+        workload,
+        workload.load(config.data_dir),
         config.epochs,
         config.batch_size,
         config.schedule,
@@ -57,7 +60,7 @@ def train(
         devices_per_batch=len(devices),
     )
     callback = callback or Callback()
-    callback.on_plan(config.workload.name, population.epochs)
-    member = Member(config.optimizer, config.seed)
+    callback.on_plan(workload.name, population.epochs)
+    member = Member(OptimizerSpec.of(config.optimizer), config.seed)
     (history,) = population.run([member], callback, with_rates=True)
     return make_record(population, history)

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -73,7 +72,7 @@ def scale_by_adabelief(
 
         squarable = trees.squarable(trees.again(grads), state.nu)
         nu = jax.tree.map(spread, state.nu, squarable, mu)
-        return ScaleByAdaBeliefState(optax.safe_increment(state.count), mu, nu)
+        return ScaleByAdaBeliefState(numerics.count_next(state.count), mu, nu)
 
     def factor(grads, state):
         correction1 = numerics.bias_correction(b1, state.count)

@@ -78,7 +78,7 @@ def scale_by_factored_rms(
         return trees.squarable(grads, trees.full_shapes(state.nu, FactoredMoment))
 
     def accumulate(grads, state, params, **extra):
-        count = optax.safe_increment(state.count)
+        count = numerics.count_next(state.count)
         take = count.astype(jnp.result_type(float)) ** -decay_exponent
         means = jax.tree.map(
             lambda g: _factored(numerics.abs_square(g) + jnp.asarray(eps, g.real.dtype)),

@@ -4,12 +4,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
 from adaptive_jax.transforms.preconditioner import Preconditioner
-from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.typing import Scalar, State, Updates
 from adaptive_jax.validation import number
 
 
@@ -82,7 +81,7 @@ def scale_by_adam(
 
     def accumulate(grads, state, params, **extra):
         mu, nu = moments(grads, state, b1, b2)
-        return ScaleByAdamState(optax.safe_increment(state.count), mu, nu)
+        return ScaleByAdamState(numerics.count_next(state.count), mu, nu)
 
     def factor(grads, state):
         correction1, correction2 = _corrections(state.count, b1, b2, bias_correction)
@@ -134,7 +133,7 @@ def scale_by_amsgrad(
     def accumulate(grads, state, params, **extra):
         mu, nu = moments(grads, state, b1, b2)
         nu_max = jax.tree.map(jnp.maximum, state.nu_max, nu)
-        return ScaleByAMSGradState(optax.safe_increment(state.count), mu, nu, nu_max)
+        return ScaleByAMSGradState(numerics.count_next(state.count), mu, nu, nu_max)
 
     def factor(grads, state):
         correction1, correction2 = _corrections(state.count, b1, b2, bias_correction)
@@ -154,7 +153,7 @@ def _corrections(count, b1, b2, bias_correction):
 def _look_ahead(grads, state, b1, b2, bias_correction):
     """The mean gradient one step on; like the mean, uncorrected until the scale divides it."""
     now, _ = _corrections(state.count, b1, b2, bias_correction)
-    next_, _ = _corrections(optax.safe_increment(state.count), b1, b2, bias_correction)
+    next_, _ = _corrections(numerics.count_next(state.count), b1, b2, bias_correction)
     ahead = now / next_
     return jax.tree.map(
         lambda m, g: numerics.ema(m * ahead.astype(m.dtype), g, b1),
@@ -172,7 +171,7 @@ def check_eps(eps: Scalar, eps_root: Scalar, eps_hat: Scalar) -> list[Scalar]:
     return [number(name, value, "[0, inf)") for name, value in names.items()]
 
 
-def moments(grads: Updates, state, b1: Scalar, b2: Scalar) -> tuple[Updates, Updates]:
+def moments(grads: Updates, state: State, b1: Scalar, b2: Scalar) -> tuple[Updates, Updates]:
     """The means of the gradients and of their squares after `state.mu` and `state.nu`."""
     grads = trees.squarable(grads, state.nu)
     mu = jax.tree.map(lambda g, m: numerics.ema(m, g, b1), grads, state.mu)

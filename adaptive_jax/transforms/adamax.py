@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -63,7 +62,7 @@ def scale_by_adamax(
         grads = trees.squarable(grads, state.nu)  # else 1 / nu would underflow
         mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads)
         nu = jax.tree.map(_decaying_maximum(b2, eps_grad), state.nu, grads)
-        return ScaleByAdamaxState(optax.safe_increment(state.count), mu, nu)
+        return ScaleByAdamaxState(numerics.count_next(state.count), mu, nu)
 
     def factor(grads, state):
         correction = numerics.bias_correction(b1, state.count)

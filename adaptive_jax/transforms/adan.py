@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -80,7 +79,7 @@ def scale_by_adan(
         squarable, differences = squarable_and_difference(grads)
         anew = squarable_and_difference(trees.again(grads))
         return ScaleByAdanState(
-            count=optax.safe_increment(state.count),
+            count=numerics.count_next(state.count),
             mu=jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, squarable),
             mean_difference=jax.tree.map(
                 lambda v, d: numerics.ema(v, d, b2), state.mean_difference, differences

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -83,7 +82,7 @@ def scale_by_adashift(
         )
         grads = trees.squarable(grads, jax.tree.map(jnp.real, oldest))
         return ScaleByAdashiftState(
-            count=optax.safe_increment(state.count),
+            count=numerics.count_next(state.count),
             history=jax.tree.map(
                 lambda h, g: jax.lax.dynamic_update_index_in_dim(h, g, slot, 0),
                 state.history,

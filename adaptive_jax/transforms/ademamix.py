@@ -7,16 +7,16 @@ import jax.numpy as jnp
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.adam import ScaleByAdamState, scale_by_adam
+from adaptive_jax.transforms.adam import scale_by_adam
 from adaptive_jax.transforms.preconditioner import Preconditioner
-from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule, Updates
+from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule, State, Updates
 from adaptive_jax.validation import number, number_or_schedule, steps
 
 
 class ScaleByAdemamixState(NamedTuple):
     """Adam's state and the slow mean gradient."""
 
-    adam: ScaleByAdamState
+    adam: State
     mu_slow: Updates
 
 

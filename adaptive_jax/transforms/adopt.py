@@ -90,7 +90,7 @@ def scale_by_adopt(
 
         mu = jax.tree.map(momentum, grads, state.mu, state.nu)
         nu = jax.tree.map(mean_square, grads, state.nu)
-        state = ScaleByAdoptState(optax.safe_increment(state.count), mu, nu)
+        state = ScaleByAdoptState(numerics.count_next(state.count), mu, nu)
         return trees.cast_updates(mu, updates, params), state
 
     return optax.GradientTransformationExtraArgs(init, update)

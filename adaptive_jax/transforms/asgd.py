@@ -66,7 +66,7 @@ def polyak_average(start: Scalar = 0) -> optax.GradientTransformationExtraArgs:
 
         average = map_leaves(leaf, gradients=updates, parameters=params, state=state.average)
         updates = trees.cast_updates(trees.as_computed(updates), updates, params)
-        return updates, PolyakAverageState(optax.safe_increment(state.count), average)
+        return updates, PolyakAverageState(numerics.count_next(state.count), average)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

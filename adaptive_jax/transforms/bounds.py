@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms.preconditioner import ScaleModifier
@@ -61,12 +60,12 @@ def bound_lr(
     >>> update, state = tx.update(jnp.array(2.0), state)
     """
     per_base_lr = 1 / number("base_lr", base_lr, "(0, inf)")
-    if (lower is None) != (upper is None):
-        raise ValueError("bound_lr needs both lower and upper, or neither (AdaBound's bounds)")
-    if lower is None:
+    if lower is None and upper is None:
         lower, upper = adabound_bounds(
             0.1 if final_lr is None else final_lr, 1e-3 if gamma is None else gamma
         )
+    elif lower is None or upper is None:
+        raise ValueError("bound_lr needs both lower and upper, or neither (AdaBound's bounds)")
     elif not (final_lr is None and gamma is None):
         raise ValueError("bound_lr takes final_lr and gamma, or lower and upper, not both")
     else:
@@ -79,7 +78,7 @@ def bound_lr(
         return BoundLrState(numerics.count_zero())
 
     def accumulate(scale, state):
-        return BoundLrState(optax.safe_increment(state.count))
+        return BoundLrState(numerics.count_next(state.count))
 
     def modify(scale, state):
         low, high = (_in_units(bound, state.count - 1, per_base_lr) for bound in (lower, upper))

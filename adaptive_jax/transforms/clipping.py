@@ -134,7 +134,8 @@ def _shorten(grads, max_norm):
     largest = jnp.stack([numerics.largest(g).astype(dtype) for g in leaves])
     unit = numerics.unit_of(jnp.max(largest))
     squares = [numerics.abs_square(g / unit.astype(g.dtype)) for g in leaves]
-    norm_in_units = numerics.root(sum(jnp.sum(s).astype(dtype) for s in squares))
+    sums = (jnp.sum(s).astype(dtype) for s in squares)
+    norm_in_units = numerics.root(sum(sums, start=jnp.zeros([], dtype)))
     max_norm = jnp.asarray(max_norm, dtype)
     short = norm_in_units <= max_norm / unit
 

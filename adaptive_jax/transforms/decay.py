@@ -59,7 +59,7 @@ def add_decayed_weights(
             return trees.cast_updates(trees.as_computed(updates), updates, params), state
         if callable(weight_decay):
             rate = numerics.at_step(weight_decay, state.count)
-            state = AddDecayedWeightsState(optax.safe_increment(state.count))
+            state = AddDecayedWeightsState(numerics.count_next(state.count))
         else:
             rate = weight_decay
 
@@ -132,7 +132,7 @@ def add_proximal_decay(
 
         shrunk = map_leaves(leaf, updates=updates, parameters=params)
         if scheduled:
-            state = AddProximalDecayState(optax.safe_increment(state.count))
+            state = AddProximalDecayState(numerics.count_next(state.count))
         return trees.cast_updates(shrunk, updates, params), state
 
     tx = optax.GradientTransformationExtraArgs(init, update)

@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.adam import ScaleByAdamState, scale_by_adam
+from adaptive_jax.transforms.adam import scale_by_adam
 from adaptive_jax.transforms.preconditioner import Preconditioner
-from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.typing import Scalar, State, Updates
 
 
 class ScaleByDiffgradState(NamedTuple):
     """Adam's state, the last gradient, and the friction of the last step."""
 
-    adam: ScaleByAdamState
+    adam: State
     previous: Updates
     friction: Updates
 

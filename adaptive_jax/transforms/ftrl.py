@@ -113,7 +113,7 @@ def ftrl_proximal(
             accumulate, state.linear, grads, params_before, state.sum_of_squares, squares
         )
         moves = jax.tree.map(move, linear, params_before, squares)
-        state = FtrlState(optax.safe_increment(state.count), squares, linear)
+        state = FtrlState(numerics.count_next(state.count), squares, linear)
         return trees.cast_updates(moves, updates, params), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -81,7 +81,11 @@ def split_params(params: Params, bits: int = 16, count: Scalar = 0) -> SplitPara
     _check_bits(bits)
 
     def leaf(p, salt):
-        return split(p, bits, count, salt) if jnp.result_type(p) == jnp.float32 else Split(p, None)
+        return (
+            split(p, bits, count, salt)
+            if jnp.result_type(p) == jnp.float32
+            else SplitParams(p, None)
+        )
 
     return SplitParams(*_unzip(jax.tree.map(leaf, params, _salts(params))))
 
@@ -156,11 +160,11 @@ def with_master_weights(
         map_leaves(lambda g, p: None, gradients=updates, parameters=params)
         weights = merge_params(params, state.correction)
         moves, inner = tx.update(updates, state.inner, weights, **extra)
-        count = optax.safe_increment(state.count)
+        count = numerics.count_next(state.count)
 
         def leaf(p, weight, move, salt):
             if not _is_bfloat16(p):
-                return Split(move, None)
+                return SplitParams(move, None)
             new = numerics.saturate(weight + move.astype(jnp.float32), source=move)
             return _move_to(split(new, bits, count, salt), p)
 
@@ -190,10 +194,12 @@ def _move_to(new: Split, old: jax.Array) -> Split:
 
 
 def _unzip(splits):
-    """A tree of Splits as a tree of each part."""
+    """A tree of splits as a tree of each part."""
 
     def part(i):
-        return jax.tree.map(lambda s: s[i], splits, is_leaf=lambda x: isinstance(x, Split))
+        return jax.tree.map(
+            lambda s: s[i], splits, is_leaf=lambda x: isinstance(x, (Split, SplitParams))
+        )
 
     return part(0), part(1)
 

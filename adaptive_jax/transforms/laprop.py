@@ -68,7 +68,7 @@ def scale_by_laprop(
 
     def update(updates, state, params=None, **extra):
         grads = trees.squarable(updates, state.nu)
-        count = optax.safe_increment(state.count)
+        count = numerics.count_next(state.count)
         correction1 = numerics.bias_correction(b1, count)
         correction2 = numerics.bias_correction(b2, count)
         nu = jax.tree.map(lambda v, g: numerics.ema(v, numerics.abs_square(g), b2), state.nu, grads)

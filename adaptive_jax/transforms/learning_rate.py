@@ -52,7 +52,7 @@ def scale_by_learning_rate(
     def update(updates, state, params=None, **extra):
         if callable(learning_rate):
             rate = sign * numerics.at_step(learning_rate, state.count)
-            state = ScaleByLearningRateState(optax.safe_increment(state.count))
+            state = ScaleByLearningRateState(numerics.count_next(state.count))
         else:
             rate = sign * learning_rate
         scaled = jax.tree.map(

@@ -68,7 +68,7 @@ def lookahead(
     def update(updates, state, params=None, **extra):
         require_params("lookahead", params)
         fast, inner = tx.update(updates, state.inner, params, **extra)
-        count = optax.safe_increment(state.count)
+        count = numerics.count_next(state.count)
         now = count % sync_period == 0
 
         def follow(p, u, slow):

@@ -90,6 +90,6 @@ def momentum(
         trace = map_leaves(accumulate, gradients=updates, state=state.trace)
         direction = jax.tree.map(look_ahead, updates, trace) if nesterov else trace
         updates = trees.cast_updates(direction, updates, params)
-        return updates, MomentumState(optax.safe_increment(state.count), trace)
+        return updates, MomentumState(numerics.count_next(state.count), trace)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -9,11 +9,12 @@ each, for a product needs all of its matrices, but none of the others.
 import collections
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import meshes, trees
@@ -44,13 +45,13 @@ _OPTIMAL = (
 )
 _SAFE = tuple(_damped(triple, 1.01) for triple in _OPTIMAL)
 
-COEFFICIENTS = {
+COEFFICIENTS: Mapping[str, Sequence[Triple]] = {
     "jordan": ((3.4445, -4.7750, 2.0315),),
     "polar_express": (_damped(_SAFE[0], 1.01), *_SAFE[1:], (1.875, -1.25, 0.375)),
 }
 """Name -> the coefficients (a, b, c) of the first steps; the last triple stays."""
 
-ADJUSTMENTS = {
+ADJUSTMENTS: Mapping[str, Callable[[int, int], float]] = {
     "original": lambda fan_out, fan_in: math.sqrt(max(1.0, fan_out / fan_in)),
     "match_rms_adamw": lambda fan_out, fan_in: 0.2 * math.sqrt(max(fan_out, fan_in)),
     "spectral_unclamped": lambda fan_out, fan_in: math.sqrt(fan_out / fan_in),
@@ -64,12 +65,12 @@ def scale_by_muon(
     ema: bool = True,
     coefficients: str | Triple | Sequence[Triple] = "jordan",
     ns_steps: int = 5,
-    adjust: str | Callable[[int, int], float] | None = "original",
+    adjust: str | Callable[[int, int], Scalar] | None = "original",
     eps: Scalar = 1e-7,
     min_norm: Scalar = 0.0,
     flatten: bool = False,
     output_axis: int = -1,
-    iteration_dtype=None,
+    iteration_dtype: DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Orthogonalizes the momentum of every matrix by a Newton-Schulz iteration.
 

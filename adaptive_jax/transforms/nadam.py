@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -86,7 +85,7 @@ def scale_by_nadam(
         return rate * (1 - fading), rest + rate * fading
 
     def accumulate(grads, state, params, **extra):
-        count = optax.safe_increment(state.count)
+        count = numerics.count_next(state.count)
         # 1 − μ_1 ⋯ μ_t is a moving mean of ones; kept so, it does not cancel.
         momentum, rest = momentum_at(count, state.correction.dtype)
         correction = momentum * state.correction + rest
@@ -95,7 +94,7 @@ def scale_by_nadam(
     def factor(grads, state):
         dtype = state.correction.dtype
         _, rest = momentum_at(state.count, dtype)
-        momentum, rest_next = momentum_at(optax.safe_increment(state.count), dtype)
+        momentum, rest_next = momentum_at(numerics.count_next(state.count), dtype)
         ahead = momentum * (state.correction / (momentum * state.correction + rest_next))
 
         def look_ahead(m, g):

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms.preconditioner import Preconditioner
@@ -61,7 +60,7 @@ def scale_by_novograd(b2: Scalar = 0.98, eps: Scalar = 1e-8) -> Preconditioner:
             return jnp.where(state.count == 0, square, numerics.ema(v, square, b2))
 
         return ScaleByNovogradState(
-            optax.safe_increment(state.count), jax.tree.map(leaf, grads, state.nu)
+            numerics.count_next(state.count), jax.tree.map(leaf, grads, state.nu)
         )
 
     def factor(grads, state):

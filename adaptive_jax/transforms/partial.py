@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -127,7 +126,7 @@ def correct_bias(b1: Scalar = 0.9, b2: Scalar = 0.999) -> ScaleModifier:
         return CorrectBiasState(numerics.count_zero())
 
     def accumulate(scale, state):
-        return CorrectBiasState(optax.safe_increment(state.count))
+        return CorrectBiasState(numerics.count_next(state.count))
 
     def modify(scale, state):
         correction1 = numerics.bias_correction(b1, state.count)

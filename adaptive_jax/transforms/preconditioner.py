@@ -1,7 +1,7 @@
 """The algebra: a Preconditioner is direction × scale, a ScaleModifier changes the scale."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, NoReturn, Self
 
 import jax
 import optax
@@ -50,7 +50,13 @@ class Preconditioner(optax.GradientTransformationExtraArgs):
     factor: Callable[[Updates, State], tuple[Updates, Updates]]
     store: Callable[[State], State]
 
-    def __new__(cls, init, accumulate, factor, store=lambda state: state):
+    def __new__(
+        cls,
+        init: optax.TransformInitFn,
+        accumulate: Callable[..., State],
+        factor: Callable[[Updates, State], tuple[Updates, Updates]],
+        store: Callable[[State], State] = lambda state: state,
+    ) -> Self:
         def update(updates, state, params=None, **extra):
             state = accumulate(updates, state, params, **extra)
             direction, scale = factor(trees.again(updates), state)
@@ -63,7 +69,7 @@ class Preconditioner(optax.GradientTransformationExtraArgs):
         self.store = store
         return self
 
-    def __getnewargs__(self):
+    def __getnewargs__(self) -> tuple[Callable[..., Any], ...]:
         return self.init, self.accumulate, self.factor, self.store
 
 
@@ -102,7 +108,12 @@ class ScaleModifier:
     1.000 0.001
     """
 
-    def __init__(self, modify, init=lambda params: optax.EmptyState(), accumulate=None):
+    def __init__(
+        self,
+        modify: Callable[[Updates, State], Updates],
+        init: Callable[[Params], State] = lambda params: optax.EmptyState(),
+        accumulate: Callable[[Updates, State], State] | None = None,
+    ) -> None:
         self._modify = modify
         self._init = init
         self._accumulate = accumulate or (lambda scale, state: state)
@@ -133,7 +144,7 @@ class ScaleModifier:
         return Preconditioner(init, accumulate, factor, store)
 
     @property
-    def init(self):
+    def init(self) -> NoReturn:
         raise ValueError(
             "a ScaleModifier such as bound_lr(...) is no optimizer by itself: use "
             "adaptive_jax.chain(scale_by_adam(), bound_lr(...), ...) in place of optax.chain, "
@@ -149,12 +160,12 @@ class Chain(optax.GradientTransformationExtraArgs):
 
     stages: tuple[optax.GradientTransformation, ...]
 
-    def __new__(cls, *stages):
+    def __new__(cls, *stages: optax.GradientTransformation) -> Self:
         self = super().__new__(cls, *optax.chain(*stages))
         self.stages = stages
         return self
 
-    def __getnewargs__(self):
+    def __getnewargs__(self) -> tuple[optax.GradientTransformation, ...]:
         return self.stages
 
 

@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -71,7 +70,7 @@ def scale_by_radam(
 
     def accumulate(grads, state, params, **extra):
         mu, nu = moments(grads, state, b1, b2)
-        return ScaleByAdamState(optax.safe_increment(state.count), mu, nu)
+        return ScaleByAdamState(numerics.count_next(state.count), mu, nu)
 
     def factor(grads, state):
         correction1 = numerics.bias_correction(b1, state.count)

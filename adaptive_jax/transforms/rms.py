@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -96,7 +95,7 @@ def scale_by_rms(
             lambda v, g: numerics.ema(v, numerics.abs_square(g), decay), state.nu, grads
         )
         if bias_correction:
-            return ScaleByCorrectedRmsState(optax.safe_increment(state.count), nu)
+            return ScaleByCorrectedRmsState(numerics.count_next(state.count), nu)
         if centered:
             mu = jax.tree.map(lambda m, g: numerics.ema(m, g, decay), state.mu, grads)
             return ScaleByCenteredRmsState(mu, nu)

@@ -100,7 +100,7 @@ def schedule_free(
         step, inner = tx.update(updates, state.inner, y, **extra)
 
         dtype = state.weight_sum.dtype
-        count = optax.safe_increment(state.count)
+        count = numerics.count_next(state.count)
         rate = jnp.asarray(numerics.at_step(learning_rate, state.count), dtype)
         max_rate = jnp.maximum(state.max_rate, rate)
         weight = numerics.power(max_rate, weight_lr_power)

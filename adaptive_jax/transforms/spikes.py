@@ -126,13 +126,13 @@ def skip_spikes(
 
         count = jnp.where(unusual & ~skip, 0, state.count)
         counts = ~skip & jnp.isfinite(x)  # not so for the logarithm of 0
-        following = optax.safe_increment(count)
+        following = numerics.count_next(count)
         share = jnp.maximum(1 / following.astype(x.dtype), jnp.asarray(1 - decay, x.dtype))
         mean, deviation = _moved(state.mean, state.deviation, x, share)
         state = SkipSpikesState(
             count=jnp.where(counts, following, count),
-            skipped=jnp.where(skip, optax.safe_increment(state.skipped), state.skipped),
-            consecutive=jnp.where(skip, optax.safe_increment(state.consecutive), 0),
+            skipped=jnp.where(skip, numerics.count_next(state.skipped), state.skipped),
+            consecutive=jnp.where(skip, numerics.count_next(state.consecutive), 0),
             mean=jnp.where(counts, mean, state.mean),
             deviation=jnp.where(counts, deviation, state.deviation),
             inner=jax.tree.map(lambda old, new: jnp.where(skip, old, new), state.inner, inner),

@@ -89,7 +89,7 @@ def with_storage(
     def update(updates, state, params=None, **extra):
         with_extra = optax.with_extra_args_support(tx)
         updates, inner = with_extra.update(updates, stored.decode(state.inner), params, **extra)
-        count = optax.safe_increment(state.count)
+        count = numerics.count_next(state.count)
         return updates, StorageState(count, stored.encode(inner, count))
 
     if not isinstance(tx, Preconditioner):
@@ -97,7 +97,7 @@ def with_storage(
 
     def accumulate(grads, state, params=None, **extra):
         inner = tx.accumulate(grads, stored.decode(state.inner), params, **extra)
-        return StorageState(optax.safe_increment(state.count), inner)
+        return StorageState(numerics.count_next(state.count), inner)
 
     def factor(grads, state):
         return tx.factor(grads, stored.decode(state.inner))

@@ -9,7 +9,7 @@ from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
 from adaptive_jax.transforms.adam import ScaleByAdamState, scale_by_adam
 from adaptive_jax.transforms.preconditioner import Preconditioner
-from adaptive_jax.typing import Scalar
+from adaptive_jax.typing import Scalar, State
 from adaptive_jax.validation import number
 
 
@@ -19,7 +19,7 @@ class ScaleBySwatsState(NamedTuple):
     `switched` is the number of updates made when the rate settled, 0 until then.
     """
 
-    adam: ScaleByAdamState
+    adam: State
     mean_rate: jax.Array
     switched: jax.Array
 

@@ -7,7 +7,7 @@ import numbers
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -36,12 +36,14 @@ class FactoryName(str):
     equals the plain string, as which it is pickled.
     """
 
-    def __new__(cls, name: str, check: Callable[[Mapping[str, jax.Array]], Any]):
+    check: Callable[[Mapping[str, Any]], Any]
+
+    def __new__(cls, name: str, check: Callable[[Mapping[str, Any]], Any]) -> Self:
         self = super().__new__(cls, name)
         self.check = check
         return self
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return str, (str(self),)
 
 
@@ -125,12 +127,17 @@ class Tunable(optax.GradientTransformationExtraArgs):
 
     built: Callable[[TunableState], optax.GradientTransformation]
 
-    def __new__(cls, init, update, built):
+    def __new__(
+        cls,
+        init: optax.TransformInitFn,
+        update: optax.TransformUpdateExtraArgsFn,
+        built: Callable[[TunableState], optax.GradientTransformation],
+    ) -> Self:
         self = super().__new__(cls, init, update)
         self.built = built
         return self
 
-    def __getnewargs__(self):
+    def __getnewargs__(self) -> tuple[Callable[..., Any], ...]:
         return self.init, self.update, self.built
 
 
@@ -138,7 +145,7 @@ class Tunable(optax.GradientTransformationExtraArgs):
 class _Tunable:
     """A transformation that is `build(leaves)` at each use, for the leaves in its state."""
 
-    name: FactoryName
+    name: str  # a FactoryName
     values: Mapping[str, Scalar]
     schedules: Mapping[str, Schedule]
     build: Callable[[Mapping[str, jax.Array]], Any]
@@ -169,13 +176,13 @@ class _Tunable:
         return self.build(state.values[self.name])
 
     def _after(self, state, inner):
-        count = optax.safe_increment(state.count)
+        count = numerics.count_next(state.count)
         values = {self.name: state.values[self.name]}
         return TunableState(count, values, self._scheduled(state.count), inner)
 
     def _scheduled(self, count):
         now = {k: numerics.at_step(v, count) for k, v in self.schedules.items()}
-        return {self.name: {k: v.astype(jnp.float32) for k, v in now.items()}}
+        return {self.name: {k: jnp.asarray(v, jnp.float32) for k, v in now.items()}}
 
 
 class _TunableModifier(ScaleModifier):

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
@@ -72,7 +71,7 @@ def scale_by_yogi(
         grads = trees.squarable(grads, state.nu)
         mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads)
         nu = jax.tree.map(_move_towards_square(b2), state.nu, grads)
-        return ScaleByYogiState(optax.safe_increment(state.count), mu, nu)
+        return ScaleByYogiState(numerics.count_next(state.count), mu, nu)
 
     def factor(grads, state):
         correction1 = numerics.bias_correction(b1, state.count)

@@ -92,8 +92,9 @@ def _read(path: Path, source: CifarSource) -> tuple[Split, Split]:
     batches = {}
     with tarfile.open(fileobj=io.BytesIO(content), mode="r|gz") as archive:
         for member in archive:
-            if member.name in _MEMBERS and member.isreg() and member.size == size:
-                batches[member.name] = archive.extractfile(member).read()
+            file = archive.extractfile(member) if member.isreg() else None
+            if file is not None and member.name in _MEMBERS and member.size == size:
+                batches[member.name] = file.read()
     missing = [name for name in _MEMBERS if name not in batches]
     if missing:
         raise DataError(f"has no {', '.join(missing)} of {size} bytes")
@@ -109,17 +110,19 @@ def _read(path: Path, source: CifarSource) -> tuple[Split, Split]:
 
 def _load(data_dir):
     # Images stay bytes, which the model scales: all of them as float32 would take 737 MB.
-    train, test = load(CIFAR10, data_dir)
-    cut = len(train.targets) * 9 // 10  # the last 5,000 of 50,000 validate
-    parts = (slice(0, cut), slice(cut, None))
-    return Data(*(Split(train.inputs[part], train.targets[part]) for part in parts), test)
+    images, test = load(CIFAR10, data_dir)
+    cut = len(images.targets) * 9 // 10  # the last 5,000 of 50,000 validate
+    train, validation = (
+        Split(images.inputs[part], images.targets[part]) for part in (slice(cut), slice(cut, None))
+    )
+    return Data(train, validation, test)
 
 
 # Mean and standard deviation of each channel over the 50,000 training images, from the code of
 # "Aggregated residual transformations for deep neural networks" (facebookresearch/ResNeXt,
 # datasets/cifar10.lua).
-_MEAN = np.float32([125.3, 123.0, 113.9])
-_STD = np.float32([63.0, 62.1, 66.7])
+_MEAN = np.array([125.3, 123.0, 113.9], np.float32)
+_STD = np.array([63.0, 62.1, 66.7], np.float32)
 
 
 class Cifar10CNN(nnx.Module):

@@ -17,10 +17,10 @@ def _digits(data_dir) -> tuple[np.ndarray, np.ndarray]:
 
     if data_dir is not None:
         raise DataError("the digits come with scikit-learn, not from a folder: drop --data-dir")
-    bunch = load_digits()
-    order = np.random.default_rng(0).permutation(len(bunch.target))
-    images = (bunch.images[order] / 16).astype(np.float32)
-    return images, bunch.target[order].astype(np.int32)
+    pixels, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    images = (pixels.reshape(-1, 8, 8)[order] / 16).astype(np.float32)
+    return images, labels[order].astype(np.int32)
 
 
 def _load_cnn(data_dir):

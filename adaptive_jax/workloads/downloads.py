@@ -145,7 +145,7 @@ def _from_folder(publication: Publication, folder: Path) -> list[Any]:
     if missing:
         raise DataError(f"{folder} has no {', '.join(missing)}: {expected}")
     contents = []
-    for file, path in zip(publication.files, paths, strict=True):
+    for file, path in zip(publication.files, filter(None, paths), strict=True):
         try:
             contents.append(file.read(path))
         except DataError as error:

@@ -14,6 +14,7 @@ Parameters, initialization and results are those of `nnx.Conv`, `nnx.max_pool` a
 """
 
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -45,14 +46,14 @@ class Conv(nnx.Module):
 
     def __init__(
         self,
-        in_features,
-        out_features,
-        kernel_size=(3, 3),
+        in_features: int,
+        out_features: int,
+        kernel_size: tuple[int, int] = (3, 3),
         *,
-        padding="SAME",
-        use_bias=True,
-        rngs,
-    ):
+        padding: Literal["SAME", "VALID"] = "SAME",
+        use_bias: bool = True,
+        rngs: nnx.Rngs,
+    ) -> None:
         if padding not in ("SAME", "VALID"):
             raise ValueError(f"padding must be 'SAME' or 'VALID', got {padding!r}")
         same = tuple(((k - 1) // 2, k // 2) for k in kernel_size)
@@ -61,7 +62,7 @@ class Conv(nnx.Module):
         self.kernel = nnx.Param(nnx.initializers.lecun_normal()(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros((out_features,))) if use_bias else None
 
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.kernel[...]
         if jax.default_backend() == "cpu":
             y = _cpu_convolution(kernel.shape[:2], self.padding)(x, kernel)
@@ -236,7 +237,7 @@ class BatchNorm(nnx.BatchNorm):
            [ 1.,  1.,  1.]], dtype=float32)
     """
 
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         if self.use_running_average:
             mean, variance = self.mean[...], self.var[...]
         else:
@@ -246,5 +247,6 @@ class BatchNorm(nnx.BatchNorm):
             keep = self.momentum
             self.mean[...] = keep * self.mean[...] + (1 - keep) * mean
             self.var[...] = keep * self.var[...] + (1 - keep) * variance
+        assert self.scale is not None and self.bias is not None  # as by default
         scale = self.scale[...] * jax.lax.rsqrt(variance + self.epsilon)
         return x * scale + (self.bias[...] - mean * scale)

@@ -27,14 +27,19 @@ WORKLOADS: Mapping[str, Workload] = {
 """Name -> workload."""
 
 
-def get(name: str) -> Workload:
-    """The workload of that name; a ValueError that names the near misses if there is none.
+def get(name: str | Workload) -> Workload:
+    """The workload of that name; a workload is itself.
+
+    Raises:
+      ValueError: there is none of that name; the near misses are named.
 
     >>> get("mnist")
     Traceback (most recent call last):
       ...
     ValueError: no workload 'mnist': did you mean 'mnist1d' or 'mnist_cnn'?
     """
+    if isinstance(name, Workload):
+        return name
     if name not in WORKLOADS:
         raise ValueError(f"no workload {name!r}: {near_misses(name, WORKLOADS)}")
     return WORKLOADS[name]

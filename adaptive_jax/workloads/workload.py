@@ -84,7 +84,7 @@ class Workload:
     width: int = 32
     description: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.metric not in ("accuracy", "loss"):
             raise ValueError(f"metric must be 'accuracy' or 'loss', got {self.metric!r}")
         if self.metric == "accuracy" and self.accuracy is None:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import matplotlib.style
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import offset_copy
@@ -92,10 +91,10 @@ def theme() -> AbstractContextManager[None]:
     )
 
 
-def new_axes(width: float = WIDTH, height: float = 3.4, columns: int = 1) -> np.ndarray:
+def new_axes(width: float = WIDTH, height: float = 3.4, columns: int = 1) -> list[Axes]:
     """A row of axes in a figure of its own, which no display or backend need know."""
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure.subplots(1, columns, squeeze=False)[0]
+    return list(figure.subplots(1, columns, squeeze=False)[0])
 
 
 def neutral() -> str:
@@ -103,7 +102,7 @@ def neutral() -> str:
     return matplotlib.rcParams["text.color"]
 
 
-def grid(axes: Axes, axis: str = "both") -> None:
+def grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
     """Faint lines behind what is drawn."""
     axes.set_axisbelow(True)
     axes.grid(axis=axis, color=neutral(), alpha=0.13, linewidth=0.8)
@@ -119,7 +118,7 @@ def legend(axes: Axes) -> None:
             loc="upper left",
             bbox_to_anchor=(0, 0),
             bbox_transform=offset_copy(
-                axes.transAxes, axes.get_figure(), x=-6, y=-36, units="points"
+                axes.transAxes, axes.get_figure(root=True), x=-6, y=-36, units="points"
             ),
             ncols=_legend_columns(labels),
             handlelength=3,
@@ -137,7 +136,7 @@ def _legend_columns(labels):
     return 2 if max(map(len, labels)) < 23 else 1  # else they are wider than a figure
 
 
-def log_ticks(axis: Axis) -> None:
+def log_ticks(axis: XAxis | YAxis) -> None:
     """A log scale with numbers as they are written on a command line: 0.001, 1e-05."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -101,7 +101,7 @@ def effective_learning_rates(
     finals = [record for record in mine if record.phase == "final" and record.rates]
     looks = looks or styles(record.optimizer for record in records)
     axes = new_axes(2.7, 2.3)[0] if axes is None else axes
-    counts = np.sum([run.rates for run in finals], axis=0).T.astype(float)  # (bin, epoch)
+    counts = np.array([run.rates for run in finals]).sum(axis=0).T.astype(float)  # (bin, epoch)
     image = np.empty((*counts.shape, 4))
     image[..., :3] = to_rgb(_HEAT)
     image[..., 3] = 0.8 * np.sqrt(counts / np.maximum(counts.max(axis=0), 1))

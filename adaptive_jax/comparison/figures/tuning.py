@@ -123,7 +123,8 @@ def tuning_budget(
     for optimizer, phases in _tuned(records, optimizers).items():
         scores = [signed(metric, trial.score) for trial in trials(phases["tune"])]
         counts = range(1, len(scores) + 1)
-        expected, low, high = (signed(metric, curve) for curve in best_so_far(scores))
+        sign = signed(metric, 1.0)
+        expected, low, high = (sign * np.asarray(curve) for curve in best_so_far(scores))
         look = looks[optimizer]
         axes.plot(counts, expected, marker=".", markersize=5, **look)
         axes.fill_between(counts, low, high, color=look["color"], alpha=0.1, linewidth=0)

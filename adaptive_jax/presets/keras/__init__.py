@@ -22,6 +22,8 @@ is in float32 or wider also for parameters in half precision. For `exclude_from_
 `adaptive_jax.add_decayed_weights(weight_decay, mask)` into a chain of your own.
 """
 
+import typing
+
 from adaptive_jax.presets.arguments import explain_missing as _explain_missing
 from adaptive_jax.presets.keras import schedules as schedules
 from adaptive_jax.presets.keras.adam_kin import Adam as Adam
@@ -49,6 +51,8 @@ _INSTEAD = {
 }
 
 
-def __getattr__(name):
-    known = [key for key in globals() if key[0].isupper()]
-    raise _explain_missing("adaptive_jax.presets.keras", name, known, _INSTEAD)
+if not typing.TYPE_CHECKING:  # a type checker shall say itself that there is no such name
+
+    def __getattr__(name):
+        known = [key for key in globals() if key[0].isupper()]
+        raise _explain_missing("adaptive_jax.presets.keras", name, known, _INSTEAD)

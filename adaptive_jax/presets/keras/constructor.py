@@ -2,9 +2,12 @@
 
 import functools
 import inspect
+from collections.abc import Callable
+
+import optax
 
 from adaptive_jax import transforms
-from adaptive_jax.presets.arguments import is_zero, verbatim
+from adaptive_jax.presets.arguments import is_zero, verbatim, with_signature
 from adaptive_jax.presets.keras.wrapping import (
     accumulate,
     average_parameters,
@@ -67,7 +70,9 @@ def _base(
 _COMMON = inspect.signature(_base).parameters
 
 
-def optimizer(function):
+def optimizer(
+    function: Callable[..., optax.GradientTransformation],
+) -> Callable[..., optax.GradientTransformationExtraArgs]:
     """Gives a method the arguments of Keras's base class, and does what they say.
 
     They follow the method's own and stand before its keyword-only ones, as in Keras. A method
@@ -86,7 +91,7 @@ def optimizer(function):
         rate = _at_last_of(every, learning_rate)
         return _wrapped(function(rate, **arguments), rate, every, **options)
 
-    build.__signature__ = inspect.Signature([*positional, *common, *last])
+    shown = with_signature(build, inspect.Signature([*positional, *common, *last]))
     return verbatim(
         "presets.keras",
         _INTERVALS,
@@ -97,7 +102,7 @@ def optimizer(function):
             "schedules.InverseTimeDecay(learning_rate, decay_steps=1, decay_rate=decay)"
         },
         first="expected the learning rate, a number or a schedule",
-    )(build)
+    )(shown)
 
 
 def _wrapped(

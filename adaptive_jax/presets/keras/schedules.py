@@ -3,6 +3,7 @@
 `name`, which names a scope of TensorFlow's graph, is accepted and ignored.
 """
 
+import typing
 from collections.abc import Sequence
 
 from adaptive_jax import schedules
@@ -138,6 +139,8 @@ def CosineDecayRestarts(
     return schedules.cosine_restarts(initial_learning_rate, first_decay_steps, t_mul, m_mul, alpha)
 
 
-def __getattr__(name):
-    known = [key for key in globals() if key[0].isupper()]
-    raise _explain_missing("adaptive_jax.presets.keras.schedules", name, known, {})
+if not typing.TYPE_CHECKING:  # a type checker shall say itself that there is no such name
+
+    def __getattr__(name):
+        known = [key for key in globals() if key[0].isupper()]
+        raise _explain_missing("adaptive_jax.presets.keras.schedules", name, known, {})

@@ -34,7 +34,9 @@ class AverageState(NamedTuple):
     average: Params
 
 
-def in_full_precision(tx: optax.GradientTransformationExtraArgs):
+def in_full_precision(
+    tx: optax.GradientTransformationExtraArgs,
+) -> optax.GradientTransformationExtraArgs:
     """The same on parameters and gradients in float32 or wider; updates in their dtypes."""
 
     def init(params):
@@ -155,7 +157,7 @@ def average_parameters(
                 params,
                 average,
             )
-        return updates, AverageState(optax.safe_increment(state.count), average)
+        return updates, AverageState(numerics.count_next(state.count), average)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

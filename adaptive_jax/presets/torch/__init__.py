@@ -20,6 +20,8 @@ the arguments of several constructors mean:
 Parameter groups are `optax.partition` with a constructor call for each group.
 """
 
+import typing
+
 from adaptive_jax.presets.arguments import explain_missing as _explain_missing
 from adaptive_jax.presets.torch import lr_scheduler as lr_scheduler
 from adaptive_jax.presets.torch.adam_kin import Adam as Adam
@@ -44,6 +46,8 @@ _INSTEAD = {
 }
 
 
-def __getattr__(name):
-    known = [key for key in globals() if key[0].isupper()]
-    raise _explain_missing("adaptive_jax.presets.torch", name, known, _INSTEAD)
+if not typing.TYPE_CHECKING:  # a type checker shall say itself that there is no such name
+
+    def __getattr__(name):
+        known = [key for key in globals() if key[0].isupper()]
+        raise _explain_missing("adaptive_jax.presets.torch", name, known, _INSTEAD)

@@ -1,9 +1,11 @@
 """What the optimizers of `torch.optim` have in common: their arguments, and torch's stages."""
 
+from collections.abc import Callable
+
 import optax
 
 from adaptive_jax import transforms
-from adaptive_jax.presets.arguments import is_zero, verbatim
+from adaptive_jax.presets.arguments import Built, is_zero, verbatim
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
 INTERVALS = {
@@ -48,7 +50,9 @@ def _require_cycled_momentum(constructor, values):
         )
 
 
-def constructor(**intervals):
+def constructor(
+    **intervals: str,
+) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
     """The decorator of all, with other intervals for some arguments."""
     return verbatim(
         "presets.torch",
@@ -64,11 +68,17 @@ def constructor(**intervals):
 optimizer = constructor()
 
 
-def descend(*stages, lr, weight_decay, maximize, decoupled=False):
+def descend(
+    *stages: optax.GradientTransformation,
+    lr: ScalarOrSchedule,
+    weight_decay: Scalar,
+    maximize: bool,
+    decoupled: bool = False,
+) -> optax.GradientTransformationExtraArgs:
     """The stages between torch's gradient (sign, then decay) and its step."""
     ascend = [optax.scale(-1.0)] if maximize else []
     decay = [] if is_zero(weight_decay) else [transforms.add_decayed_weights(weight_decay)]
-    coupled, decoupled = ([], decay) if decoupled else (decay, [])
+    before, after = ([], decay) if decoupled else (decay, [])
     return transforms.chain(
-        *ascend, *coupled, *stages, *decoupled, transforms.scale_by_learning_rate(lr)
+        *ascend, *before, *stages, *after, transforms.scale_by_learning_rate(lr)
     )

@@ -21,6 +21,8 @@ that makes a difference it says so. `ReduceLROnPlateau` is no function of the nu
 but a transformation.
 """
 
+import typing
+
 from adaptive_jax.presets.arguments import explain_missing as _explain_missing
 from adaptive_jax.presets.torch.lr_scheduler.composites import ChainedScheduler as ChainedScheduler
 from adaptive_jax.presets.torch.lr_scheduler.composites import SequentialLR as SequentialLR
@@ -42,7 +44,8 @@ from adaptive_jax.presets.torch.lr_scheduler.decay import StepLR as StepLR
 from adaptive_jax.presets.torch.lr_scheduler.plateau import ReduceLROnPlateau as ReduceLROnPlateau
 from adaptive_jax.presets.torch.lr_scheduler.scheduler import Scheduler as Scheduler
 
+if not typing.TYPE_CHECKING:  # a type checker shall say itself that there is no such name
 
-def __getattr__(name):
-    known = [key for key in globals() if key[0].isupper()]
-    raise _explain_missing("adaptive_jax.presets.torch.lr_scheduler", name, known, {})
+    def __getattr__(name):
+        known = [key for key in globals() if key[0].isupper()]
+        raise _explain_missing("adaptive_jax.presets.torch.lr_scheduler", name, known, {})

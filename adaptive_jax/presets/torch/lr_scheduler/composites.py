@@ -90,43 +90,45 @@ def ChainedScheduler(
     """
     parts = [_part("ChainedScheduler", i, part) for i, part in enumerate(schedulers)]
     cosines = [i for i, part in enumerate(parts) if part.half_period]
+    factors, rates = [], []
     for i, part in enumerate(parts):
-        if part.factor is None:
+        if part.factor is None or part.lr is None:
             raise ValueError(
                 f"ChainedScheduler multiplies factors, but the {part.kind} at index {i} sets the "
                 "rate whatever it was; use SequentialLR, or LambdaLR with the product"
                 + (" (a CosineAnnealingLR multiplies where eta_min is 0)" if i in cosines else "")
             )
+        factors.append(part.factor)
+        rates.append(part.lr)
     if len(cosines) > 1:
         raise ValueError(f"ChainedScheduler takes one CosineAnnealingLR, got {len(cosines)}")
-    base = parts[0].lr
-    if any(isinstance(part.lr, float) and part.lr != base for part in parts):
-        raise ValueError(
-            f"the schedulers must have one learning rate, got {[part.lr for part in parts]}"
-        )
+    base = rates[0]
+    if any(isinstance(lr, float) and lr != base for lr in rates):
+        raise ValueError(f"the schedulers must have one learning rate, got {rates}")
 
     def rate(n):
         value = base
-        for i, part in enumerate(parts):
-            factor = part.factor(n)
+        for i, factor in enumerate(factors):
             if cosines and i not in cosines:
-                factor = _since_bottom(part, i < cosines[0], parts[cosines[0]].half_period, n)
-            value *= factor
+                half_period = parts[cosines[0]].half_period
+                value *= _since_bottom(factor, i < cosines[0], half_period, n)
+            else:
+                value *= factor(n)
         return value
 
     return Scheduler("ChainedScheduler", rate, **placed(last_epoch, updates_per_step))
 
 
-def _since_bottom(part, is_before_cosine, half_period, n):
+def _since_bottom(factor, is_before_cosine, half_period, n):
     """A scheduler's factor over that at the last bottom of the cosine, if there was one.
 
     From the rate 0 at the bottom torch's cosine goes up by adding to the rate, so of the other
     factors only what comes later has an effect, and none of one that was 0 already.
     """
     bottom = n - 1 - (n - 1 - half_period) % (2 * half_period)
-    lost = part.factor(jnp.maximum(bottom + int(is_before_cosine), 0))
-    ratio = jnp.where(lost == 0, 1, part.factor(n) / jnp.where(lost == 0, 1, lost))
-    return jnp.where(n > half_period, ratio, part.factor(n))
+    lost = factor(jnp.maximum(bottom + int(is_before_cosine), 0))
+    ratio = jnp.where(lost == 0, 1, factor(n) / jnp.where(lost == 0, 1, lost))
+    return jnp.where(n > half_period, ratio, factor(n))
 
 
 def _part(composite, position, part):

@@ -127,7 +127,7 @@ def ReduceLROnPlateau(
             lambda new, old: jnp.where(due, new, old).astype(old.dtype), step(state, value), state
         )
         rate = transforms.scale_by_learning_rate(state.lr / lr, flip_sign=False)
-        updates, _ = rate.update(updates, rate.init(params), params)
-        return updates, state._replace(count=optax.safe_increment(state.count))
+        updates, _ = rate.update(updates, rate.init(updates), params)
+        return updates, state._replace(count=numerics.count_next(state.count))
 
     return optax.GradientTransformationExtraArgs(init, update)

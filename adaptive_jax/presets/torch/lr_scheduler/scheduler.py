@@ -1,6 +1,7 @@
 """What every scheduler is: a function of the number of updates, and what composites ask of it."""
 
 import dataclasses
+from typing import Any, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ class Scheduler:
     start: int = 0
     updates_per_step: int = 1
 
-    def __call__(self, count) -> jax.Array:
+    def __call__(self, count: Any) -> jax.Array:
         """The learning rate after `count` updates."""
         made = jnp.asarray(count) // self.updates_per_step
         return self.rate(jnp.minimum(made, LAST_COUNT - self.start) + self.start)
@@ -74,15 +75,24 @@ scheduler = verbatim(
 )
 
 
-def placed(last_epoch: int, updates_per_step: int) -> dict[str, int]:
-    """Where a scheduler starts and how fast it goes."""
+class Place(TypedDict):
+    """Where a scheduler starts and how fast it goes: fields of `Scheduler`."""
+
+    start: int
+    updates_per_step: int
+
+
+def placed(last_epoch: int, updates_per_step: int) -> Place:
+    """The checked arguments that all schedulers have."""
     return {
         "start": steps("last_epoch", last_epoch, minimum=-1) + 1,
         "updates_per_step": steps("updates_per_step", updates_per_step),
     }
 
 
-def multiplying(kind, lr, factor, last_epoch, updates_per_step) -> Scheduler:
+def multiplying(
+    kind: str, lr: Scalar, factor: Schedule, last_epoch: int, updates_per_step: int
+) -> Scheduler:
     """A scheduler that in torch multiplies the current rate."""
     place = placed(last_epoch, updates_per_step)
     return Scheduler(kind, lambda n: lr * factor(n), factor, lr, **place)
