@@ -132,7 +132,7 @@ def vary_on_surface(
     def run(setting):
         return trajectory(base.build(**setting), surface.function, surface.start, steps)
 
-    points, values = jax.device_get(run({k: np.float32(v) for k, v in settings.items()}))
+    points, values = jax.device_get(run({k: np.asarray(v, np.float32) for k, v in settings.items()}))
     return [
         Trajectory(spec, {**spec.defaults, **spec.hyperparameters}["learning_rate"], *path)
         for spec, *path in zip(specs, points, values, strict=True)

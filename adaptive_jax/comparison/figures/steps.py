@@ -27,7 +27,7 @@ def by_step(
     with theme():
         if axes is None:
             axes = new_axes(6.4, 3.6)[0]
-            axes.get_figure().set_dpi(150)
+            axes.figure.set_dpi(150)
         for label, numbers in sequences.items():
             axes.plot(range(len(numbers)), numbers, **looks[label])
         axes.set(xlabel="step")
