@@ -1,0 +1,85 @@
+"""What the commands have in common: errors of one line, and progress bars."""
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class UsageError(Exception):
+    """What the user asked for cannot be; the message is one line."""
+
+
+@contextlib.contextmanager
+def usage_errors():
+    """Turns what a configuration refuses into a usage error."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(error) from error
+
+
+@contextlib.contextmanager
+def progress(callbacks: Sequence = ()):
+    """A progress bar for each workload on stderr; yields the callback that advances them.
+
+    Of several processes only the first shows them.
+    """
+    import jax
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from adaptive_jax.training import Callback, Callbacks
+    from adaptive_jax.workloads import DataError
+
+    class Bars(Callback):
+        def __init__(self, bars):
+            self._bars, self._tasks = bars, {}
+
+        def on_plan(self, workload, epochs):
+            if workload not in self._tasks:
+                self._tasks[workload] = self._bars.add_task(workload, total=0, unit="compiling")
+            task = self._tasks[workload]
+            total = self._bars.tasks[task].total + epochs
+            self._bars.update(task, total=total)
+
+        def on_epoch(self, epoch):
+            task = self._tasks[epoch.workload]
+            self._bars.update(task, advance=len(epoch.members), unit="epochs")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]},"),
+        TimeElapsedColumn(),
+        TextColumn("gone,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    # The estimate is of the mean speed so far: a short window would forget compilations.
+    bars = Progress(
+        *columns,
+        console=Console(stderr=True),
+        speed_estimate_period=3600,
+        disable=jax.process_index() > 0,
+    )
+    try:
+        with bars:
+            yield Callbacks(Bars(bars), *callbacks)
+    except DataError as error:
+        raise UsageError(error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Makes it, where it is missing; a usage error says why it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {path}: {error.strerror}") from error

@@ -1,0 +1,23 @@
+"""`adaptive-jax list`."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """List the optimizers, with their default learning rates, and the workloads."""
+
+
+def run(args: List) -> int:
+    from adaptive_jax.optimizers.registry import OPTIMIZERS
+    from adaptive_jax.workloads import WORKLOADS
+
+    width = max(map(len, (*OPTIMIZERS, *WORKLOADS)))
+    print(f"{'optimizer':<{width}}{'rate':>7}  what it does")
+    for entry in OPTIMIZERS.values():
+        rate = entry.defaults["learning_rate"]
+        print(f"{entry.name:<{width}}{rate:>7g}  {entry.description}")
+    print(f"\n{'workload':<{width}}{'epochs':>7}  what it is")
+    for workload in WORKLOADS.values():
+        print(f"{workload.name:<{width}}{workload.epochs:>7}  {workload.description}")
+    return 0
