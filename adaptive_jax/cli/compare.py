@@ -65,6 +65,7 @@ class Compare:
 
 
 def run(args: Compare) -> int:
+    """Compares, or goes on with it, and reports; returns the exit status."""
     import jax
 
     from adaptive_jax.comparison import run_comparison

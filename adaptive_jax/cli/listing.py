@@ -9,6 +9,7 @@ class List:
 
 
 def run(args: List) -> int:
+    """Prints both; returns the exit status."""
     from adaptive_jax.optimizers.registry import OPTIMIZERS
     from adaptive_jax.workloads import WORKLOADS
 

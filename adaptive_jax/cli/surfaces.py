@@ -24,6 +24,7 @@ class Surfaces:
 
 
 def run(args: Surfaces) -> int:
+    """Tunes and draws; returns the exit status."""
     from rich.console import Console
 
     from adaptive_jax.comparison import surface_pictures as pictures

@@ -43,6 +43,7 @@ class Train:
 
 
 def run(args: Train) -> int:
+    """Trains, and shows the run; returns the exit status."""
     import jax
 
     from adaptive_jax.training import OptimizerSpec, RunConfig, records, train
