@@ -65,7 +65,9 @@ def test_every_scheduler_of_torch_is_here():
 
 @every_case
 def test_steps_by_epochs_and_from_later_on(case):
-    counts = np.array([0, 1, 5, 6, 17, 18, 40, 2**31 - 1])
+    # MultiplicativeLR calls its function once a step: 2^31 of them would take half a minute.
+    last = 10_000 if "MultiplicativeLR" in label(case) else 2**31 - 1
+    counts = np.array([0, 1, 5, 6, 17, 18, 40, last])
     plain = build(case["name"], case["arguments"])
     per_epoch = build(case["name"], case["arguments"], updates_per_step=6)
     later = build(case["name"], case["arguments"], last_epoch=4)
