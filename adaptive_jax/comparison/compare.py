@@ -32,8 +32,9 @@ def compare(
     """Compares optimizers on one or several workloads.
 
     Args:
-      workloads, optimizers, **settings: see `CompareConfig`.
+      workloads, optimizers: see `CompareConfig`.
       out, callback: see `run_comparison`.
+      **settings: the other fields of `CompareConfig`.
 
     Raises:
       ValueError, DataError: as `CompareConfig` and `run_comparison` do.

@@ -43,7 +43,8 @@ def effective_learning_rates(
     Args:
       tx: a Preconditioner, a `chain` or a `tunable` optimizer. Stages within other wrappers
         (`optax.chain`, `optax.masked`, `schedule_free`, …) cannot be seen.
-      grads, state, params, **extra: what `tx.update` is about to be called with.
+      grads, state, params: what `tx.update` is about to be called with.
+      **extra: its extra arguments, if it takes any.
 
     Returns:
       A tree like the parameters; real, float32 or wider.

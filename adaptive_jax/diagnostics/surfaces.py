@@ -160,7 +160,7 @@ def trajectory(
 
     Returns:
       `(points, values)`: the parameters before every update and after the last, of shape
-      (steps + 1, *start.shape), and the function there, of shape (steps + 1,).
+      `(steps + 1, *start.shape)`, and the function there, of shape (steps + 1,).
 
     Raises:
       ValueError: `steps` is not a whole number of at least 1.
