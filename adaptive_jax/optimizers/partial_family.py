@@ -21,9 +21,10 @@ def adamod(
         e_t = b_3 e_{t-1} + (1 - b_3) s_t, \qquad p_t = p_{t-1} - lr\, \min(s_t, e_t)\, m_t
 
     `b1` and `b2` are those of `scale_by_adam`, `b3` that of `momental_bound`, `learning_rate`
-    that of `scale_by_learning_rate`; `eps` is added to the uncorrected root. This is the authors' code (whose defaults these are), which takes the
-    mean of lr·s: with a constant learning rate that is the same, with a schedule the mean here
-    does not see the rate. The paper has :math:`1 - b_1^t` outside the minimum.
+    that of `scale_by_learning_rate`; `eps` is added to the uncorrected root. This is the authors'
+    code (whose defaults these are), which takes the mean of lr·s: with a constant learning rate
+    that is the same, with a schedule the mean here does not see the rate. The paper has
+    :math:`1 - b_1^t` outside the minimum.
 
     Raises:
       ValueError: as `scale_by_adam`, `momental_bound` and `scale_by_learning_rate` raise.
