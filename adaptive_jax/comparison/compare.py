@@ -32,7 +32,7 @@ def compare(
     """Compares optimizers on one or several workloads.
 
     Args:
-      workloads, optimizers, **settings: see `CompareConfig`, whose defaults they have.
+      workloads, optimizers, **settings: see `CompareConfig`.
       out, callback: see `run_comparison`.
 
     Raises:

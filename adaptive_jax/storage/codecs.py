@@ -286,7 +286,7 @@ CODECS: Mapping[str, Codec] = {
     "uint8": RootBlocks(8, signed=False),
     "int4": RootBlocks(4, signed=True),
 }
-"""Name -> codec: what `codec` finds and `with_storage` takes."""
+"""Name -> codec, as given to `with_storage`."""
 
 
 def codec(name: str | Codec) -> Codec:
