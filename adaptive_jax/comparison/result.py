@@ -29,7 +29,7 @@ class Comparison:
 
     Attributes:
       records: of all runs.
-      folder: where they are on disk, if they are.
+      folder: where they are on disk, if they are; None by default.
 
     >>> from adaptive_jax.comparison import compare
     >>> comparison = compare("digits_mlp", ("sgd", "adam"), trials=1, seeds=2, epochs=2)

@@ -46,7 +46,18 @@ class Callback:
 
 
 class Callbacks(Callback):
-    """Several callbacks, called in turn."""
+    """Several callbacks, called in turn.
+
+    Args:
+      *callbacks: in the order in which they are told.
+
+    >>> class Print(Callback):
+    ...     def on_plan(self, workload, epochs):
+    ...         print(workload, epochs)
+    >>> Callbacks(Print(), Print()).on_plan("digits_mlp", 3)
+    digits_mlp 3
+    digits_mlp 3
+    """
 
     def __init__(self, *callbacks: Callback):
         self._callbacks = callbacks
@@ -106,6 +117,15 @@ class TensorBoardLogger(Callback):
 
     Raises:
       ModuleNotFoundError: the package `tensorboardX` is not installed.
+
+    >>> import tempfile
+    >>> from adaptive_jax.training import OptimizerSpec
+    >>> run = Member(OptimizerSpec("adam"), seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     logger = TensorBoardLogger(folder)  # to be passed to `train`
+    ...     logger.on_epoch(Epoch("digits_mlp", [run], 1, {"train_loss": np.array([0.5])}))
+    ...     [path.name for path in Path(folder, "digits_mlp").iterdir()]
+    ['adam,seed=0']
     """
 
     def __init__(self, folder: str | Path):
