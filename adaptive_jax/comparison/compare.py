@@ -39,9 +39,9 @@ def compare(
     Raises:
       ValueError, DataError: as `CompareConfig` and `run_comparison` do.
 
-    >>> optimizers = ["adam:learning_rate=0.01", "optax.adam:learning_rate=0.01"]
-    >>> print(compare("digits_mlp", optimizers, seeds=3, epochs=2).verdict)
-    adam and optax.adam are not distinguishable at n = 3.
+    >>> optimizers = ["sgd:learning_rate=0.1", "optax.sgd:learning_rate=0.1"]
+    >>> print(compare("noisy_quadratic", optimizers, seeds=3).verdict)
+    sgd and optax.sgd are not distinguishable at n = 3.
     """
     return run_comparison(CompareConfig(workloads, tuple(optimizers), **settings), out, callback)
 

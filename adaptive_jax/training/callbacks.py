@@ -33,9 +33,9 @@ class Callback:
     ...     def on_epoch(self, epoch):
     ...         print(epoch.number, len(epoch.members), sorted(epoch.metrics)[0])
     >>> from adaptive_jax.training import RunConfig, train
-    >>> _ = train(RunConfig("digits_mlp", "adam", epochs=2), Print())
-    1 1 train_accuracy
-    2 1 train_accuracy
+    >>> _ = train(RunConfig("noisy_quadratic", "sgd", epochs=2), Print())
+    1 1 train_loss
+    2 1 train_loss
     """
 
     def on_plan(self, workload: str, epochs: int) -> None:
@@ -86,7 +86,7 @@ class CsvLogger(Callback):
     >>> from adaptive_jax.training import RunConfig, train
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "log.csv"
-    ...     _ = train(RunConfig("digits_mlp", "adam", epochs=1), CsvLogger(path))
+    ...     _ = train(RunConfig("noisy_quadratic", "sgd"), CsvLogger(path))
     ...     print(path.read_text().split(",train")[0])
     workload,optimizer,seed,hyperparameters,epoch
     """
