@@ -8,52 +8,55 @@ import argparse
 from adaptive_jax.comparison import Comparison
 from adaptive_jax.comparison.names import names
 
-SHOWN = {"accuracy": (100, ".2f"), "loss": (1, ".4f")}
+FORMATS = {"accuracy": (100, ".1f"), "loss": (1, ".3f")}
 
 
-def tuned(analysis, name):
+def tuned(analysis, row_of):
     """Test metrics after tuning; bold where no other optimizer is distinguishably better."""
-    yield ["optimizer", "better than Adam", *(each.workload for each in analysis.workloads)]
-    standings = {each.optimizer: each for each in analysis.overall.standings}
-    for label, standing in standings.items():
-        chance = standing.improvement.get("adam")
-        versus = f"{chance.estimate:.2f} ({chance.low:.2f} to {chance.high:.2f})" if chance else ""
-        cells = []
-        for each in analysis.workloads:
-            row = next(row for row in each.rows if row.optimizer == label)
-            factor, form = SHOWN[each.metric]
-            cell = f"{factor * row.mean:{form}} ± {factor * (row.high - row.low) / 2:{form}}"
-            beaten = {pair.worse for pair in each.differences if pair.distinguishable}
-            cells.append(cell if label in beaten else f"**{cell}**")
-        yield [f"`{name[label]}`", versus, *cells]
-
-
-def untuned(analysis, name):
-    """Validation metrics of one run at the default learning rate, and of the one tuned best."""
-    yield ["optimizer", *(each.workload for each in analysis.workloads)]
+    yield ["optimizer", *(each.workload for each in analysis.workloads), "better than Adam"]
     for standing in analysis.overall.standings:
         cells = []
         for each in analysis.workloads:
-            row = next(row for row in each.rows if row.optimizer == standing.optimizer)
-            factor, form = SHOWN[each.metric]
-            cells.append(
-                f"{factor * row.default_score:{form}} / {factor * row.tuned_score:{form}}, "
-                f"{row.learning_rate:.2g}"
-            )
-        yield [f"`{name[standing.optimizer]}`", *cells]
+            row = row_of[each.workload, standing.optimizer]
+            factor, form = FORMATS[each.metric]
+            cell = f"{factor * row.mean:{form}} ± {factor * (row.high - row.low) / 2:{form}}"
+            beaten = {pair.worse for pair in each.differences if pair.distinguishable}
+            cells.append(cell if row.optimizer in beaten else f"**{cell}**")
+        chance = standing.improvement.get("adam")
+        cells.append(
+            f"{chance.estimate:.2f} ({chance.low:.2f} to {chance.high:.2f})" if chance else ""
+        )
+        yield [standing.optimizer, *cells]
+
+
+def untuned(analysis, row_of):
+    """Validation metrics at the default learning rate and after tuning, and the tuned rate."""
+    yield ["optimizer", *(each.workload for each in analysis.workloads)]
+    for standing in analysis.overall.standings:
+        cells = [standing.optimizer]
+        for each in analysis.workloads:
+            row = row_of[each.workload, standing.optimizer]
+            factor, form = FORMATS[each.metric]
+            before, after = (factor * x for x in (row.default_score, row.tuned_score))
+            cells.append(f"{before:{form}} → {after:{form}} at {row.learning_rate:.2g}")
+        yield cells
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="of `adaptive-jax compare`, with at least two workloads")
+    parser.add_argument("folder", help="of `adaptive-jax compare` with several workloads")
     analysis = Comparison.load(parser.parse_args().folder).analysis
     if analysis.overall is None:
         parser.error("the folder has no optimizer with final runs on several workloads")
     name = names([standing.optimizer for standing in analysis.overall.standings])
+    row_of = {
+        (each.workload, row.optimizer): row for each in analysis.workloads for row in each.rows
+    }
     for table in (tuned, untuned):
-        head, *rows = table(analysis, name)
-        for cells in (head, ["---"] * len(head), *rows):
-            print("|", " | ".join(cells), "|")
+        head, *rows = table(analysis, row_of)
+        print("|", " | ".join(head), "|\n" + "|---" * len(head) + "|")
+        for label, *cells in rows:
+            print("|", " | ".join([f"`{name[label]}`", *cells]), "|")
         print()
 
 
