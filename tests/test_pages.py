@@ -23,7 +23,7 @@ def blocks(name: str) -> list[str]:
 
 def is_file(block: str) -> bool:
     """Whether it says of itself that it is the content of a file."""
-    return re.match(r"\s*# [\w/]+\.py\n", block) is not None
+    return re.match(r"\s*# [\w/]+\.py(, at the end)?\n", block) is not None
 
 
 def run(name: str) -> dict:
