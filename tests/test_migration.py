@@ -147,8 +147,9 @@ def dotted(expression):
 STATED = re.compile(r"`(\w+)` ([\w.-]+) there(?:, (?:`(\w+)` )?([\w.-]+) here)?")
 
 
-@pytest.mark.parametrize(("left", "here", "remark"), OPTIMIZERS + TRANSFORMS)
-def test_defaults_are_as_stated(left, here, remark):
+@pytest.mark.parametrize("row", OPTIMIZERS + TRANSFORMS, ids=lambda row: call(row[0]))
+def test_defaults_are_as_stated(row):
+    left, here, remark = row
     theirs, ours = defaults(call(left)), defaults(call(here))
     for name, there, our_name, value in STATED.findall(remark):
         assert repr(theirs[name]) == there
@@ -212,11 +213,12 @@ def test_every_preset_has_a_row():
 # PyTorch and Keras, which are not installed.
 
 
-@pytest.mark.parametrize(("theirs", "here", "remark"), PRESETS + PRESET_SCHEDULES)
-def test_the_call_is_copied(theirs, here, remark):
+@pytest.mark.parametrize("row", PRESETS + PRESET_SCHEDULES, ids=lambda row: call(row[1]))
+def test_the_call_is_copied(row):
+    theirs, here, _ = row
     build(call(here))
     assert dotted(call(here)).split(".")[-1] == re.search(r"(\w+)\(", call(theirs))[1]
-    if [theirs, here, remark] in PRESETS:
+    if row in PRESETS:
         copied = call(theirs).replace("torch.optim", "torch").replace("keras.optimizers", "keras")
         assert re.sub(r"model\.parameters\(\)(, )?", "", copied) == call(here)
 
@@ -224,7 +226,8 @@ def test_the_call_is_copied(theirs, here, remark):
 @pytest.mark.parametrize("library", ["PyTorch", "Keras"])
 def test_the_rest_of_a_script_can_be_written_so(library):
     params = {"w": jnp.ones((2, 2)), "bias": jnp.ones(2)}
-    names = NAMES | {"params": params, "grads": params, "updates": params}
+    trees = dict.fromkeys(("params", "grads", "updates", "average"), params)
+    names = NAMES | trees
     for _, here in table(f"The rest of a {library} script"):
         for expression in code(here):
             if expression.startswith("adaptive_jax."):
