@@ -54,8 +54,8 @@ untuned.plot_learning_curves()[0].get_figure(root=True)
 # %% [markdown]
 # Adadelta is hopeless, one would say. But its learning rate of 0.001 is a thousandth of the paper's,
 # which is 1, and Adagrad's a tenth of what it usually has. A table like this compares learning rates
-# as much as optimizers. (On MNIST the article's own ranking repeats, AdaBound first: the README has
-# that table.)
+# as much as optimizers. (On MNIST the article's own ranking repeats, AdaBound first: the page
+# [Compare optimizers](docs/comparing.md) has that table.)
 #
 # ## Tuned
 #

@@ -111,7 +111,7 @@ axes.figure
 
 # %% [markdown]
 # One run says little; `scripts/compare_storages.py` makes the comparison with seeds and tests, and
-# the README has its table.
+# [the page on lean states](docs/lean_states.md) has its table.
 #
 # ## Parameters in bfloat16, and nothing lost
 #

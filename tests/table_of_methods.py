@@ -1,4 +1,4 @@
-"""The README's table of methods, from the registry, the states and the recorded trajectories.
+"""The table in `notebooks/docs/methods.md`: from the registry, the states and the trajectories.
 
 python -m tests.table_of_methods
 """

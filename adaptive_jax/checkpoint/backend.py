@@ -87,7 +87,7 @@ def items(tree: PyTree, step: int, config: Mapping[str, Any] | None) -> dict[str
     for leaf in jax.tree.leaves(tree):
         if isinstance(leaf, jax.Array):
             leaf.copy_to_host_async()
-    arrays = {i: entries_lib.on_host(x) for i, (entry, x) in enumerate(nodes) if entry.is_stored}
+    arrays = {i: entries_lib.copied(x) for i, (entry, x) in enumerate(nodes) if entry.is_stored}
     manifest = Manifest(step, config, tuple(entry for entry, _ in nodes))
     written: dict[str, Any] = {manifest_lib.NAME: _Undigested(manifest, arrays)}
     if arrays:

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.tree_util import KeyPath
 
 from adaptive_jax.checkpoint.errors import CheckpointError, MismatchError
+from adaptive_jax.distributed.hosts import on_host
 from adaptive_jax.typing import PyTree
 
 _PYTHON = {"bool": bool, "int": int, "float": float, "str": str}
@@ -103,17 +103,11 @@ def _leaf(x, path):
     return Entry(path, "array", x.dtype.name, tuple(x.shape), weak=weak)
 
 
-def on_host(x: Any) -> np.ndarray:
-    """A copy of an array or of the data of keys, whole, with the host's byte order.
-
-    An array that is spread over several processes is gathered by all of them.
-    """
+def copied(x: Any) -> np.ndarray:
+    """A copy of an array or of the data of keys, whole, with the host's byte order."""
     if isinstance(x, jax.Array):
-        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-            x = jax.random.key_data(x)
-        if not (x.is_fully_addressable or x.is_fully_replicated):
-            return np.asarray(multihost_utils.process_allgather(x, tiled=True))
-        return np.array(x, order="C")
+        keys = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+        x = on_host(jax.random.key_data(x) if keys else x)
     return np.array(x, x.dtype.newbyteorder("="), order="C")
 
 
@@ -125,7 +119,7 @@ def digest(host: np.ndarray) -> str:
 
 
 def stand_in(entry: Entry) -> np.ndarray:
-    """An array like the one that `on_host` gave, uninitialized."""
+    """An array like the one that `copied` gave, uninitialized."""
     shape = entry.shape or ()
     if entry.kind != "key":
         return np.empty(shape, jnp.dtype(entry.dtype))

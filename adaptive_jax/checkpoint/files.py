@@ -29,9 +29,9 @@ def save(
       path: of the folder, which must not exist yet.
       tree: of arrays (JAX's and NumPy's of any shape and dtype, keys of random numbers) and
         Python's bool, int, float and str, in any containers that JAX knows.
-      step: how many updates were made, for you to read again.
+      step: how many updates were made, for you to read again; not negative. Default 0.
       config: what the state is of, the optimizer's name and hyperparameters say, as JSON can say
-        it. `restore` compares.
+        it. `restore` compares. Default: none.
 
     To write while training goes on, see `Checkpoints`. In a run of several processes all of them
     call this, with a folder that all of them reach; each gathers the whole tree on its host, and
@@ -40,6 +40,8 @@ def save(
     Raises:
       CheckpointError: something is there already, a leaf is of another kind, or the folder cannot
         be written; nothing is left at `path`.
+      TypeError: JSON cannot say the config.
+      ValueError: `step` is not a whole number of at least 0.
 
     >>> import tempfile
     >>> import jax.numpy as jnp
@@ -74,7 +76,7 @@ def restore(
         what is expected, and where it is to be: on the device or in the sharding that an array
         is committed to, whatever it had when it was saved. NumPy's give NumPy's. What containers
         have beside their leaves is that of `like`, too.
-      config: if given, it must be the checkpoint's.
+      config: if given, it must be the checkpoint's. Default: not compared.
       convert_storage: the arguments of `with_storage`, as in `dict(mu="int8", nu="uint8")`, if it
         made either the checkpoint's state or that of `like`, and the other is to be converted:
         encoded with the checkpoint's step in place of the count, or decoded.
@@ -85,6 +87,13 @@ def restore(
       CheckpointError: there is none at `path`, it was never finished or has a newer format.
       MismatchError: a container's class, a leaf's shape or dtype, or the config differs.
       DamagedError: the files are not what was written.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/last", {"w": np.ones(2)})
+    ...     restore(f"{folder}/last", {"w": np.zeros(2)})
+    {'w': array([1., 1.])}
     """
     path = Path(path).absolute()
     manifest = manifest_lib.read(path)
@@ -101,8 +110,18 @@ def restore(
 def verify(path: str | PathLike[str]) -> Manifest:
     """Reads all of a checkpoint, compares it with its digests, and returns its manifest.
 
+    Args:
+      path: of the folder.
+
     Raises:
       CheckpointError, DamagedError: as `restore` does.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/last", {"w": np.ones(2)}, step=7)
+    ...     verify(f"{folder}/last").step
+    7
     """
     path = Path(path).absolute()
     manifest = manifest_lib.read(path)
@@ -113,8 +132,19 @@ def verify(path: str | PathLike[str]) -> Manifest:
 def describe(path: str | PathLike[str]) -> Manifest:
     """What a checkpoint says of itself; its arrays are not read.
 
+    Args:
+      path: of the folder.
+
     Raises:
       CheckpointError, DamagedError: as `restore` does.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(f"{folder}/last", {"w": np.ones(2)}, step=7, config={"optimizer": "adam"})
+    ...     manifest = describe(f"{folder}/last")
+    >>> manifest.step, manifest.config, manifest.bytes
+    (7, {'optimizer': 'adam'}, 16)
     """
     return manifest_lib.read(Path(path).absolute())
 

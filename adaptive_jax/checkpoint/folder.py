@@ -31,10 +31,11 @@ class Checkpoints:
         is removed.
       keep: how many of the last checkpoints to keep; an older one is removed once a newer one
         is there. Default 3: one that turns out damaged is no disaster.
-      config: of each checkpoint, see `save`; those with another are not restored.
+      config: of each checkpoint, see `save`; those with another are not restored. Default: none.
 
     Raises:
       CheckpointError: the folder cannot be made.
+      ValueError: `keep` is not a whole number of at least 1.
 
     >>> import tempfile
     >>> import jax.numpy as jnp

@@ -21,7 +21,7 @@ UNFINISHED = ".orbax-checkpoint-tmp"
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What is in a checkpoint.
+    """What is in a checkpoint, as `describe` and `verify` return it.
 
     Attributes:
       step: as it was given.

@@ -63,10 +63,10 @@ def analyze(records: Sequence[RunRecord]) -> Analysis:
       ValueError: there is none.
 
     >>> from adaptive_jax.comparison import compare
-    >>> rates = "adam:learning_rate=0.01", "adam:learning_rate=0.0001"
-    >>> analysis = analyze(compare("digits_mlp", rates, seeds=3, epochs=10).records)
+    >>> rates = "sgd:learning_rate=0.1", "sgd:learning_rate=0.001"
+    >>> analysis = analyze(compare("noisy_quadratic", rates, seeds=3).records)
     >>> print(analysis.verdict.partition(" by ")[0])
-    adam learning_rate=0.01 beats adam learning_rate=0.0001
+    sgd learning_rate=0.1 beats sgd learning_rate=0.001
     """
     by_workload = {}
     for record in records:

@@ -32,15 +32,16 @@ def compare(
     """Compares optimizers on one or several workloads.
 
     Args:
-      workloads, optimizers, **settings: see `CompareConfig`.
+      workloads, optimizers: see `CompareConfig`.
       out, callback: see `run_comparison`.
+      **settings: the other fields of `CompareConfig`.
 
     Raises:
       ValueError, DataError: as `CompareConfig` and `run_comparison` do.
 
-    >>> optimizers = ["adam:learning_rate=0.01", "optax.adam:learning_rate=0.01"]
-    >>> print(compare("digits_mlp", optimizers, seeds=3, epochs=2).verdict)
-    adam and optax.adam are not distinguishable at n = 3.
+    >>> optimizers = ["sgd:learning_rate=0.1", "optax.sgd:learning_rate=0.1"]
+    >>> print(compare("noisy_quadratic", optimizers, seeds=3).verdict)
+    sgd and optax.sgd are not distinguishable at n = 3.
     """
     return run_comparison(CompareConfig(workloads, tuple(optimizers), **settings), out, callback)
 
@@ -59,7 +60,7 @@ def run_comparison(
     Args:
       config: what to compare.
       out: a folder, made if there is none, for `config.json` and `runs.jsonl`. If it has those of
-        the same config, the runs in it are not run again.
+        the same config, the runs in it are not run again. Default: none is written.
       callback: is told what is planned, and of each epoch.
 
     Processes that have joined by `jax.distributed` all call this; the first has the folder, and
@@ -69,6 +70,17 @@ def run_comparison(
       ValueError: the folder holds a comparison with another config, or a workload's model or loss
         do not fit its data.
       DataError: a workload's data are missing or wrong.
+
+    >>> import tempfile
+    >>> from adaptive_jax.comparison import summarize, write_report
+    >>> rates = "sgd:learning_rate=0.1", "sgd:learning_rate=0.01"
+    >>> config = CompareConfig("noisy_quadratic", rates, seeds=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     comparison = run_comparison(config, folder)
+    ...     [path.name for path in write_report(folder, ["md", "csv"])]
+    ['report.md', 'results.csv', 'differences.csv']
+    >>> [(row.optimizer, row.runs) for row in summarize(comparison.records)]
+    [('sgd:learning_rate=0.1', 2), ('sgd:learning_rate=0.01', 2)]
     """
     data = [workload.load(config.data_dir) for workload in config.chosen]
     out = None if out is None or jax.process_index() > 0 else Path(out)

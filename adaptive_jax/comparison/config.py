@@ -45,14 +45,14 @@ class CompareConfig:
       workloads: one or several, or the names of registered ones.
       optimizers: specs, texts such as `"sgd:momentum=0.9"` or `"optax.adamw"`, registry entries,
         or factories such as `optax.adam`. One with a learning rate given is run at that; the
-        others are tuned. None given means the workload's own.
+        others are tuned. None given (default) means the workload's own.
       budget: "default" is what the workload says; "quick" a third of its epochs, and 3 trials and
         seeds; "full" twice its trials, 3 tuning seeds and 4 times its final seeds.
       trials, extra_trials, tuning_seeds, seeds, epochs: in place of the budget's, see `Budget`.
       search: "grid" tunes the learning rate on a log grid, both ends included; "random" draws
         all that has a range, with the same random numbers for all optimizers.
       schedule: shape of the learning rate, a name in `SCHEDULES`. None means the workload's own.
-      seed: the first seed of the final runs.
+      seed: the first seed of the final runs. Default 0.
       data_dir: a folder with the data, or a text file, for workloads that read one.
       width, max_memory: as in `Population`, the latter in GiB. What runs beside a run may change
         its last bits, so a number once derived from the machine is kept; another number of devices

@@ -61,8 +61,8 @@ def train_command(record: RunRecord) -> str:
     """The command that repeats one run.
 
     >>> from adaptive_jax.training import RunConfig, train
-    >>> print(train_command(train(RunConfig("digits_mlp", "adam", epochs=1))))
-    adaptive-jax train digits_mlp --optimizer adam --seed 0 --epochs 1 --schedule constant
+    >>> print(train_command(train(RunConfig("noisy_quadratic", "adam"))))
+    adaptive-jax train noisy_quadratic --optimizer adam --seed 0 --epochs 1 --schedule constant
     """
     settings = [f"{name}={value!r}" for name, value in record.varied.items()]
     words = ["adaptive-jax", "train", record.workload, "--optimizer", record.optimizer]

@@ -24,19 +24,20 @@ from adaptive_jax.validation import near_misses
 
 
 def write_report(folder: Path | str, formats: Sequence[str] = ("html",)) -> list[Path]:
-    """Writes what a comparison found, from its folder's files alone.
+    """Writes what a comparison found, from its folder's files alone; see `run_comparison`.
 
     Args:
       folder: has `runs.jsonl` with at least one run of a comparison and, if it is to be shown,
         `config.json`.
       formats: "html" makes `report.html`; "md" `report.md`; "csv" `results.csv` and
-        `differences.csv`; "png" each figure, as `WORKLOAD-FIGURE.png`.
+        `differences.csv`; "png" each figure, as `WORKLOAD-FIGURE.png`. Default: "html" alone.
 
     Returns:
       The paths of the files.
 
     Raises:
       ValueError: a format is unknown, or `runs.jsonl` has no run of a comparison.
+      FileNotFoundError: there is no `runs.jsonl`.
     """
     folder = Path(folder)
     check_formats(formats)

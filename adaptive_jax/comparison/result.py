@@ -29,14 +29,14 @@ class Comparison:
 
     Attributes:
       records: of all runs.
-      folder: where they are on disk, if they are.
+      folder: where they are on disk, if they are; None by default.
 
     >>> from adaptive_jax.comparison import compare
-    >>> comparison = compare("digits_mlp", ("sgd", "adam"), trials=1, seeds=2, epochs=2)
+    >>> comparison = compare("noisy_quadratic", ("sgd", "adam"), trials=1, seeds=2)
     >>> [row["optimizer"] for row in comparison.table()]
-    ['adam', 'sgd']
-    >>> loss, accuracy = comparison.plot_learning_curves()
-    >>> loss.get_xlabel()
+    ['sgd', 'adam']
+    >>> axes = comparison.plot_learning_curves()
+    >>> axes[0].get_xlabel()
     'epoch'
     """
 

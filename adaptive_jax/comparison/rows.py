@@ -66,10 +66,10 @@ class Row:
 
 
 def summarize(records: list[RunRecord]) -> list[Row]:
-    """A row for each optimizer with final runs, the best mean first.
+    """A row for each optimizer with final runs, the best mean first; see `run_comparison`.
 
     Args:
-      records: of one workload.
+      records: of one workload, at least one.
     """
     goal = target(records)
     rows = []

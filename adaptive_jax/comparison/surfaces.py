@@ -16,7 +16,7 @@ CLASSICS = ("sgd", "sgd:momentum=0.9", "adagrad", "rmsprop", "sign_sgd", "adam")
 
 @dataclasses.dataclass(frozen=True)
 class Trajectory:
-    """What an optimizer did on a surface.
+    """What an optimizer did on a surface, as `tune_on_surface` and `vary_on_surface` return it.
 
     Attributes:
       optimizer: with the settings that were given.

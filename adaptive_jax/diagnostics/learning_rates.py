@@ -13,7 +13,7 @@ from adaptive_jax.transforms.tunable import Tunable
 from adaptive_jax.typing import Params, PyTree, State, Updates
 
 RATE_EDGES = np.logspace(-6, 4, 41)
-"""Edges of the bins of `rate_histogram`: four a decade, from 1e-6 to 10000."""
+"""Edges of the bins of `rate_histogram`: 41, four a decade, from 1e-6 to 10000; float64."""
 
 
 def effective_learning_rates(
@@ -43,7 +43,8 @@ def effective_learning_rates(
     Args:
       tx: a Preconditioner, a `chain` or a `tunable` optimizer. Stages within other wrappers
         (`optax.chain`, `optax.masked`, `schedule_free`, …) cannot be seen.
-      grads, state, params, **extra: what `tx.update` is about to be called with.
+      grads, state, params: what `tx.update` is about to be called with.
+      **extra: its extra arguments, if it takes any.
 
     Returns:
       A tree like the parameters; real, float32 or wider.

@@ -25,6 +25,10 @@ class Surface:
       limits: the ranges of x and of y that show what matters.
       steps: a number of updates after which good optimizers are visibly ahead of others.
       reference: where it comes from.
+
+    >>> ravine = get_surface("ravine")
+    >>> ravine.start, ravine.function(ravine.start)
+    ((-4.0, 1.0), 33.0)
     """
 
     name: str
@@ -124,11 +128,14 @@ _ALL = (
 )
 
 SURFACES: Mapping[str, Surface] = {surface.name: surface for surface in _ALL}
-"""Name -> surface."""
+"""Name -> `Surface`."""
 
 
 def get_surface(name: str) -> Surface:
-    """The surface of that name; a ValueError that names the near misses if there is none.
+    """The surface of that name.
+
+    Raises:
+      ValueError: there is none of that name; the near misses are named.
 
     >>> get_surface("rosenbrok")
     Traceback (most recent call last):
@@ -160,7 +167,7 @@ def trajectory(
 
     Returns:
       `(points, values)`: the parameters before every update and after the last, of shape
-      (steps + 1, *start.shape), and the function there, of shape (steps + 1,).
+      `(steps + 1, *start.shape)`, and the function there, of shape (steps + 1,).
 
     Raises:
       ValueError: `steps` is not a whole number of at least 1.

@@ -38,7 +38,7 @@ def state_shardings(
 
     Args:
       tx: any optimizer.
-      params_shapes: the parameters, or `jax.ShapeDtypeStruct`s.
+      params_shapes: the parameters, or a `jax.ShapeDtypeStruct` for each.
       params_shardings: like the parameters, each a `NamedSharding`, a `PartitionSpec`, or any
         sharding that has everything on every device.
       mesh: of auto or explicit axes.
@@ -113,7 +113,7 @@ def step(
 
     Args:
       tx: any optimizer.
-      params: arrays on a mesh, or their `jax.ShapeDtypeStruct`s with shardings.
+      params: arrays on a mesh, or a `jax.ShapeDtypeStruct` with a sharding for each.
       zero_axis: as given to `init`. Every device along it updates its part of the parameters, and
         they are then gathered.
 

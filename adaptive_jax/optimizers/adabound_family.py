@@ -94,7 +94,11 @@ def amsbound(
     eps: Scalar = 1e-8,
     base_lr: Scalar | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""AMSBound: AdaBound with AMSGrad's :math:`\max_{i \le t} v_i` for :math:`v_t`.
+    r"""AMSBound: AdaBound with AMSGrad's maximum of the second moments.
+
+    .. math::
+        p_t = p_{t-1} - \mathrm{clip}\Big(\frac{lr\,\sqrt{1 - b_2^t}}
+              {(1 - b_1^t)(\sqrt{\max_{i \le t} v_i} + eps)},\ lower(t),\ upper(t)\Big)\, m_t
 
     Arguments, defaults and errors are those of `adabound`; equal to the authors' code with
     `amsbound=True`.

@@ -15,7 +15,10 @@ def adagrad(
 ) -> optax.GradientTransformationExtraArgs:
     r"""Adagrad: :math:`p_t = p_{t-1} - lr\, g_t / (\sqrt{\sum_{i \le t} g_i^2} + eps)`.
 
-    Arguments as in `scale_by_adagrad`; the default learning rate is PyTorch's.
+    Arguments as in `scale_by_adagrad` and `scale_by_learning_rate`; all defaults are PyTorch's.
+
+    Raises:
+      ValueError: as `scale_by_adagrad` and `scale_by_learning_rate` raise.
 
     Reference: Duchi, Hazan & Singer 2011, jmlr.org/papers/v12/duchi11a.html.
 
@@ -35,7 +38,15 @@ def adadelta(
 ) -> optax.GradientTransformationExtraArgs:
     r"""Adadelta: steps in units of the steps before, so the learning rate has no unit.
 
-    Arguments as in `scale_by_adadelta`. The paper has no learning rate, that is 1.
+    .. math::
+        p_t = p_{t-1} - lr\,\sqrt{\frac{d_{t-1} + eps}{v_t + eps}}\, g_t
+
+    with the means v of squared gradients and d of squared steps. Arguments as in
+    `scale_by_adadelta` and `scale_by_learning_rate`. All defaults are the paper's, which has no
+    learning rate, that is 1.
+
+    Raises:
+      ValueError: as `scale_by_adadelta` and `scale_by_learning_rate` raise.
 
     Reference: Zeiler 2012, arXiv 1212.5701.
 
@@ -60,9 +71,14 @@ def rmsprop(
 ) -> optax.GradientTransformationExtraArgs:
     r"""RMSprop: :math:`p_t = p_{t-1} - lr\, m_t`, m the momentum of :math:`g_t/(\sqrt{v_t}+eps)`.
 
-    Arguments as in `scale_by_rms` and `adaptive_jax.momentum` (None: no such stage). The learning
-    rate multiplies the momentum buffer from outside, as in PyTorch; put `scale_by_learning_rate`
-    before `momentum` in a chain of your own for Keras's form. Defaults of the lecture.
+    Arguments as in `scale_by_rms` and `scale_by_learning_rate`; `momentum` is the decay rate of
+    `adaptive_jax.momentum` (None: no such stage), `nesterov` as there. The learning rate
+    multiplies the momentum buffer from outside, as in PyTorch; put `scale_by_learning_rate`
+    before `momentum` in a chain of your own for Keras's form. The default decay is the lecture's,
+    the learning rate Keras's, `eps` PyTorch's.
+
+    Raises:
+      ValueError: as `scale_by_rms`, `momentum` and `scale_by_learning_rate` raise.
 
     Reference: Tieleman & Hinton 2012, Coursera lecture 6.5.
 

@@ -17,8 +17,12 @@ def adam(
 ) -> optax.GradientTransformationExtraArgs:
     r"""Adam: :math:`p_t = p_{t-1} - lr\, \hat m_t / (\sqrt{\hat v_t} + eps)`.
 
-    Arguments as in `scale_by_adam`; all defaults are the paper's. For an L2 penalty put
-    `add_decayed_weights` before it: `chain(add_decayed_weights(1e-4), adam(1e-3))`.
+    Arguments as in `scale_by_adam` and `scale_by_learning_rate`; all defaults are the paper's.
+    For an L2 penalty put `add_decayed_weights` before it:
+    `chain(add_decayed_weights(1e-4), adam(1e-3))`.
+
+    Raises:
+      ValueError: as `scale_by_adam` and `scale_by_learning_rate` raise.
 
     Reference: Kingma & Ba 2014, arXiv 1412.6980.
 
@@ -46,8 +50,11 @@ def adamw(
     r"""Adam with decoupled decay: :math:`p_t = p_{t-1} - lr\,(u_t + weight\_decay\, p_{t-1})`.
 
     :math:`u_t` and the other arguments are those of `scale_by_adam`, `weight_decay` and `mask`
-    those of `add_decayed_weights`. The decay is multiplied by the learning rate, as in PyTorch,
-    whose default it has (the paper tunes it).
+    those of `add_decayed_weights`. The decay is multiplied by the `learning_rate`, as in PyTorch,
+    whose default it has (the paper tunes it); the other defaults are Adam's.
+
+    Raises:
+      ValueError: as `scale_by_adam`, `add_decayed_weights` and `scale_by_learning_rate` raise.
 
     Reference: Loshchilov & Hutter 2019, arXiv 1711.05101.
 
@@ -72,9 +79,17 @@ def amsgrad(
     eps_root: Scalar = 0.0,
     eps_hat: Scalar = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""AMSGrad: Adam with :math:`\max_{i \le t} v_i` for :math:`v_t`.
+    r"""AMSGrad: Adam with the largest second moment so far.
 
-    Arguments as in `scale_by_amsgrad`; equals PyTorch's `Adam(amsgrad=True)`.
+    .. math::
+        p_t = p_{t-1} - lr\,\hat m_t \Big/
+              \Big(\sqrt{\max_{i \le t} v_i \big/ (1 - b_2^t)} + eps\Big)
+
+    Arguments as in `scale_by_amsgrad` and `scale_by_learning_rate`. Equals PyTorch's
+    `Adam(amsgrad=True)`, whose defaults it has.
+
+    Raises:
+      ValueError: as `scale_by_amsgrad` and `scale_by_learning_rate` raise.
 
     Reference: Reddi, Kale & Kumar 2018, arXiv 1904.09237.
 

@@ -20,6 +20,9 @@ def rprop(
     schedule, since the step sizes adapt; its default is PyTorch's (0.1 in the paper). The other
     arguments are those of `scale_by_rprop`, with the paper's defaults.
 
+    Raises:
+      ValueError: as `scale_by_rprop` raises.
+
     Reference: Riedmiller & Braun 1993, doi 10.1109/ICNN.1993.298623.
 
     >>> import jax.numpy as jnp
@@ -45,9 +48,17 @@ def ftrl(
 ) -> optax.GradientTransformationExtraArgs:
     r"""FTRL-proximal: Adagrad's learning rates, and with `l1` parameters that are exactly 0.
 
-    This is `ftrl_proximal`, whose arguments it has; the learning rate is part of the formula.
-    The defaults are Keras's; the paper has `beta=1` and `initial_accumulator=0`. It forgets the
-    initial parameters, so it is no method for networks whose start matters.
+    .. math::
+        p_t = -\frac{z_t}{|z_t|}
+              \frac{\max(|z_t| - l1,\ 0)}{(beta + n_t^{-learning\_rate\_power}) / lr + l2}
+
+    with the sum n of squared gradients and the z of `ftrl_proximal`, whose arguments it has; the
+    learning rate is part of the formula. The defaults are Keras's; the paper has `beta=1` and
+    `initial_accumulator=0`. It forgets the initial parameters, so it is no method for networks
+    whose start matters.
+
+    Raises:
+      ValueError: as `ftrl_proximal` raises.
 
     Reference: McMahan et al. 2013, doi 10.1145/2487575.2488200.
 
@@ -76,6 +87,10 @@ def asgd(
     parameters since update `t0 + 1`. `lambd` is both the decay of the parameters and that of the
     learning rate, as for a strongly convex objective. Defaults are PyTorch's, whose `t0` leaves
     the mean out in shorter runs: set it to where the parameters begin to wander about.
+    `learning_rate` and `alpha` as in `asgd_schedule`.
+
+    Raises:
+      ValueError: as `asgd_schedule` and `polyak_average` raise.
 
     Reference: Polyak & Juditsky 1992, doi 10.1137/0330046.
 

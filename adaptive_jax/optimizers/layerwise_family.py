@@ -24,9 +24,12 @@ def lars(
     `coefficient`, `weight_decay` and `mask` are those of `scale_by_trust_ratio`: where the mask
     is False there is no ratio and no decay, which is usual for biases and normalization
     (the paper has all arrays alike). `momentum` is the decay rate of `adaptive_jax.momentum`
-    (None: no such stage). The learning rate is inside the momentum, as in the paper. Defaults of
+    (None: no such stage). The `learning_rate` is inside the momentum, as in the paper. Defaults of
     the paper, whose learning rate grows with the batch size: with 1, an array moves by 1/1000 of
     its length in a step, and with momentum by 1/100.
+
+    Raises:
+      ValueError: as `scale_by_trust_ratio`, `momentum` and `scale_by_learning_rate` raise.
 
     Reference: You, Gitman & Ginsburg 2017, arXiv 1708.03888.
 
@@ -65,8 +68,12 @@ def lamb(
 
     `b1`, `b2` and `eps` are those of `scale_by_adam`, `weight_decay` and `mask` those of
     `add_decayed_weights`, and `min_norm`, `max_norm` (the bounds of :math:`\phi`) and
-    `trust_ratio_mask` those of `scale_by_trust_ratio`. Defaults of the paper and its authors'
-    code, for BERT; Keras has eps 1e-7 and takes decay out of the ratio.
+    `trust_ratio_mask` those of `scale_by_trust_ratio`; `learning_rate` that of
+    `scale_by_learning_rate`. Defaults of the paper and its authors' code, for BERT; Keras has eps
+    1e-7 and takes decay out of the ratio.
+
+    Raises:
+      ValueError: as `scale_by_adam`, `add_decayed_weights` and `scale_by_trust_ratio` raise.
 
     Reference: You et al. 2020, arXiv 1904.00962.
 
@@ -101,8 +108,13 @@ def novograd(
         m_t = b_1 m_{t-1} + (u_t + weight\_decay\, p_{t-1}), \qquad p_t = p_{t-1} - lr\, m_t
 
     with :math:`u_t` of `scale_by_novograd`; `b1` is the decay rate of `adaptive_jax.momentum`,
-    `weight_decay` and `mask` are those of `add_decayed_weights`. Defaults of the paper, which
-    tunes the decay. Optax has other decay rates (0.9 and 0.25).
+    `weight_decay` and `mask` are those of `add_decayed_weights`, `learning_rate` that of
+    `scale_by_learning_rate`. Defaults of the paper, which tunes the decay. Optax has other decay
+    rates (0.9 and 0.25).
+
+    Raises:
+      ValueError: as `scale_by_novograd`, `add_decayed_weights`, `momentum` and
+        `scale_by_learning_rate` raise.
 
     Reference: Ginsburg et al. 2019, arXiv 1905.11286.
 

@@ -39,6 +39,10 @@ def adafactor(
         is the same as long as that is constant.
       weight_decay, mask: as in `add_decayed_weights`; not relative to the parameters' size.
 
+    Raises:
+      ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
+        without parameters.
+
     Reference: Shazeer & Stern 2018, arXiv 1804.04235.
 
     >>> import jax.numpy as jnp
@@ -73,9 +77,13 @@ def sm3(
     r"""SM3: :math:`p_t = p_{t-1} - lr\, m_t`, m the moving mean of :math:`g_t / \sqrt{\nu_t}`.
 
     :math:`\nu_t` bounds the sum of squares from what is kept of rows and columns, as described at
-    `scale_by_sm3`. `momentum` is the decay of that mean, as in the paper's experiments and its
-    authors' code; None leaves it out. The paper tunes the learning rate
-    with a warm-up.
+    `scale_by_sm3`, which `eps_root` is of. `momentum` is the decay of that mean, by default as in
+    the paper's experiments and its authors' code; None leaves it out. The paper tunes the
+    `learning_rate` of `scale_by_learning_rate`, with a warm-up; its default is the one of
+    pytorch_optimizer.
+
+    Raises:
+      ValueError: as `scale_by_sm3`, `momentum` and `scale_by_learning_rate` raise.
 
     Reference: Anil, Gupta, Koren & Singer 2019, arXiv 1901.11150.
 

@@ -18,10 +18,14 @@ def adan(
     r"""Adan: :math:`p_t = (p_{t-1} - lr\, u_t) / (1 + lr\, weight\_decay)`.
 
     :math:`u_t` and its arguments are those of `scale_by_adan`, the decay is
-    `add_proximal_decay`'s. All defaults are the authors'; 0.02 is the decay of all experiments
+    `add_proximal_decay`'s, with its `mask`. The `learning_rate` is that of
+    `scale_by_learning_rate`. All defaults are the authors'; 0.02 is the decay of all experiments
     of the paper, None no such stage. For the form that their code calls `no_prox`, put
     `add_decayed_weights` between `scale_by_adan` and `scale_by_learning_rate` in a chain of your
     own.
+
+    Raises:
+      ValueError: as `scale_by_adan` and `add_proximal_decay` raise.
 
     Reference: Xie et al. 2022, arXiv 2208.06677.
 
@@ -48,8 +52,11 @@ def adopt(
 ) -> optax.GradientTransformationExtraArgs:
     r"""ADOPT: :math:`p_t = p_{t-1} - lr\, m_t`, m the mean of :math:`g_t / \sqrt{v_{t-1}}`.
 
-    Arguments as in `scale_by_adopt`; all defaults are the authors'. The first update makes no
-    step.
+    Arguments as in `scale_by_adopt` and `scale_by_learning_rate`; all defaults are the authors'.
+    The first update makes no step.
+
+    Raises:
+      ValueError: as `scale_by_adopt` and `scale_by_learning_rate` raise.
 
     Reference: Taniguchi et al. 2024, arXiv 2411.02853.
 
@@ -75,7 +82,10 @@ def laprop(
 ) -> optax.GradientTransformationExtraArgs:
     r"""LaProp: :math:`p_t = p_{t-1} - lr\, \hat m_t`, m the mean of :math:`g_t/\sqrt{\hat v_t}`.
 
-    Arguments as in `scale_by_laprop`; all defaults are the authors'.
+    Arguments as in `scale_by_laprop` and `scale_by_learning_rate`; all defaults are the authors'.
+
+    Raises:
+      ValueError: as `scale_by_laprop` and `scale_by_learning_rate` raise.
 
     Reference: Ziyin, Wang & Ueda 2020, arXiv 2002.04839.
 
@@ -101,9 +111,16 @@ def ademamix(
 ) -> optax.GradientTransformationExtraArgs:
     r"""AdEMAMix: AdamW with a slow mean of gradients, `alpha` times, beside the fast one.
 
-    Arguments as in `scale_by_ademamix` and `add_decayed_weights`; defaults of the paper, which
-    tunes `weight_decay`. For its warm-up:
+    .. math::
+        p_t = p_{t-1} - lr\,\Big(\frac{\hat m_t + alpha\, s_t}{\sqrt{\hat v_t} + eps}
+              + weight\_decay\, p_{t-1}\Big), \qquad s_t = b_3 s_{t-1} + (1 - b_3) g_t
+
+    Arguments as in `scale_by_ademamix`, `add_decayed_weights` and `scale_by_learning_rate`;
+    defaults of the paper, which tunes `weight_decay` (None: no such stage). For its warm-up:
     `alpha, b3 = ademamix_warmup(steps); ademamix(alpha=alpha, b3=b3)`.
+
+    Raises:
+      ValueError: as `scale_by_ademamix`, `add_decayed_weights` and `scale_by_learning_rate` raise.
 
     Reference: Pagliardini, Ablin & Grangier 2024, arXiv 2409.03137.
 
@@ -129,8 +146,11 @@ def diffgrad(
 ) -> optax.GradientTransformationExtraArgs:
     r"""DiffGrad: :math:`p_t = p_{t-1} - lr\, \xi_t \hat m_t / (\sqrt{\hat v_t} + eps)`.
 
-    The friction :math:`\xi` and the arguments are those of `scale_by_diffgrad`; all defaults are
-    the paper's.
+    The friction :math:`\xi` and the arguments are those of `scale_by_diffgrad`, the learning rate
+    is that of `scale_by_learning_rate`; all defaults are the paper's.
+
+    Raises:
+      ValueError: as `scale_by_diffgrad` and `scale_by_learning_rate` raise.
 
     Reference: Dubey et al. 2019, arXiv 1909.11015.
 
@@ -155,8 +175,11 @@ def adashift(
 ) -> optax.GradientTransformationExtraArgs:
     r"""AdaShift: :math:`p_t = p_{t-1} - lr\, m_t / (\sqrt{\hat v_t} + eps)`, v of old gradients.
 
-    Arguments as in `scale_by_adashift`; all defaults are the authors'. The first `keep_num`
-    updates make no step.
+    Arguments as in `scale_by_adashift` and `scale_by_learning_rate`; all defaults are the
+    authors'. The first `keep_num` updates make no step.
+
+    Raises:
+      ValueError: as `scale_by_adashift` and `scale_by_learning_rate` raise.
 
     Reference: Zhou et al. 2018, arXiv 1810.00143.
 

@@ -54,6 +54,10 @@ def muon(
         PyTorch, Keras and Optax).
       adam_learning_rate, adam_b1, adam_b2, adam_eps: of AdamW.
 
+    Raises:
+      ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
+        without parameters.
+
     Reference: Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025,
     arXiv 2502.16982.
 

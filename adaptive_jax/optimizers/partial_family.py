@@ -20,10 +20,14 @@ def adamod(
         s_t = \frac{\sqrt{1 - b_2^t}}{1 - b_1^t} \Big/ (\sqrt{v_t} + eps), \qquad
         e_t = b_3 e_{t-1} + (1 - b_3) s_t, \qquad p_t = p_{t-1} - lr\, \min(s_t, e_t)\, m_t
 
-    `b1` and `b2` are those of `scale_by_adam`, `b3` that of `momental_bound`; `eps` is added to
-    the uncorrected root. This is the authors' code (whose defaults these are), which takes the
-    mean of lr·s: with a constant learning rate that is the same, with a schedule the mean here
-    does not see the rate. The paper has :math:`1 - b_1^t` outside the minimum.
+    `b1` and `b2` are those of `scale_by_adam`, `b3` that of `momental_bound`, `learning_rate`
+    that of `scale_by_learning_rate`; `eps` is added to the uncorrected root. This is the authors'
+    code (whose defaults these are), which takes the mean of lr·s: with a constant learning rate
+    that is the same, with a schedule the mean here does not see the rate. The paper has
+    :math:`1 - b_1^t` outside the minimum.
+
+    Raises:
+      ValueError: as `scale_by_adam`, `momental_bound` and `scale_by_learning_rate` raise.
 
     Reference: Ding et al. 2019, arXiv 1910.12249.
 
@@ -54,7 +58,11 @@ def padam(
     The moments are those of `scale_by_amsgrad` without bias correction, and `p` is that of
     `partial_adaptivity`: all as in the paper, which has no eps. Its authors' code has 1e-8 and
     multiplies the step by Adam's corrections: put `correct_bias(b1, b2)` after
-    `partial_adaptivity(p)` in a chain of your own.
+    `partial_adaptivity(p)` in a chain of your own. The default `learning_rate` (as in
+    `scale_by_learning_rate`) and `p` are those of the authors' experiments, `b1` and `b2` Adam's.
+
+    Raises:
+      ValueError: as `scale_by_amsgrad`, `partial_adaptivity` and `scale_by_learning_rate` raise.
 
     Reference: Chen et al. 2020, arXiv 1806.06763.
 
@@ -79,9 +87,18 @@ def swats(
 ) -> optax.GradientTransformationExtraArgs:
     r"""SWATS: Adam, until the learning rate that SGD would need has settled; then SGD.
 
-    Arguments as in `scale_by_swats`; all defaults are the paper's (its :math:`\epsilon = 10^{-9}`
-    is `eps`, and `tolerance` times the learning rate). In the second phase SGD's momentum is `b1`
-    and its rate what Adam's steps amounted to; a schedule of the learning rate goes on.
+    .. math::
+        p_t = p_{t-1} - lr\,\frac{\sqrt{1 - b_2^t}}{1 - b_1^t}\, \frac{m_t}{\sqrt{v_t} + eps}
+        \;\text{ and later }\;
+        p_t = p_{t-1} - lr\,(1 - b_1)\,\Lambda\, m_t, \quad m_t = b_1 m_{t-1} + g_t
+
+    Arguments as in `scale_by_swats` and `scale_by_learning_rate`; all defaults are the paper's
+    (its :math:`\epsilon = 10^{-9}` is `eps`, and `tolerance` times the learning rate). In the
+    second phase SGD's momentum is `b1` and its rate :math:`\Lambda` what Adam's steps amounted
+    to; a schedule of the learning rate goes on.
+
+    Raises:
+      ValueError: as `scale_by_swats` and `scale_by_learning_rate` raise.
 
     Reference: Keskar & Socher 2017, arXiv 1712.07628.
 

@@ -167,13 +167,16 @@ _ENTRIES = (
 OPTIMIZERS: Mapping[str, Optimizer] = {
     factory.__name__: _optimizer(factory, *entry) for factory, *entry in _ENTRIES
 }
-"""Name -> registered recipe."""
+"""Name -> registered recipe, an `Optimizer`."""
 
 
 def get(name: str) -> Optimizer:
     """The registered recipe of that name, or after "optax." Optax's factory.
 
     An optimizer of Optax has the search range of ours of the same name, or Adam's.
+
+    Args:
+      name: such as "adam" or "optax.adam".
 
     Raises:
       ValueError: there is none; the near misses are named.
@@ -196,6 +199,9 @@ def get(name: str) -> Optimizer:
 
 def of(factory: Callable[..., optax.GradientTransformation]) -> Optimizer:
     """The entry of a factory: that of a recipe, one of Optax, or your own by its `__name__`.
+
+    Raises:
+      ValueError: the factory takes no `learning_rate`.
 
     >>> of(optax.adamw).name
     'optax.adamw'

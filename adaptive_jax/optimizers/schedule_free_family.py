@@ -19,6 +19,11 @@ def schedule_free_sgd(
 ) -> optax.GradientTransformationExtraArgs:
     r"""Schedule-Free SGD: gradient descent on z, trained at y, evaluated at the average x.
 
+    .. math::
+        z_t = z_{t-1} - lr\,(g_t + weight\_decay\, y_{t-1}), \qquad
+        x_t = (1 - c_t)\, x_{t-1} + c_t z_t, \qquad
+        p_t = y_t = (1 - b_1)\, z_t + b_1 x_t
+
     `b1`, `weight_lr_power` and `r` are those of `schedule_free`, `weight_decay` and `mask` those
     of `add_decayed_weights`, with decay at y. All defaults are the authors'. Evaluate at
     `schedule_free_params(state, params)`.
@@ -26,6 +31,10 @@ def schedule_free_sgd(
     Args:
       learning_rate: larger than SGD's; a schedule need not fall.
       warmup_steps: how long it is brought in by `schedules.linear_warmup`; 0: not at all.
+
+    Raises:
+      ValueError: as `schedule_free` and `add_decayed_weights` raise, or `warmup_steps` is no
+        whole number of at least 0.
 
     Reference: Defazio et al. 2024, arXiv 2405.15682.
 
@@ -56,8 +65,16 @@ def schedule_free_adamw(
 ) -> optax.GradientTransformationExtraArgs:
     r"""Schedule-Free AdamW: Adam without a first moment on z, trained at y, evaluated at x.
 
-    `b2` and `eps` are Adam's, the other arguments as in `schedule_free_sgd`. All defaults are
-    those of the authors' code; Keras has `weight_lr_power=0`. There is as much state as in Adam.
+    .. math::
+        z_t = z_{t-1} - lr\,\Big(\frac{g_t}{\sqrt{\hat v_t} + eps} + weight\_decay\, y_{t-1}\Big),
+        \qquad p_t = y_t = (1 - b_1)\, z_t + b_1 x_t
+
+    `b2` and `eps` are Adam's, the average x and the other arguments as in `schedule_free_sgd`.
+    All defaults are those of the authors' code; Keras has `weight_lr_power=0`. There is as much
+    state as in Adam.
+
+    Raises:
+      ValueError: as `schedule_free_sgd` raises, or `b2` or `eps` is out of range.
 
     Reference: Defazio et al. 2024, arXiv 2405.15682.
 

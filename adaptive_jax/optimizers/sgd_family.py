@@ -17,8 +17,12 @@ def sgd(
     r"""Stochastic gradient descent: :math:`p_t = p_{t-1} - lr\, m_t`.
 
     `momentum` is the decay rate of `adaptive_jax.momentum`; `nesterov`, `dampening` and `ema` are
-    passed on to it. With None :math:`m_t = g_t` and there is no state. The default
-    learning rate is Keras's.
+    passed on to it. With None :math:`m_t = g_t` and there is no state. `learning_rate` is that of
+    `scale_by_learning_rate`, its default Keras's; there and in PyTorch there is no momentum by
+    default, either.
+
+    Raises:
+      ValueError: as `momentum` and `scale_by_learning_rate` raise.
 
     Reference: Robbins & Monro 1951, doi 10.1214/aoms/1177729586; Polyak 1964.
 
@@ -37,8 +41,11 @@ def sgd(
 def sign_sgd(learning_rate: ScalarOrSchedule = 1e-3) -> optax.GradientTransformationExtraArgs:
     r"""Sign descent: :math:`p_t = p_{t-1} - lr\,\mathrm{sign}(g_t)`.
 
-    Every coordinate moves by the learning rate, which therefore is in the units of the
-    parameters. The default is Adam's, whose steps have the same size.
+    Every coordinate moves by the `learning_rate` of `scale_by_learning_rate`, which therefore is
+    in the units of the parameters. The default is Adam's, whose steps have the same size.
+
+    Raises:
+      ValueError: as `scale_by_sign` and `scale_by_learning_rate` raise.
 
     Reference: Bernstein et al. 2018, arXiv 1802.04434.
 
@@ -61,10 +68,13 @@ def lion(
 ) -> optax.GradientTransformationExtraArgs:
     r"""Lion: :math:`p_t = p_{t-1} - lr\,(\mathrm{sign}(b_1 m_{t-1} + (1 - b_1) g_t) + decay)`.
 
-    Arguments as in `scale_by_lion`; `weight_decay` and `mask` are those of `add_decayed_weights`.
-    The decay, :math:`weight\_decay\, p_{t-1}`, is multiplied by the learning rate. The paper
-    tunes it, along with a learning rate 3 to 10 times smaller, and a decay as much larger, than
-    AdamW's.
+    Arguments as in `scale_by_lion` and `scale_by_learning_rate`; `weight_decay` and `mask` are
+    those of `add_decayed_weights`. The decay, :math:`weight\_decay\, p_{t-1}`, is multiplied by
+    the learning rate. All defaults are the authors' code's. The paper tunes the decay, along with
+    a learning rate 3 to 10 times smaller, and a decay as much larger, than AdamW's.
+
+    Raises:
+      ValueError: as `scale_by_lion`, `add_decayed_weights` and `scale_by_learning_rate` raise.
 
     Reference: Chen et al. 2023, arXiv 2302.06675.
 

@@ -32,10 +32,10 @@ def cosine_decay(
     Args:
       init_value: the learning rate at t = 0; not negative.
       decay_steps: updates from the warm-up's end to the cosine's.
-      alpha: the last value as a fraction of the peak, in [0, 1]; default 0.
+      alpha: the last value as a fraction of the peak, in [0, 1]; default 0 (Keras).
       peak_value: the learning rate after the warm-up; not negative. Default: no warm-up, and
         the peak is `init_value`.
-      warmup_steps: updates of warm-up; needs `peak_value`, which needs it.
+      warmup_steps: updates of warm-up; needs `peak_value`, which needs it. Default 0.
 
     Raises:
       ValueError: an argument is out of range, or only one of `peak_value` and `warmup_steps`
@@ -86,8 +86,8 @@ def cosine_restarts(
       first_decay_steps: updates of the first cycle.
       t_mul: by how much a cycle is longer than the one before; a Python number (it sets where
         the restarts are), 1 or in [1.001, 1000]. Default 2 (Keras).
-      m_mul: height of a cycle over the one before, in (0, 1]; default 1.
-      alpha: the lowest value as a fraction of `init_value`, in [0, 1]; default 0.
+      m_mul: height of a cycle over the one before, in (0, 1]; default 1 (Keras).
+      alpha: the lowest value as a fraction of `init_value`, in [0, 1]; default 0 (Keras).
 
     Raises:
       ValueError: an argument is out of range.

@@ -28,7 +28,7 @@ def cyclic(
       peak_value: the one in the middle of the first cycle; not negative.
       transition_steps: updates from one to the other, half a cycle; the paper recommends 2 to 10
         epochs.
-      mode: `"triangular"` (default), `"triangular2"` or `"exp_range"`.
+      mode: `"triangular"` (default, as in PyTorch), `"triangular2"` or `"exp_range"`.
       decay_rate: per update, in (0, 1]; for `"exp_range"` only, which needs it.
 
     Raises:

@@ -25,7 +25,7 @@ def exponential_decay(
       init_value: the learning rate at t = 0; not negative.
       transition_steps: updates per factor of `decay_rate`.
       decay_rate: in (0, 1].
-      staircase: whether the exponent is rounded down to a whole number.
+      staircase: whether the exponent is rounded down to a whole number; default False (Keras).
 
     Raises:
       ValueError: an argument is out of range.
@@ -58,7 +58,8 @@ def inverse_time_decay(
       init_value: the learning rate at t = 0; not negative.
       transition_steps: updates over which the divisor grows by `decay_rate`.
       decay_rate: not negative.
-      staircase: whether `t / transition_steps` is rounded down to a whole number.
+      staircase: whether `t / transition_steps` is rounded down to a whole number; default False
+        (Keras).
 
     Raises:
       ValueError: an argument is out of range.
@@ -142,8 +143,8 @@ def polynomial_decay(
       init_value: the learning rate at t = 0; not negative.
       decay_steps: updates until `end_value`.
       end_value: not negative; default 1e-4 (Keras).
-      power: positive; 1 is linear (default), 0.5 is a square root.
-      cycle: whether to start again after `decay_steps`.
+      power: positive; 1 is linear (default, as in Keras), 0.5 is a square root.
+      cycle: whether to start again after `decay_steps`; default False (Keras).
 
     Raises:
       ValueError: an argument is out of range.

@@ -66,6 +66,9 @@ def mean_improvement(
         workloads. NaN gives NaN.
       resamples, seed: of the bootstrap.
 
+    Raises:
+      ValueError: `a` and `b` have not as many workloads.
+
     >>> mean_improvement([[3, 4], [5, 6]], [[1, 2], [5, 6]]).estimate
     0.75
     """
@@ -82,7 +85,9 @@ def mean_improvement(
 class Profiles(NamedTuple):
     """Curves that rise in steps: row i of `fractions` holds optimizer i's values from each tau on.
 
-    Shapes are `(t,)` and `(optimizers, t)`; the first tau is 1, beyond the last nothing changes.
+    Attributes:
+      taus: `(t,)`, rising; the first is 1, beyond the last nothing changes.
+      fractions: `(optimizers, t)`, in [0, 1].
     """
 
     taus: np.ndarray

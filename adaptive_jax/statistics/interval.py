@@ -9,7 +9,11 @@ from scipy import stats
 
 
 class Interval(NamedTuple):
-    """An estimate and the ends of its 95% interval, which are NaN where there is none."""
+    """An estimate and the ends of its 95% interval, which are NaN where there is none.
+
+    Attributes:
+      estimate, low, high: float64, of one shape, or Python numbers.
+    """
 
     estimate: np.ndarray | float
     low: np.ndarray | float
@@ -26,7 +30,10 @@ def t_interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
     Args:
       values: `(..., n)`, one for each run. A single run has no interval: its ends are NaN, and
         so are they where a value is not finite.
-      resolution: 0.0, or the step of the metric: 1/325 for an accuracy on 325 examples.
+      resolution: 0.0 (default), or the step of the metric: 1/325 for an accuracy on 325 examples.
+
+    Raises:
+      ValueError: there is no run on the last axis.
 
     >>> [round(float(x), 3) for x in t_interval([0.90, 0.92, 0.91, 0.94, 0.93])]
     [0.92, 0.9, 0.94]
@@ -58,6 +65,9 @@ def wilson_interval(successes: int, trials: int) -> Interval:
 
     Args:
       successes, trials: counts, `0 <= successes <= trials`. No trials give NaN.
+
+    Raises:
+      ValueError: there are more successes than trials.
 
     >>> [round(float(x), 3) for x in wilson_interval(0, 5)]
     [0.0, 0.0, 0.434]

@@ -23,6 +23,9 @@ def paired_t_interval(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> In
         below √(resolution²/6), which the rounding of both gives alone, is raised to that. So
         three equal differences of one example are no certainty.
 
+    Raises:
+      ValueError: there is no seed, or shapes do not match.
+
     >>> [round(float(x), 3) for x in paired_t_interval([0.95, 0.97, 0.96], [0.91, 0.94, 0.92])]
     [0.037, 0.022, 0.051]
     """
@@ -37,6 +40,9 @@ def paired_t_test(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> np.nda
 
     Args:
       a, b, resolution: as in `paired_t_interval`.
+
+    Raises:
+      ValueError: there is no seed, or shapes do not match.
 
     >>> round(float(paired_t_test([0.95, 0.97, 0.96], [0.91, 0.94, 0.92])), 4)
     0.0082
@@ -59,6 +65,9 @@ def wilcoxon_test(a: ArrayLike, b: ArrayLike) -> float:
     Args:
       a, b: `(n,)`, the same seeds in the same order. Differences of 0 say nothing and are left
         out; if all are, the p value is 1. NaN gives NaN.
+
+    Raises:
+      ValueError: shapes do not match.
 
     >>> wilcoxon_test([5, 6, 7, 8, 9], [1, 1, 1, 1, 1])
     0.0625
@@ -99,6 +108,9 @@ def paired_bootstrap_interval(
         resamples and more repeat one seed, the ends are NaN. Ties can make an end infinite; for
         metrics that move in steps prefer `paired_t_interval`.
       resamples, seed: of the bootstrap; the same seed gives the same interval.
+
+    Raises:
+      ValueError: there is no seed, or shapes do not match.
 
     >>> a, b = [0.95, 0.97, 0.96, 0.95, 0.98], [0.91, 0.94, 0.92, 0.93, 0.93]
     >>> [round(float(x), 3) for x in paired_bootstrap_interval(a, b)]

@@ -52,6 +52,11 @@ class Blocks(NamedTuple):
     The codes have the array's shape: int8, uint8, or the bits of 8-bit floats as uint8; two of
     four bits share a byte of uint8. In `exponents`, uint8, the last axis has one number a block,
     255 where a number of the block is not finite. In a state both are trees of such arrays.
+
+    >>> x = jax.ShapeDtypeStruct((64, 100), jnp.float32)
+    >>> blocks = jax.eval_shape(lambda x: codec("int4").encode(x, count=0), x)
+    >>> blocks.codes.shape, blocks.exponents.shape
+    ((64, 50), (64, 4))
     """
 
     codes: jax.Array
@@ -59,7 +64,25 @@ class Blocks(NamedTuple):
 
 
 class Codec(Protocol):
-    """How float32 arrays are stored. `signed` is None where both signs and squares are fine."""
+    """How float32 arrays are stored; one of your own has these three functions and `signed`.
+
+    Attributes:
+      signed: whether it is for numbers of both signs, or else for squares; None where both are
+        fine.
+
+    >>> class Float16:
+    ...     signed = None
+    ...     def encode(self, x, count, salt=0):
+    ...         return x.astype(jnp.float16)
+    ...     def decode(self, stored):
+    ...         return stored.astype(jnp.float32)
+    ...     def made(self, x):
+    ...         return getattr(x, "dtype", None) == jnp.float16
+    >>> from adaptive_jax import with_storage, momentum
+    >>> tx = with_storage(momentum(0.9), trace=Float16(), minimum=1)
+    >>> jax.eval_shape(tx.init, jnp.ones(2)).inner.trace.dtype
+    dtype('float16')
+    """
 
     @property
     def signed(self) -> bool | None: ...
@@ -88,7 +111,10 @@ class Floats:
 
     Args:
       dtype: its name.
-      rounding: "stochastic" or "nearest".
+      rounding: "stochastic" (default) or "nearest".
+
+    Raises:
+      ValueError: `dtype` or `rounding` is another.
 
     >>> Floats("bfloat16").encode(jnp.ones(2), count=0)
     Array([1, 1], dtype=bfloat16)
@@ -126,8 +152,11 @@ class Float8Blocks:
 
     Args:
       dtype: "float8_e4m3fn" or "float8_e5m2".
-      block: how many numbers share a unit.
-      rounding: "stochastic" or "nearest".
+      block: how many numbers share a unit. Default 32, as in MXFP8.
+      rounding: "stochastic" (default) or "nearest".
+
+    Raises:
+      ValueError: an argument is out of range.
 
     Reference: the OCP Microscaling formats (Rouhani et al. 2023, arXiv 2310.10537), MXFP8.
 
@@ -191,8 +220,11 @@ class RootBlocks:
     Args:
       bits: 8, or 4 for signed numbers. Arrays in 4 bits whose last axis is odd take a byte each.
       signed: False refuses negative numbers: their block becomes NaN.
-      block: how many numbers share a unit.
-      rounding: "stochastic" or "nearest".
+      block: how many numbers share a unit. Default 32.
+      rounding: "stochastic" (default) or "nearest".
+
+    Raises:
+      ValueError: an argument is out of range.
 
     >>> codec = RootBlocks(8, signed=False)
     >>> print(codec.decode(codec.encode(jnp.array([1.0, 0.25, 1e-9, 0.0]), count=0)))
@@ -254,10 +286,14 @@ CODECS: Mapping[str, Codec] = {
     "uint8": RootBlocks(8, signed=False),
     "int4": RootBlocks(4, signed=True),
 }
+"""Name -> codec, as given to `with_storage`."""
 
 
 def codec(name: str | Codec) -> Codec:
     """The codec of that name; a codec is itself.
+
+    Args:
+      name: one of `CODECS`, or a codec.
 
     Raises:
       ValueError: there is none of that name.

@@ -24,7 +24,7 @@ def stochastic_round(x: jax.Array, dtype: DTypeLike, count: Scalar, salt: int = 
       dtype: bfloat16, float16 or an 8-bit float.
       count: the step, any int32. The result is a function of `x`, the place of the number in the
         array, `count` and `salt`: the same under `jit`, `vmap` (for each member) and any sharding.
-      salt: tells apart arrays that are rounded at the same step.
+      salt: tells apart arrays that are rounded at the same step; any int, default 0.
 
     >>> x = jnp.full(10000, 1 + 0.25 * 2**-7)  # a quarter of the way from 1 to the next bfloat16
     >>> rounded = stochastic_round(x, jnp.bfloat16, count=0)

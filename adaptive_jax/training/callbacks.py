@@ -33,9 +33,9 @@ class Callback:
     ...     def on_epoch(self, epoch):
     ...         print(epoch.number, len(epoch.members), sorted(epoch.metrics)[0])
     >>> from adaptive_jax.training import RunConfig, train
-    >>> _ = train(RunConfig("digits_mlp", "adam", epochs=2), Print())
-    1 1 train_accuracy
-    2 1 train_accuracy
+    >>> _ = train(RunConfig("noisy_quadratic", "sgd", epochs=2), Print())
+    1 1 train_loss
+    2 1 train_loss
     """
 
     def on_plan(self, workload: str, epochs: int) -> None:
@@ -46,7 +46,18 @@ class Callback:
 
 
 class Callbacks(Callback):
-    """Several callbacks, called in turn."""
+    """Several callbacks, called in turn.
+
+    Args:
+      *callbacks: in the order in which they are told.
+
+    >>> class Print(Callback):
+    ...     def on_plan(self, workload, epochs):
+    ...         print(workload, epochs)
+    >>> Callbacks(Print(), Print()).on_plan("digits_mlp", 3)
+    digits_mlp 3
+    digits_mlp 3
+    """
 
     def __init__(self, *callbacks: Callback):
         self._callbacks = callbacks
@@ -75,7 +86,7 @@ class CsvLogger(Callback):
     >>> from adaptive_jax.training import RunConfig, train
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "log.csv"
-    ...     _ = train(RunConfig("digits_mlp", "adam", epochs=1), CsvLogger(path))
+    ...     _ = train(RunConfig("noisy_quadratic", "sgd"), CsvLogger(path))
     ...     print(path.read_text().split(",train")[0])
     workload,optimizer,seed,hyperparameters,epoch
     """
@@ -106,6 +117,15 @@ class TensorBoardLogger(Callback):
 
     Raises:
       ModuleNotFoundError: the package `tensorboardX` is not installed.
+
+    >>> import tempfile
+    >>> from adaptive_jax.training import OptimizerSpec
+    >>> run = Member(OptimizerSpec("adam"), seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     logger = TensorBoardLogger(folder)  # to be passed to `train`
+    ...     logger.on_epoch(Epoch("digits_mlp", [run], 1, {"train_loss": np.array([0.5])}))
+    ...     [path.name for path in Path(folder, "digits_mlp").iterdir()]
+    ['adam,seed=0']
     """
 
     def __init__(self, folder: str | Path):

@@ -23,7 +23,9 @@ SCHEDULES: Mapping[str, Callable[[int], Schedule]] = {
     "cosine": lambda total: optax.cosine_decay_schedule(1.0, total),
     "linear": lambda total: optax.linear_schedule(1.0, 0.0, total),
 }
-"""Shape of the learning rate over a run: name -> total steps -> schedule from 1 downwards."""
+"""Shape of the learning rate over a run: name -> total steps -> schedule from 1 downwards.
+
+The names are "constant", "cosine" and "linear"; the last two end at 0."""
 
 NONFINITE = ("stop", "skip", "restore")
 """What may be done where a loss or gradient is not finite: `stop` ends the run after that epoch,
@@ -167,7 +169,16 @@ class Member(NamedTuple):
     """One run: an optimizer, a seed, the hyperparameters that vary among its runs, and a phase.
 
     The varying ones are traced, so all values share a compilation; those in the optimizer's
-    spec are constants of the program. The phase, see `RunRecord`, says what the run is for.
+    spec are constants of the program.
+
+    Attributes:
+      optimizer: a spec.
+      seed: of the initial parameters and the order of the examples.
+      hyperparameters: the varying ones, name -> value. Default: none.
+      phase: what the run is for, see `RunRecord`. Default "train".
+
+    >>> Member(OptimizerSpec("adam"), seed=0, hyperparameters={"learning_rate": 0.01}).phase
+    'train'
     """
 
     optimizer: OptimizerSpec
@@ -184,13 +195,18 @@ class RunConfig:
       workload: a workload, or the name of a registered one.
       optimizer: an OptimizerSpec, or text such as `"adam"` or `"sgd:momentum=0.9"`.
       epochs, batch_size, schedule: None means the workload's own.
-      seed: of the initial parameters and the order of the examples.
-      data_dir: a folder with the data, or a text file, for workloads that read one.
-      on_nonfinite: what is done about losses that are not finite, see `NONFINITE`. None trains
-        on, and the record says that the run diverged.
+      seed: of the initial parameters and the order of the examples. Default 0.
+      data_dir: a folder with the data, or a text file, for workloads that read one; None
+        (default) finds or downloads them.
+      on_nonfinite: what is done about losses that are not finite, see `NONFINITE`. None (default)
+        trains on, and the record says that the run diverged.
 
     Raises:
-      ValueError: a name is unknown or a value out of range.
+      ValueError: a name is unknown (near misses are named) or a value out of range.
+
+    >>> config = RunConfig("noisy_quadratic", "sgd:momentum=0.9", seed=1)
+    >>> config.batch_size, config.epochs, config.schedule
+    (8, 1, 'constant')
     """
 
     workload: Workload | str

@@ -1,12 +1,10 @@
 """On which devices the programs of a population run, and what each has of members and batches."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -73,14 +71,3 @@ class Grid:
         if self._mesh.shape["batch"] == 1:
             return batch
         return jax.lax.with_sharding_constraint(batch, P("batch"))
-
-
-def on_host(tree: PyTree) -> Any:
-    """The arrays as NumPy's; those that are spread over several processes are gathered by all."""
-
-    def gather(x):
-        if x.is_fully_addressable or x.is_fully_replicated:
-            return np.asarray(x)
-        return multihost_utils.process_allgather(x, tiled=True)
-
-    return jax.tree.map(gather, tree)

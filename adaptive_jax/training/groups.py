@@ -8,8 +8,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from adaptive_jax.distributed.hosts import on_host
 from adaptive_jax.training.config import Member, OptimizerSpec
-from adaptive_jax.training.devices import MEMBERS, on_host
+from adaptive_jax.training.devices import MEMBERS
 
 
 class Block(NamedTuple):
@@ -88,11 +89,11 @@ class Group:
 
     def by_member(self, metrics):
         """Arrays over the axis of members, in the order in which those were given."""
-        return jax.tree.map(lambda values: values[self._rows], on_host(metrics))
+        return jax.tree.map(lambda values: on_host(values)[self._rows], metrics)
 
     def rates(self, histograms):
         """Each member's histogram, None if its block has none."""
-        histograms = on_host(histograms) or [None] * len(self.blocks)
+        histograms = jax.tree.map(on_host, histograms) or [None] * len(self.blocks)
         return [
             None if rows is None else rows[i].tolist()
             for places, rows in zip(self._places, histograms, strict=True)

@@ -97,10 +97,10 @@ class Population:
 
     >>> from adaptive_jax import workloads
     >>> from adaptive_jax.training import OptimizerSpec
-    >>> digits = workloads.get("digits_mlp")
-    >>> population = Population(digits, digits.load(None), epochs=2)
-    >>> adam = OptimizerSpec("adam")
-    >>> members = [Member(adam, seed, {"learning_rate": 0.01}) for seed in range(3)]
+    >>> quadratic = workloads.get("noisy_quadratic")
+    >>> population = Population(quadratic, quadratic.load(None), epochs=2)
+    >>> sgd = OptimizerSpec("sgd")
+    >>> members = [Member(sgd, seed, {"learning_rate": 0.01}) for seed in range(3)]
     >>> [len(history.curve) for history in population.run(members)]
     [2, 2, 2]
     """

@@ -40,9 +40,9 @@ def train(
       ValueError: its model or loss do not fit them.
       CheckpointError: a checkpoint cannot be written, or those in the folder are of another run.
 
-    >>> record = train(RunConfig("digits_mlp", "adam", epochs=20))
+    >>> record = train(RunConfig("noisy_quadratic", "sgd"))
     >>> record.steps, len(record.curve), record.diverged
-    (180, 20, False)
+    (500, 1, False)
     """
     workload = workloads.get(config.workload)
     devices = devices or jax.local_devices()[:1]

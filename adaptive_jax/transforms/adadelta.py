@@ -32,7 +32,8 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
       eps: positive; sets the size of the first steps. 1e-6 in the paper and PyTorch, 1e-7 in
         Keras.
 
-    State: :math:`v` and :math:`d`, real, in the parameters' shapes, float32 or wider.
+    State: `mean_square_grad` (v) and `mean_square_step` (d), real, in the parameters' shapes,
+    float32 or wider.
 
     Raises:
       ValueError: a hyperparameter is out of range, or trees do not match.

@@ -47,7 +47,7 @@ def scale_by_ademamix(
         4 to 10 good; the default of the authors' code is 2.
       eps: added to the corrected root; default of the paper.
 
-    State: that of `scale_by_adam`, and `mu_slow` like its `mu`.
+    State: `adam`, that of `scale_by_adam`, and `mu_slow` like its `mu`.
 
     Raises:
       ValueError: a hyperparameter is out of range, or trees do not match.

@@ -30,7 +30,7 @@ def polyak_average(start: Scalar = 0) -> optax.GradientTransformationExtraArgs:
     size; `averaged_params` reads the mean out of the chain's state.
 
     Args:
-      start: the number of updates that the mean leaves out, not negative.
+      start: the number of updates that the mean leaves out, not negative; default 0.
 
     State: `count` int32, `average` in the parameters' shapes, float32 or wider.
 
@@ -106,8 +106,10 @@ def asgd_schedule(
     r"""The learning rate of averaged SGD: :math:`lr / (1 + lambd \cdot lr \cdot t)^{alpha}`.
 
     Args:
-      learning_rate: not negative; its value at t = 0, or a schedule itself.
+      learning_rate: not negative; its value at t = 0, or a schedule itself. Default 0.01
+        (PyTorch).
       lambd: not negative; how soon it falls, in the units of 1 / (learning rate · updates).
+        Default 1e-4 (PyTorch).
       alpha: not negative; above 1/2 and below 1 in the theory, default 0.75 (PyTorch).
 
     Raises:

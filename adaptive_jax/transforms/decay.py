@@ -30,7 +30,7 @@ def add_decayed_weights(
     Args:
       weight_decay: not negative; a number or a schedule of the number of updates already made.
       mask: a tree of booleans like the parameters (or a prefix of it), or a function from the
-        parameters to one; only leaves with True decay. Commonly
+        parameters to one; only leaves with True decay, by default all. Commonly
         `lambda params: jax.tree.map(lambda p: p.ndim > 1, params)`: no decay of biases.
 
     State: `count`, int32, for a schedule; none for a number.

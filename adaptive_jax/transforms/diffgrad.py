@@ -37,9 +37,10 @@ def scale_by_diffgrad(
     Args:
       b1, b2, eps: as in `scale_by_adam`; defaults of the paper.
       eps_hat: added to the uncorrected root, as in the authors' code; set `eps=0` with it.
+        Default 0.
 
-    State: that of `scale_by_adam`; `previous` in the parameters' shapes; `friction` real, which
-    the method itself does not need from step to step, but who reads the scale does.
+    State: `adam`, that of `scale_by_adam`; `previous` in the parameters' shapes; `friction` real,
+    which the method itself does not need from step to step, but who reads the scale does.
 
     Raises:
       ValueError: a hyperparameter is out of range, or trees do not match.

@@ -65,9 +65,9 @@ def split_params(params: Params, bits: int = 16, count: Scalar = 0) -> SplitPara
 
     Args:
       params: what to split.
-      bits: 16, with which `merge_params` gives back every bit, or 8, with which the parameters
-        are first rounded to 16 significant bits, stochastically.
-      count: the step, for other random numbers each time; of no effect with 16 bits.
+      bits: 16 (default), with which `merge_params` gives back every bit, or 8, with which the
+        parameters are first rounded to 16 significant bits, stochastically.
+      count: the step, for other random numbers each time; of no effect with 16 bits. Default 0.
 
     Raises:
       ValueError: `bits` is neither 16 nor 8.
@@ -91,7 +91,18 @@ def split_params(params: Params, bits: int = 16, count: Scalar = 0) -> SplitPara
 
 
 def merge_params(params: Params, correction: PyTree) -> Params:
-    """The parameters of `split_params`; or, with `state.correction`, `with_master_weights`'s."""
+    """The parameters of `split_params`; or, with `state.correction`, `with_master_weights`'s.
+
+    Args:
+      params: parameters as they are trained, bfloat16 where there is a correction.
+      correction: like them, int16 or int8, or None for those that stay as they are.
+
+    Returns:
+      Parameters in float32 where there is a correction.
+
+    >>> print(merge_params(jnp.ones(1, jnp.bfloat16), jnp.array([1], jnp.int16)))
+    [1.0000001]
+    """
     return jax.tree.map(lambda p, c: p if c is None else merge(p, c), params, correction)
 
 
@@ -115,7 +126,8 @@ def with_master_weights(
     Args:
       tx: any optimizer. It must be whole: what changes the updates after this wrapper would move
         the parameters away from what the corrections belong to.
-      bits: 16, for exact float32 weights, or 8, for 16 significant bits, rounded stochastically.
+      bits: 16 (default), for exact float32 weights, or 8, for 16 significant bits, rounded
+        stochastically.
 
     The updates of bfloat16 parameters are float32: the difference of the new and the old
     parameter, with which `optax.apply_updates` lands on the new one exactly. (There are

@@ -26,7 +26,7 @@ def scale_by_learning_rate(
       learning_rate: not negative; a number or a schedule of the number of updates already made.
         The product is taken in float32 or wider, so 1e-8 does not vanish in float16 before it
         meets the update.
-      flip_sign: False multiplies by :math:`+lr_t`.
+      flip_sign: False multiplies by :math:`+lr_t`. Default True.
 
     State: `count`, int32, for a schedule; none for a number.
 

@@ -37,7 +37,7 @@ def lookahead(
         p away from :math:`\phi`.
       sync_period: k in the paper; at least 1. Default 6, of its experiments on ImageNet and
         translation: 5 on CIFAR.
-      slow_step_size: alpha in the paper, in (0, 1]; 1 is `tx` alone.
+      slow_step_size: alpha in the paper, in (0, 1]; 1 is `tx` alone. Default 0.5, half the way.
 
     State: `count` int32, `slow` in the parameters' shapes, float32 or wider, and `inner`. To
     evaluate at the slow weights take `state.slow`.

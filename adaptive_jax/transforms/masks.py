@@ -68,7 +68,13 @@ def mask_by_ndim(minimum: int = 2) -> Callable[[Params], PyTree]:
     """A mask that is True for parameters of `minimum` axes or more.
 
     With the default that is all but biases and the scales of normalizations, the parameters that
-    commonly decay. Returns a function, as `mask_by_path` does.
+    commonly decay.
+
+    Args:
+      minimum: default 2.
+
+    Returns:
+      A function from the parameters to a tree of booleans, as `mask_by_path` does.
 
     Raises:
       ValueError: `minimum` is not a whole number of at least 0.
@@ -94,6 +100,9 @@ def partition_by_mask(
       chosen, rest: transformations; each sees `optax.MaskedNode()` in place of the other's part.
 
     State: a pair of `optax.MaskedState`, of `chosen` and of `rest`.
+
+    Raises:
+      ValueError: in use, trees do not match; the message names the path.
 
     >>> from adaptive_jax import scale_by_sign
     >>> tx = partition_by_mask(mask_by_path("a"), scale_by_sign(), optax.identity())

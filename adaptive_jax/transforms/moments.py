@@ -34,7 +34,8 @@ def momentum(
                decay\, m_t + g_t \;\text{(EMA: } (1 - decay)\, g_t)
 
     Args:
-      decay: in [0, 1], or a schedule of the number of updates already made. Default 0.9.
+      decay: in [0, 1], or a schedule of the number of updates already made. Default 0.9; the
+        SGD of PyTorch and Keras has 0, which is no momentum.
       nesterov: look one step ahead (Sutskever et al. 2013, in PyTorch's and Keras's form).
       dampening: in [0, 1], classical form only. The first buffer is the undamped gradient, as
         in PyTorch.

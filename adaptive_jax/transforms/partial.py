@@ -104,7 +104,7 @@ def correct_bias(b1: Scalar = 0.9, b2: Scalar = 0.999) -> ScaleModifier:
     two it is the step of Padam's authors' code.
 
     Args:
-      b1, b2: the decay rates of the moments, in [0, 1).
+      b1, b2: the decay rates of the moments, in [0, 1); defaults of `scale_by_adam`.
 
     State: `count`, int32.
 

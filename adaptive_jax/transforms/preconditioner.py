@@ -78,7 +78,7 @@ def _multiply(direction, scale):
 
 
 class ScaleModifierState(NamedTuple):
-    """The modified preconditioner's state and the modifier's own."""
+    """`inner`, the modified preconditioner's state, and `modifier`, the modifier's own."""
 
     inner: State
     modifier: State
@@ -145,6 +145,7 @@ class ScaleModifier:
 
     @property
     def init(self) -> NoReturn:
+        """Raises a ValueError that says what to write instead."""
         raise ValueError(
             "a ScaleModifier such as bound_lr(...) is no optimizer by itself: use "
             "adaptive_jax.chain(scale_by_adam(), bound_lr(...), ...) in place of optax.chain, "

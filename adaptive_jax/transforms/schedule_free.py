@@ -53,9 +53,10 @@ def schedule_free(
         authors' code, 0 in Keras.
       r: power of the number of the update in these weights; 0 in the authors' code.
 
-    State: `z` in the parameters' shapes, float32 or wider, numbers, and `inner`. For parameters
-    in half precision also `y` in float32, which they are the rounding of: an average whose
-    weights fall as 1/t would soon stand still in bfloat16. Elsewhere `y` has None.
+    State: `count` int32; `b1`, `weight_sum` and `max_rate`, numbers; `z` in the parameters'
+    shapes, float32 or wider; and `inner`. For parameters in half precision also `y` in float32,
+    which they are the rounding of: an average whose weights fall as 1/t would soon stand still
+    in bfloat16. Elsewhere `y` has None.
 
     Raises:
       ValueError: a hyperparameter is out of range, trees do not match, or `update` is called

@@ -33,13 +33,15 @@ def with_storage(
 
     Every update decodes the state, computes as ever, and encodes the new state:
 
-    | mu | nu | bytes a parameter, of Adam's state |
-    |---|---|---|
-    | as it is | as it is | 8 |
-    | `"bfloat16"` | `"bfloat16"` | 4 |
-    | `"int8"` | `"uint8"` | 2.06 |
-    | `"float8_e4m3"` | `"float8_e4m3"` | 2.06 |
-    | `"int4"` | `"uint8"` | 1.56 |
+    =============  =============  ===================================
+    mu             nu             bytes a parameter, of Adam's state
+    =============  =============  ===================================
+    as it is       as it is       8
+    "bfloat16"     "bfloat16"     4
+    "int8"         "uint8"        2.06
+    "float8_e4m3"  "float8_e4m3"  2.06
+    "int4"         "uint8"        1.56
+    =============  =============  ===================================
 
     `adaptive_jax.storage` says how the codecs round, and why. Rounding is stochastic, with
     numbers that are a function of the update's count, the name of the array in the state and the

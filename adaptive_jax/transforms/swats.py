@@ -55,7 +55,7 @@ def scale_by_swats(
         learning rate; 0 is Adam for ever. The paper's is 1e-9 with the learning rate inside,
         which is 1e-6 here at the paper's learning rate of 1e-3.
 
-    State: Adam's, and two numbers, one float32 or wider, one int32.
+    State: `adam`, Adam's, and two numbers: `mean_rate`, float32 or wider, and `switched`, int32.
 
     Raises:
       ValueError: a hyperparameter is out of range, or trees do not match.

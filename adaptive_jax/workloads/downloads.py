@@ -24,7 +24,14 @@ _USE_FOLDER = "give a folder that holds the files by --data-dir"
 
 
 class DataError(Exception):
-    """Data are missing or wrong; the message is one line meant for the user."""
+    """Data are missing or wrong; the message is one line meant for the user.
+
+    >>> from adaptive_jax import workloads
+    >>> workloads.get("noisy_quadratic").load("folder")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+      ...
+    adaptive_jax.workloads.downloads.DataError: noisy_quadratic draws its data, it reads no ...
+    """
 
 
 @dataclass(frozen=True)

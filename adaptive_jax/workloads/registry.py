@@ -24,11 +24,14 @@ WORKLOADS: Mapping[str, Workload] = {
         NOISY_QUADRATIC,
     )
 }
-"""Name -> workload."""
+"""Name -> `Workload`."""
 
 
 def get(name: str | Workload) -> Workload:
     """The workload of that name; a workload is itself.
+
+    Args:
+      name: one of `WORKLOADS`, or a workload.
 
     Raises:
       ValueError: there is none of that name; the near misses are named.

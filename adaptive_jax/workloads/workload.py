@@ -12,14 +12,21 @@ from flax import nnx
 
 
 class Split(NamedTuple):
-    """Examples: `inputs` and `targets`, arrays with the same first axis."""
+    """Examples: `inputs` and `targets`, arrays with the same first axis.
+
+    Any shapes behind it and any dtypes that the model and the loss take; inputs are finite.
+    """
 
     inputs: np.ndarray
     targets: np.ndarray
 
 
 class Data(NamedTuple):
-    """What is trained on, what is tuned on, and what is reported on."""
+    """What is trained on, what is tuned on, and what is reported on.
+
+    Attributes:
+      train, validation, test: the three parts, whose examples have the same shapes and dtypes.
+    """
 
     train: Split
     validation: Split
@@ -55,6 +62,9 @@ class Workload:
       width: how many members a population trains side by side; 1 for a model that fills the
         machine by itself.
       description: one line.
+
+    Raises:
+      ValueError: `metric` is another, or is the accuracy of a workload that has none.
 
     >>> import numpy as np
     >>> from adaptive_jax.training import RunConfig, train

@@ -2,7 +2,9 @@
 
 `presets.keras.Adam(learning_rate=1e-3, beta_1=0.95, clipnorm=1.0)` is what
 `keras.optimizers.Adam` with these arguments is, number for number, and an ordinary Optax
-transformation. All of them take the arguments of Keras's base class:
+transformation. All arguments are Keras's, in its order and with its defaults. `beta_1` and
+`beta_2` are our `b1` and `b2`, `epsilon` is added in the place that each constructor says. All of
+them take the arguments of Keras's base class:
 
 - `learning_rate`: a number or a schedule of the number of calls of `update` already made;
   `presets.keras.schedules` has Keras's.
@@ -20,6 +22,9 @@ transformation. All of them take the arguments of Keras's base class:
 All numbers may be arrays or traced, as everywhere in this library. What is between the stages
 is in float32 or wider also for parameters in half precision. For `exclude_from_weight_decay` put
 `adaptive_jax.add_decayed_weights(weight_decay, mask)` into a chain of your own.
+
+Each raises a ValueError that names Keras's argument where a value is out of range, and where more
+than one clipping is given; and a TypeError for an argument that Keras 3 does not have.
 """
 
 import typing

@@ -17,6 +17,8 @@ def Adam(
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.Adam`: epsilon at the uncorrected root, the paper's "epsilon hat".
 
+    Otherwise `adaptive_jax.adam`, or with `amsgrad` `adaptive_jax.amsgrad`.
+
     >>> tx = Adam(learning_rate=0.1, epsilon=1.0)
     >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.4f}")  # 0.1 √0.001 / (√0.001 + 1)
     -0.0031
@@ -37,6 +39,8 @@ def AdamW(
     amsgrad: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.AdamW`: `Adam` with a weight decay to begin with.
+
+    Otherwise `adaptive_jax.adamw`; `amsgrad` as in `Adam`.
 
     >>> tx = AdamW(learning_rate=0.1, weight_decay=0.5)
     >>> print(f"{tx.update(1.0, tx.init(2.0), 2.0)[0]:.3f}")
@@ -82,6 +86,8 @@ def Nadam(
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.Nadam`: `adaptive_jax.nadam`, its momentum rising 250 times as fast.
 
+    That is `momentum_decay=1`; `epsilon` is added to the corrected root.
+
     >>> tx = Nadam(learning_rate=0.1)
     >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.3f}")
     -0.106
@@ -100,6 +106,8 @@ def Lamb(
     epsilon: Scalar = 1e-7,
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.Lamb`: `adaptive_jax.lamb`, with the decay outside the trust ratio.
+
+    `epsilon` is added to the corrected root.
 
     >>> tx = Lamb(learning_rate=0.1)
     >>> print(f"{tx.update(1.0, tx.init(5.0), 5.0)[0]:.3f}")
@@ -141,8 +149,11 @@ def ScheduleFreeAdamW(
     `schedule_free_params(state, params)` gives the parameters to evaluate at, which Keras does
     not.
 
+    That is `weight_lr_power=0`. `beta_2` and `epsilon` are `b2` and `eps`.
+
     Args:
-      beta_1: positive.
+      beta_1: positive; its `b1`.
+      warmup_steps: as there.
 
     >>> tx = ScheduleFreeAdamW(learning_rate=0.1, warmup_steps=2)
     >>> print(f"{tx.update(1.0, tx.init(0.0), 0.0)[0]:.3f}")

@@ -15,6 +15,8 @@ def SGD(
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.SGD`: the momentum is of steps, with the learning rate inside.
 
+    Otherwise `adaptive_jax.sgd`; a `momentum` of 0 is none.
+
     >>> tx = SGD(learning_rate=0.1, momentum=0.9, clipvalue=1.0)
     >>> print(tx.update(5.0, tx.init(0.0))[0])
     -0.1
@@ -35,6 +37,8 @@ def RMSprop(
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.RMSprop`: epsilon under the root, the learning rate in the momentum.
 
+    Otherwise `adaptive_jax.rmsprop`, whose `decay` is `rho`; a `momentum` of 0 is none.
+
     >>> tx = RMSprop(learning_rate=0.01, rho=0.75)
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.3f}")
     -0.020
@@ -50,6 +54,8 @@ def Adadelta(
     learning_rate: ScalarOrSchedule = 0.001, rho: Scalar = 0.95, epsilon: Scalar = 1e-7
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.Adadelta`: `adaptive_jax.adadelta`; the paper's rate is 1.
+
+    `epsilon` is its `eps`, which the paper has as 1e-6.
 
     >>> tx = Adadelta(learning_rate=1.0)
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.5f}")
@@ -68,6 +74,8 @@ def Adagrad(
     epsilon: Scalar = 1e-7,
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.Adagrad`: epsilon under the root, and a sum that starts at 0.1.
+
+    Otherwise `adaptive_jax.adagrad`, whose `initial_accumulator` is `initial_accumulator_value`.
 
     >>> tx = Adagrad(learning_rate=0.1, initial_accumulator_value=3.0)
     >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.3f}")
@@ -94,6 +102,11 @@ def Ftrl(
     Args:
       learning_rate: positive. What parameters have gathered is divided by the current value of a
         schedule, so that a falling one pulls them towards 0.
+      learning_rate_power, beta: as in `ftrl_proximal`.
+      initial_accumulator_value: its `initial_accumulator`.
+      l1_regularization_strength: its `l1`.
+      l2_regularization_strength, l2_shrinkage_regularization_strength: half its `l2` and
+        `l2_shrinkage`.
 
     >>> tx = Ftrl(learning_rate=0.1, initial_accumulator_value=0.0, l1_regularization_strength=1.0)
     >>> print(f"{tx.update(4.0, tx.init(0.0), 0.0)[0]:.3f}")

@@ -27,6 +27,9 @@ def Adafactor(
     """`keras.optimizers.Adafactor`: `adaptive_jax.adafactor`.
 
     Args:
+      beta_2_decay: the `decay_exponent` of `scale_by_factored_rms`, with the other sign.
+      epsilon_1, epsilon_2: its `eps`, and the `min_rms` of `scale_by_param_rms`.
+      clip_threshold: the `max_rms` of `clip_by_block_rms`.
       relative_step: without effect, as in Keras, which caps the rate by 1/√t in either case.
 
     >>> tx = Adafactor(learning_rate=0.1)
@@ -64,9 +67,18 @@ def Muon(
     """`keras.optimizers.Muon`: Muon for matrices, Adam for the rest, each with its own decay.
 
     Args:
+      adam_beta_1, adam_beta_2, epsilon: of Adam, with epsilon at the uncorrected root.
+      adam_lr_ratio: Adam's learning rate over Muon's.
+      weight_decay, adam_weight_decay: of Muon's and of Adam's parameters, times the learning rate.
+      muon_a, muon_b, muon_c, ns_steps, momentum, nesterov: as in `scale_by_muon`; the first three
+        are its `coefficients`, by default Jordan's.
+      rms_rate: steps of matrices are rms_rate · √max(out, in) times orthogonal ones; None: these.
       exclude_layers: regular expressions; matrices whose path, names joined by "/", has a match
         are for Adam.
       exclude_embeddings: those with "embedding" in their path are, too.
+
+    Raises:
+      ValueError: `ns_steps` is not a whole number of at least 1, besides what all raise.
 
     >>> tx = Muon(learning_rate=0.1, weight_decay=None, adam_weight_decay=None)
     >>> params = {"kernel": jnp.eye(2), "embedding": jnp.eye(2)}

@@ -1,6 +1,8 @@
 """The schedules of `keras.optimizers.schedules`: this library's, under Keras's argument names.
 
-`name`, which names a scope of TensorFlow's graph, is accepted and ignored.
+`initial_learning_rate` is our `init_value`. `name`, which names a scope of TensorFlow's graph, is
+accepted and ignored. Each raises a ValueError for a value out of range, and a TypeError for an
+argument that Keras does not have.
 """
 
 import typing
@@ -34,7 +36,7 @@ def ExponentialDecay(
     staircase: bool = False,
     name: str = "ExponentialDecay",
 ) -> Schedule:
-    """`schedules.exponential_decay`.
+    """`schedules.exponential_decay`, whose `transition_steps` are `decay_steps`.
 
     >>> lr = ExponentialDecay(0.1, decay_steps=10, decay_rate=0.5, staircase=True)
     >>> print(lr(9), lr(10))
@@ -67,7 +69,7 @@ def PolynomialDecay(
     cycle: bool = False,
     name: str = "PolynomialDecay",
 ) -> Schedule:
-    """`schedules.polynomial_decay`.
+    """`schedules.polynomial_decay`, whose `end_value` is `end_learning_rate`.
 
     >>> lr = PolynomialDecay(0.1, decay_steps=10, end_learning_rate=0.02, power=2.0)
     >>> print(f"{lr(5):.2f} {lr(20):.2f}")
@@ -86,7 +88,7 @@ def InverseTimeDecay(
     staircase: bool = False,
     name: str = "InverseTimeDecay",
 ) -> Schedule:
-    """`schedules.inverse_time_decay`.
+    """`schedules.inverse_time_decay`, whose `transition_steps` are `decay_steps`.
 
     >>> lr = InverseTimeDecay(0.1, decay_steps=10, decay_rate=1.0)
     >>> print(lr(10), lr(30))
@@ -107,6 +109,8 @@ def CosineDecay(
     warmup_steps: int = 0,
 ) -> Schedule:
     """`schedules.cosine_decay`, without a warm-up where there is no `warmup_target`.
+
+    That is its `peak_value`.
 
     >>> lr = CosineDecay(0.0, decay_steps=100, warmup_target=0.1, warmup_steps=10)
     >>> print(f"{lr(5):.2f} {lr(10):.2f} {lr(60):.2f} {lr(110):.2f}")

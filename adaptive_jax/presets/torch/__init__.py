@@ -2,10 +2,12 @@
 
 `presets.torch.Adam(lr=1e-3, betas=(0.9, 0.98))` is what `torch.optim.Adam(model.parameters(),
 lr=1e-3, betas=(0.9, 0.98))` is, number for number, and an ordinary Optax transformation. So
-somebody who ports a recipe copies the constructor call and leaves `model.parameters()` out. What
-the arguments of several constructors mean:
+somebody who ports a recipe copies the constructor call and leaves `model.parameters()` out. All
+other arguments are torch's, in its order and with its defaults. What those of several
+constructors mean:
 
 - `lr`: a number or a schedule; `presets.torch.lr_scheduler` has torch's.
+- `betas`: our `b1` and `b2`. `eps`: ours, where the constructor does not say otherwise.
 - `betas`, `momentum`, `eps`, `weight_decay` and all other numbers may be arrays or traced, as
   everywhere in this library; `momentum` and the first of the `betas` also a schedule, such as the
   `.momentum` of `CyclicLR` and `OneCycleLR`.
@@ -18,6 +20,10 @@ the arguments of several constructors mean:
   every update can be differentiated.
 
 Parameter groups are `optax.partition` with a constructor call for each group.
+
+Each raises a ValueError that names torch's argument where a value is out of range, or where `lr` is
+of a scheduler that cycles the momentum too and that is not given; and a TypeError for an argument
+that torch does not have, for the model's parameters, and for a tuple of another length.
 """
 
 import typing

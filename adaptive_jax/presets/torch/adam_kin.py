@@ -21,6 +21,9 @@ def Adam(
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.Adam`: `adaptive_jax.adam`, or `amsgrad` over the uncorrected squares.
 
+    Args:
+      amsgrad: whether it is `adaptive_jax.amsgrad`.
+
     >>> tx = Adam(lr=0.1, betas=(0.8, 0.99))
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.3f}")
     -0.100
@@ -46,6 +49,9 @@ def AdamW(
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.AdamW`: `adaptive_jax.adamw`, whose decay is times the learning rate.
+
+    Args:
+      amsgrad: as in `Adam`.
 
     >>> tx = AdamW(lr=0.1, weight_decay=0.5)
     >>> print(f"{tx.update(1.0, tx.init(2.0), 2.0)[0]:.3f}")
@@ -91,6 +97,8 @@ def NAdam(
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.NAdam`: `adaptive_jax.nadam`, whose momentum schedule is torch's.
+
+    With `decoupled_weight_decay` it is `adaptive_jax.nadamw`.
 
     >>> tx = NAdam(lr=0.1)
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.3f}")

@@ -22,6 +22,9 @@ def SGD(
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.SGD`: `adaptive_jax.sgd`, which has torch's undamped first buffer.
 
+    Args:
+      momentum, dampening, nesterov: as in `adaptive_jax.sgd`; 0 is no momentum and no state.
+
     Raises:
       ValueError: `nesterov` without momentum or with dampening, as in torch.
 
@@ -52,6 +55,7 @@ def ASGD(
     Args:
       lr: of a schedule each update uses the value before, as in torch, which sets the size of an
         update after the one before it.
+      lambd, alpha, t0: as in `adaptive_jax.asgd`.
 
     >>> tx = ASGD(lr=0.5, lambd=0.0, t0=0)
     >>> print(tx.update(jnp.array(1.0), tx.init(jnp.zeros(())), jnp.zeros(()))[0])
@@ -81,6 +85,11 @@ def Rprop(
 
     Args:
       lr: the first step size, and so no schedule.
+      etas: `eta_minus` and `eta_plus` of `scale_by_rprop`.
+      step_sizes: its `min_step` and `max_step`.
+
+    Raises:
+      ValueError: `lr` is a schedule or 0, or the first of `step_sizes` exceeds the second.
 
     >>> tx = Rprop(lr=0.1)
     >>> print(tx.update(jnp.array(5.0), tx.init(jnp.zeros(())))[0])
@@ -104,6 +113,7 @@ def Adagrad(
 
     Args:
       lr_decay: t counts the updates already made.
+      initial_accumulator_value: the `initial_accumulator` of `scale_by_adagrad`.
 
     >>> tx = Adagrad(lr=0.1, lr_decay=1.0)
     >>> state = tx.init(jnp.zeros(()))
@@ -134,7 +144,10 @@ def Adadelta(
     *,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`torch.optim.Adadelta`: `adaptive_jax.adadelta`, with the lecture's decay rate.
+    """`torch.optim.Adadelta`: `adaptive_jax.adadelta`, with the decay rate 0.9.
+
+    Args:
+      rho: the decay rate; 0.95 in the paper (arXiv 1212.5701).
 
     >>> tx = Adadelta()
     >>> print(f"{tx.update(jnp.array(5.0), tx.init(jnp.zeros(())))[0]:.5f}")
@@ -157,6 +170,10 @@ def RMSprop(
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """`torch.optim.RMSprop`: `adaptive_jax.rmsprop`, eps and learning rate outside.
+
+    Args:
+      alpha: its `decay`; 0.9 in the lecture.
+      momentum, centered: as there; 0 is no momentum.
 
     >>> tx = RMSprop(lr=0.01, alpha=0.75, centered=True, momentum=0.9)
     >>> print(tx.update(jnp.array(5.0), tx.init(jnp.zeros(())))[0].round(4))

@@ -23,8 +23,10 @@ def Adafactor(
     """`torch.optim.Adafactor`: `adaptive_jax.adafactor`, eps a floor, the decay uncapped.
 
     Args:
+      beta2_decay: the `decay_exponent` of `scale_by_factored_rms`, with the other sign.
       eps: least root mean square of gradients, and of parameters. None is the spacing of floats
         at 1 in the precision of the arithmetic.
+      d: the `max_rms` of `clip_by_block_rms`.
       weight_decay: times `lr`, also where steps are capped to 1/√t of the parameters' size.
 
     >>> tx = Adafactor(lr=0.1)
@@ -88,6 +90,15 @@ def Muon(
     It takes matrices for torch's, of shape (out, in), which matters to `adjust_lr_fn`; kernels of
     Flax and Keras are (in, out), for which `scale_by_muon` has `output_axis=-1`. The iteration is
     in bfloat16, as in torch.
+
+    Args:
+      momentum, nesterov, ns_steps: as in `scale_by_muon`.
+      ns_coefficients: one triple (a, b, c), by default Jordan's.
+      eps: the least norm of a matrix, `scale_by_muon`'s `min_norm`.
+      adjust_lr_fn: its `adjust`: "original" (as None), "match_rms_adamw".
+
+    Raises:
+      ValueError: `ns_steps` or `adjust_lr_fn` is out of range, or a leaf has fewer than two axes.
 
     >>> tx = Muon(lr=0.1, ns_coefficients=(1.5, -0.5, 0.0), ns_steps=9)
     >>> params = jnp.array([[3.0, 0.0], [0.0, -1.0]])

@@ -18,7 +18,8 @@ Arguments of all of them:
 Torch's `step()` multiplies the current rate by something that depends on the epoch, so its rates
 are products; here they are computed from the epoch directly, and equal those to rounding. Where
 that makes a difference it says so. `ReduceLROnPlateau` is no function of the number of updates,
-but a transformation.
+but a transformation. Each raises a ValueError for a value out of range, and a TypeError for an
+argument that torch does not have.
 """
 
 import typing

@@ -63,6 +63,10 @@ def CosineAnnealingWarmRestarts(
 ) -> Scheduler:
     """Along a cosine from `lr` to `eta_min` in cycles: `schedules.cosine_restarts`.
 
+    Args:
+      T_0: epochs of the first cycle.
+      T_mult: by how much a cycle is longer than the one before, a whole number.
+
     >>> lr = CosineAnnealingWarmRestarts(0.1, T_0=10, T_mult=2)
     >>> print(f"{lr(5):.2f} {lr(10):.1f} {lr(20):.2f} {lr(30):.1f}")
     0.05 0.1 0.05 0.1
@@ -89,6 +93,7 @@ def SWALR(
 
     Args:
       lr: the rate at which it sets in.
+      anneal_strategy: "cos" or "linear".
 
     >>> lr = SWALR(0.1, swa_lr=0.05, anneal_epochs=10, anneal_strategy="linear")
     >>> print(f"{lr(5):.3f} {lr(10):.2f}")
@@ -199,7 +204,9 @@ def OneCycleLR(
 
     Args:
       total_steps: or else `epochs` times `steps_per_epoch`.
-      cycle_momentum: as in `CyclicLR`.
+      pct_start, div_factor, final_div_factor: as in `schedules.one_cycle`.
+      anneal_strategy: "cos" or "linear".
+      cycle_momentum, base_momentum, max_momentum: as in `CyclicLR`.
       three_phase: first back to where it started from, symmetrically, and then down.
 
     >>> lr = OneCycleLR(max_lr=0.5, total_steps=100)

@@ -153,6 +153,9 @@ def LinearLR(
 ) -> Scheduler:
     """`lr` times a factor that goes linearly from one value to another in `total_iters` epochs.
 
+    Args:
+      start_factor, end_factor: these values.
+
     >>> lr = LinearLR(0.1, start_factor=0.5, total_iters=4)
     >>> print(f"{lr(0):.2f} {lr(2):.3f} {lr(4):.1f}")
     0.05 0.075 0.1

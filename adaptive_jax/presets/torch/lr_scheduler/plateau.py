@@ -62,6 +62,13 @@ def ReduceLROnPlateau(
 
     Args:
       lr: the learning rate that the optimizer was given; positive.
+      mode: whether better is less ("min") or more ("max").
+      factor: by which the rate is multiplied, in [0, 1).
+      threshold, threshold_mode: by how much a value must be better than the best one, as a
+        fraction of that ("rel") or by itself ("abs").
+      cooldown: epochs after a reduction in which none is counted as bad.
+      min_lr: the least rate.
+      eps: a reduction by no more than that is not made.
 
     State: a few scalars. Its `lr` is the current learning rate.
 
