@@ -55,6 +55,7 @@ def test_links_and_files_exist(page):
         assert (page.parent / link).exists(), link
     for path in re.findall(r"`((?:adaptive_jax|notebooks|scripts|tests)/[\w/.]*)`", text):
         assert (ROOT / path).exists(), path
+    assert not re.search("^%", text, re.MULTILINE), "a line that MyST takes for a comment"
 
 
 def test_the_site_is_built_without_warnings(tmp_path):

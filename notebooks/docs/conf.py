@@ -34,6 +34,8 @@ html_theme = "furo"
 html_title = f"adaptive_jax {version}"
 html_copy_source = False
 html_show_copyright = False
+html_static_path = ["static"]
+html_css_files = ["tables.css"]
 html_theme_options = {"light_css_variables": {"code-font-size": "75%"}}  # 100 columns fit
 
 _ARXIV = re.compile(r"\barXiv (\d{4}\.\d{4,5})")
