@@ -18,13 +18,17 @@ if _OLDER:
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
     os.environ["XLA_FLAGS"] = flags.strip()
 
-# What one process of the suite has compiled is read by the others, and by itself another time.
+# What one process of the suite has compiled is read by the others, which are workers and what
+# tests start, and by itself another time. Two may meet at one entry: who reads what is written to
+# only half is warned and compiles.
 _IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if not _IS_WORKER:
-    os.environ["ADAPTIVE_JAX_TEST_CACHE"] = tempfile.mkdtemp(prefix="adaptive_jax-")
-_CACHE = os.environ["ADAPTIVE_JAX_TEST_CACHE"]
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="adaptive_jax-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["PYTHONWARNINGS"] = "ignore:Error reading persistent compilation"
+_CACHE = os.environ["JAX_COMPILATION_CACHE_DIR"]
 jax.config.update("jax_compilation_cache_dir", _CACHE)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 collect_ignore_glob = ["reference/*"]  # scripts that need other libraries
 
 

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.optimized
 
 FOLDER = Path(__file__).parent / "reference"
 TRAJECTORIES = json.loads((FOLDER / "trajectories.json").read_text())["cases"]
+RECORDED = {case["id"]: case for case in TRAJECTORIES}
 LEAVES = ("w", "b", "s")
 
 
@@ -41,7 +42,7 @@ def shared_inputs():
 def run(makes, params, grads, dtype=np.float64):
     """Name -> parameters after each update, for every function in `makes` (name -> function).
 
-    All in one jitted scan: XLA takes much longer for a program each.
+    All in one jitted scan: see `together`.
     """
     with jax.enable_x64(dtype == np.float64):
         txs = {name: make() for name, make in makes.items()}
@@ -68,6 +69,16 @@ def run(makes, params, grads, dtype=np.float64):
         paths = jax.tree.map(np.asarray, walk(params, grads))
     assert all(array.dtype == dtype for array in jax.tree.leaves(paths))
     return paths
+
+
+def together(cases, case):
+    """Those of the cases that share a program with this one, neighbors in the order of the tests.
+
+    XLA takes longer for a program each, and for all of them in one several times as long.
+    """
+    cases = sorted(cases)
+    first = cases.index(case) // 12 * 12
+    return tuple(cases[first : first + 12])
 
 
 def run_reference(method, params, grads):
@@ -140,10 +151,9 @@ def recorded_path(case):
 
 
 @functools.cache
-def our_trajectories(leaves):
-    """All recorded cases that have these leaves, in one program."""
-    cases = [case for case in TRAJECTORIES if tuple(case["leaves"]) == leaves]
-    makes = {case["id"]: functools.partial(make_recorded, case) for case in cases}
+def our_trajectories(names, leaves):
+    """The recorded cases of these names, which have these leaves, in one program."""
+    makes = {name: functools.partial(make_recorded, RECORDED[name]) for name in names}
     params, grads = shared_inputs()
     return run(
         makes, {leaf: params[leaf] for leaf in leaves}, {leaf: grads[leaf] for leaf in leaves}
@@ -152,7 +162,9 @@ def our_trajectories(leaves):
 
 @pytest.mark.parametrize("case", TRAJECTORIES, ids=lambda case: case["id"])
 def test_equals_recorded_trajectory(case):
-    found = our_trajectories(tuple(case["leaves"]))[case["id"]]
+    alike = [other["id"] for other in TRAJECTORIES if other["leaves"] == case["leaves"]]
+    names = together(alike, case["id"])
+    found = our_trajectories(names, tuple(case["leaves"]))[case["id"]]
     difference = largest_difference(found, recorded_path(case))
     port = case["source"] == "pytorch_optimizer" and PORTS[case["name"]]
     if port and port.differs:  # and what the table says of it is still so
@@ -163,7 +175,7 @@ def test_equals_recorded_trajectory(case):
 
 
 def test_comparison_can_fail():
-    case = next(case for case in TRAJECTORIES if case["id"] == "torch/Adam/1")
+    case = RECORDED["torch/Adam/1"]
     makes = {"changed": lambda: make_recorded(case, eps=1e-6)}
     found = run(makes, *shared_inputs())["changed"]
     assert largest_difference(found, recorded_path(case)) > 1e-9
@@ -189,9 +201,9 @@ def rounded_inputs(by_array):
 
 
 @functools.cache
-def our_paths(by_array, dtype):
-    makes = {case.name: case.make for case in FORMULAS if case.by_array == by_array}
-    return run(makes, *rounded_inputs(by_array), dtype)
+def our_paths(cases, dtype):
+    makes = {case.name: case.make for case in cases}
+    return run(makes, *rounded_inputs(cases[0].by_array), dtype)
 
 
 @pytest.mark.parametrize("case", FORMULAS, ids=lambda case: case.name)
@@ -199,10 +211,11 @@ def test_equals_formula(case):
     """In float64 to 1e-12; in float32 to 1e-5 of the way each coordinate has gone, and rounding."""
     params, grads = rounded_inputs(case.by_array)
     expected = run_reference(case.method, params, grads)
-    double = our_paths(case.by_array, np.float64)[case.name]
+    cases = together([other for other in FORMULAS if other.by_array == case.by_array], case)
+    double = our_paths(cases, np.float64)[case.name]
     assert largest_difference(double, expected) <= 1e-12
 
-    single = our_paths(case.by_array, np.float32)[case.name]
+    single = our_paths(cases, np.float32)[case.name]
     for leaf, start in params.items():
         steps = np.diff(expected[leaf], axis=0, prepend=start[None])
         way = np.cumsum(np.abs(steps), axis=0)

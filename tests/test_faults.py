@@ -12,7 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -43,10 +42,8 @@ def run(folder, every=1):
 
 
 @pytest.fixture
-def start(monkeypatch):
+def start():
     """Starts `run` in a process of its own, which has imported all but has not begun JAX yet."""
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.jax_compilation_cache_dir)
-    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
 

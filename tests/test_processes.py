@@ -45,11 +45,7 @@ def work(process_id, port, folder):
 def run(tmp_path_factory):
     """The folder of a run by two processes, and what each of them wrote to stdout and stderr."""
     folder = tmp_path_factory.mktemp("processes")
-    environment = {
-        **os.environ,
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-    }
+    environment = {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     code = "import sys, pathlib; from tests.test_processes import work\n"
     code += "work(int(sys.argv[1]), int(sys.argv[2]), pathlib.Path(sys.argv[3]))"
     with socket.socket() as held:  # nobody else is given its port, but JAX's server may listen
