@@ -42,22 +42,26 @@ def untuned(analysis, row_of):
         yield cells
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="of `adaptive-jax compare` with several workloads")
-    analysis = Comparison.load(parser.parse_args().folder).analysis
-    if analysis.overall is None:
-        parser.error("the folder has no optimizer with final runs on several workloads")
+def tables(analysis):
+    """Both, as Markdown."""
     name = names([standing.optimizer for standing in analysis.overall.standings])
     row_of = {
         (each.workload, row.optimizer): row for each in analysis.workloads for row in each.rows
     }
     for table in (tuned, untuned):
         head, *rows = table(analysis, row_of)
-        print("|", " | ".join(head), "|\n" + "|---" * len(head) + "|")
-        for label, *cells in rows:
-            print("|", " | ".join([f"`{name[label]}`", *cells]), "|")
-        print()
+        lines = [head, ["---"] * len(head)]
+        lines += [[f"`{name[label]}`", *cells] for label, *cells in rows]
+        yield "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="of `adaptive-jax compare` with several workloads")
+    analysis = Comparison.load(parser.parse_args().folder).analysis
+    if analysis.overall is None:
+        parser.error("the folder has no optimizer with final runs on several workloads")
+    print("\n\n".join(tables(analysis)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ import importlib
 import numpy as np
 import pytest
 
+from adaptive_jax.comparison import analyze
 from adaptive_jax.workloads import Data, Split
+from tests import synthetic
 
 pytestmark = pytest.mark.relaxed  # as Flax needs it
 
@@ -45,3 +47,21 @@ def test_the_cnn_article(capsys):
     loss, accuracy = mnist_cnn_article.train("AdaBound", tx, Data(split, split, split), 1)
     assert np.isfinite(loss) and 0 <= accuracy <= 1
     assert "AdaBound, epoch 1: loss" in capsys.readouterr().out
+
+
+def test_which_optimizer_marks_what_is_not_beaten():
+    from scripts import which_optimizer
+
+    scores = {
+        ("easy", "adam"): 0.9,
+        ("easy", "sgd"): 0.9,
+        ("hard", "adam"): 0.5,
+        ("hard", "sgd"): 0.7,
+    }
+    tuned, untuned = which_optimizer.tables(analyze(synthetic.records(scores, noise=0.01)))
+    head, _, sgd, adam = tuned.splitlines()
+    assert head == "| optimizer | easy | hard | better than Adam |"
+    assert (sgd.count("**"), adam.count("**")) == (4, 2)  # two cells and one
+    assert sgd.startswith("| `sgd` | **")
+    assert adam.endswith("|  |")
+    assert untuned.count("→") == 4
