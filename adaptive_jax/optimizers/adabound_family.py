@@ -28,7 +28,8 @@ def adabound(
     `chain(add_decayed_weights(5e-4), adabound())`.
 
     Args:
-      learning_rate, b1, b2: as in Adam. eps: added to the uncorrected root.
+      learning_rate, b1, b2: as in `adam`.
+      eps: added to the uncorrected root.
       final_lr, gamma: where the bounds end and how fast they close. All defaults are the paper's.
       base_lr: the learning rate that `final_lr` is meant for; by default `learning_rate`, if
         that is a number.
