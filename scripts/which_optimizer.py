@@ -7,52 +7,57 @@ import argparse
 
 from adaptive_jax.comparison import Comparison
 from adaptive_jax.comparison.names import names
+from adaptive_jax.comparison.tables import Column, markdown_table
 
 FORMATS = {"accuracy": (100, ".1f"), "loss": (1, ".3f")}
 
 
-def tuned(analysis, row_of):
+def column(title, text):
+    """A column of texts."""
+    return Column(title, text, text)
+
+
+def tuned(each):
     """Test metrics after tuning; bold where no other optimizer is distinguishably better."""
-    yield ["optimizer", *(each.workload for each in analysis.workloads), "better than Adam"]
-    for standing in analysis.overall.standings:
-        cells = []
-        for each in analysis.workloads:
-            row = row_of[each.workload, standing.optimizer]
-            factor, form = FORMATS[each.metric]
-            cell = f"{factor * row.mean:{form}} ± {factor * (row.high - row.low) / 2:{form}}"
-            beaten = {pair.worse for pair in each.differences if pair.distinguishable}
-            cells.append(cell if row.optimizer in beaten else f"**{cell}**")
-        chance = standing.improvement.get("adam")
-        cells.append(
-            f"{chance.estimate:.2f} ({chance.low:.2f} to {chance.high:.2f})" if chance else ""
-        )
-        yield [standing.optimizer, *cells]
+    rows = {row.optimizer: row for row in each.rows}
+    beaten = {pair.worse for pair in each.differences if pair.distinguishable}
+    factor, form = FORMATS[each.metric]
+
+    def text(standing):
+        row = rows[standing.optimizer]
+        cell = f"{factor * row.mean:{form}} ± {factor * (row.high - row.low) / 2:{form}}"
+        return cell if row.optimizer in beaten else f"**{cell}**"
+
+    return column(each.workload, text)
 
 
-def untuned(analysis, row_of):
+def untuned(each):
     """Validation metrics at the default learning rate and after tuning, and the tuned rate."""
-    yield ["optimizer", *(each.workload for each in analysis.workloads)]
-    for standing in analysis.overall.standings:
-        cells = [standing.optimizer]
-        for each in analysis.workloads:
-            row = row_of[each.workload, standing.optimizer]
-            factor, form = FORMATS[each.metric]
-            before, after = (factor * x for x in (row.default_score, row.tuned_score))
-            cells.append(f"{before:{form}} → {after:{form}} at {row.learning_rate:.2g}")
-        yield cells
+    rows = {row.optimizer: row for row in each.rows}
+    factor, form = FORMATS[each.metric]
+
+    def text(standing):
+        row = rows[standing.optimizer]
+        before, after = (factor * x for x in (row.default_score, row.tuned_score))
+        return f"{before:{form}} → {after:{form}} at {row.learning_rate:.2g}"
+
+    return column(each.workload, text)
+
+
+def versus_adam(standing):
+    """The probability that a run does better than one of Adam."""
+    chance = standing.improvement.get("adam")
+    return f"{chance.estimate:.2f} ({chance.low:.2f} to {chance.high:.2f})" if chance else ""
 
 
 def tables(analysis):
     """Both, as Markdown."""
-    name = names([standing.optimizer for standing in analysis.overall.standings])
-    row_of = {
-        (each.workload, row.optimizer): row for each in analysis.workloads for row in each.rows
-    }
-    for table in (tuned, untuned):
-        head, *rows = table(analysis, row_of)
-        lines = [head, ["---"] * len(head)]
-        lines += [[f"`{name[label]}`", *cells] for label, *cells in rows]
-        yield "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    standings = analysis.overall.standings
+    shown = names(standing.optimizer for standing in standings)
+    optimizer = column("optimizer", lambda standing: f"`{shown[standing.optimizer]}`")
+    better = column("better than Adam", versus_adam)
+    yield markdown_table([optimizer, *map(tuned, analysis.workloads), better], standings)
+    yield markdown_table([optimizer, *map(untuned, analysis.workloads)], standings)
 
 
 def main():
