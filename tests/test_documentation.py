@@ -1,4 +1,4 @@
-"""The pages and the API reference: complete, and built without a warning."""
+"""The README, the pages and the API reference: complete, and built without a warning."""
 
 import importlib
 import re
@@ -48,12 +48,14 @@ def test_every_page_is_in_the_table_of_contents():
     assert pages <= set(listed)
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted(DOCS.glob("*.md"))], ids=lambda page: page.stem
+)
 def test_links_and_files_exist(page):
     text = page.read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
         assert (page.parent / link).exists(), link
-    for path in re.findall(r"`((?:adaptive_jax|notebooks|scripts|tests)/[\w/.]*)`", text):
+    for path in re.findall(r"`((?:[\w.]+/)+[\w.]*)`", text):
         assert (ROOT / path).exists(), path
     assert not re.search("^%", text, re.MULTILINE), "a line that MyST takes for a comment"
 

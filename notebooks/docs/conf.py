@@ -21,8 +21,7 @@ root_doc = "docs/index"
 exclude_patterns = ["*.py", "**/*.py", "pictures"]
 default_role = "py:obj"  # `name` is a link where it is documented, and code where not
 nb_execution_mode = "off"  # they are committed with their pictures; the tests execute them
-myst_enable_extensions = ["dollarmath", "amsmath"]
-myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say what may be given; unions would drown the names
