@@ -49,15 +49,14 @@ def move(params, updates):
         return optax.apply_updates(params, updates)
 
 
-def loop(tx, params, grads, steps=STEPS, update=None):
+def loop(tx, params, grads, steps=STEPS):
     """Parameters and state after `steps` updates, and all updates, one operation at a time."""
-    update = update or tx.update
     grads = jax.tree.map(np.asarray, grads)
     state = tx.init(params)
     path = []
     for i in range(steps):
         g = jax.tree.map(lambda g, i=i: jnp.asarray(g[i]), grads)
-        updates, state = update(g, state, params)
+        updates, state = tx.update(g, state, params)
         params = move(params, updates)
         path.append(updates)
     return params, state, jax.tree.map(lambda *u: np.stack(u), *path)
