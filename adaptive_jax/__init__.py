@@ -46,6 +46,8 @@ from adaptive_jax.optimizers import swats as swats
 from adaptive_jax.optimizers import yogi as yogi
 from adaptive_jax.transforms import Preconditioner as Preconditioner
 from adaptive_jax.transforms import ScaleModifier as ScaleModifier
+from adaptive_jax.transforms import Step as Step
+from adaptive_jax.transforms import Transformation as Transformation
 from adaptive_jax.transforms import adabound_bounds as adabound_bounds
 from adaptive_jax.transforms import add_decayed_weights as add_decayed_weights
 from adaptive_jax.transforms import add_proximal_decay as add_proximal_decay
@@ -61,6 +63,7 @@ from adaptive_jax.transforms import clip_by_block_rms as clip_by_block_rms
 from adaptive_jax.transforms import clip_by_global_norm as clip_by_global_norm
 from adaptive_jax.transforms import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms import clip_by_value as clip_by_value
+from adaptive_jax.transforms import constructor as constructor
 from adaptive_jax.transforms import convergent_bounds as convergent_bounds
 from adaptive_jax.transforms import correct_bias as correct_bias
 from adaptive_jax.transforms import ftrl_proximal as ftrl_proximal

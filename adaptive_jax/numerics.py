@@ -5,11 +5,7 @@ a finite gradient leads to is finite. NaN and infinity that the caller passes in
 hidden: they reach the update, where `optax.apply_if_finite` or the user sees them.
 """
 
-import functools
 import math
-import operator
-import typing
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -47,8 +43,12 @@ def count_next(count: jax.Array) -> jax.Array:
 
 
 def widen(x: jax.Array) -> jax.Array:
-    """A hyperparameter in float32 at least: a decay rate of 0.999 in bfloat16 is 1."""
-    return x.astype(compute_dtype(x) if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
+    """A hyperparameter in JAX's default float type at least: 0.999 in bfloat16 is 1."""
+    default = jnp.result_type(float)
+    wide = (
+        jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits >= jnp.finfo(default).bits
+    )
+    return x if wide else x.astype(default)
 
 
 def constant(value: Scalar, dtype: DTypeLike) -> np.ndarray | jax.Array:
@@ -242,92 +242,6 @@ def bias_correction(decay: Scalar, count: jax.Array) -> jax.Array:
 
 def log(x: Scalar) -> Scalar:
     """The natural logarithm of `x ≥ 0`, in double precision where `x` is a Python number."""
-    if isinstance(x, Live):
-        return typing.cast(Scalar, x.map(log))
     if isinstance(x, jax.Array):
         return jnp.log(x)
     return math.log(x) if x > 0 else -math.inf
-
-
-def _arithmetic(function):
-    """The two methods of `Live`, for `x + other` and for `other + x`."""
-
-    def forward(self, other):
-        if isinstance(other, (Live, float, int)):
-            return self.map(function, other)
-        return function(jnp.asarray(self), other)
-
-    def reflected(self, other):
-        if isinstance(other, (float, int)):
-            return self.map(lambda x: function(other, x))
-        return function(other, jnp.asarray(self))
-
-    return forward, reflected
-
-
-class Live:
-    """A hyperparameter read from the state, which is a Python float until it is changed there.
-
-    A Python float meets float32 arrays after arithmetic in double precision: 1 − 0.999 is 0.001
-    to the last digit, but 0.00100005 when 0.999 comes from a float32 leaf of the state. So
-    arithmetic is done twice, on the Python float and on the leaf. What meets an array is the
-    first result where the leaf still is the float's rounding, the second where it has been
-    changed. Derivatives are always those of the second.
-
-    It becomes an array, of JAX's default float type, by arithmetic with one or by
-    `jnp.asarray(x, dtype)`. Other functions of `jax.numpy` refuse it.
-
-    Args:
-      exact: the Python float.
-      leaf: the array in the state.
-
-    >>> b2 = Live(0.999, jnp.float32(0.999))
-    >>> jnp.asarray(1 - b2) == 1 - 0.999, 1 - b2.leaf == 1 - 0.999
-    (Array(True, dtype=bool), Array(False, dtype=bool))
-    >>> print(jnp.asarray(1 - Live(0.999, leaf=jnp.float32(0.75))))
-    0.25
-    """
-
-    def __init__(self, exact: float, leaf: jax.Array, unchanged: jax.Array | None = None):
-        self.exact = exact
-        self.leaf = leaf.astype(jnp.result_type(float))
-        self.unchanged = leaf == jnp.asarray(exact, leaf.dtype) if unchanged is None else unchanged
-
-    def __jax_array__(self) -> jax.Array:
-        return _exact_if(self.unchanged, jnp.asarray(self.exact, self.leaf.dtype), self.leaf)
-
-    def map(self, function: Callable[..., Any], *others: "Live | float") -> "Live":
-        """`function(self, *others)` of the Python floats and of the leaves."""
-        exact = [x.exact if isinstance(x, Live) else x for x in others]
-        leaves = [x.leaf if isinstance(x, Live) else x for x in others]
-        unchanged = [x.unchanged for x in (self, *others) if isinstance(x, Live)]
-        return Live(
-            function(self.exact, *exact),
-            function(self.leaf, *leaves),
-            functools.reduce(operator.and_, unchanged),
-        )
-
-    __add__, __radd__ = _arithmetic(operator.add)
-    __sub__, __rsub__ = _arithmetic(operator.sub)
-    __mul__, __rmul__ = _arithmetic(operator.mul)
-    __truediv__, __rtruediv__ = _arithmetic(operator.truediv)
-    __pow__, __rpow__ = _arithmetic(operator.pow)
-
-    def __neg__(self):
-        return self.map(operator.neg)
-
-    def __eq__(self, other):
-        return jnp.asarray(self) == other
-
-    def __bool__(self):
-        return bool(jnp.asarray(self))  # an error under jit, as for every traced value
-
-
-@jax.custom_jvp
-def _exact_if(unchanged, exact, leaf):
-    return jnp.where(unchanged, exact, leaf)
-
-
-@_exact_if.defjvp
-def _(primals, tangents):
-    return _exact_if(*primals), tangents[-1]

@@ -1,12 +1,10 @@
 """Checks of what the user passes in, with errors that say what to write instead."""
 
-import contextlib
-import contextvars
 import difflib
 import math
 import numbers
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeGuard, cast
+from collections.abc import Callable, Iterable
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -16,28 +14,13 @@ from jax.core import Tracer
 from adaptive_jax import numerics
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 
-_LIVE = contextvars.ContextVar("_LIVE")  # id of a leaf -> what it stands for
-
-
-@contextlib.contextmanager
-def live(exact: Mapping[str, float], leaves: Mapping[str, jax.Array]) -> Iterator[None]:
-    """Within, `number` takes these leaves of a state for the Python floats of the same name.
-
-    So factories need not know of it, and those that do not call `number` get plain arrays.
-    """
-    token = _LIVE.set({id(leaves[k]): numerics.Live(exact[k], leaves[k]) for k in exact})
-    try:
-        yield
-    finally:
-        _LIVE.reset(token)
-
 
 def number(name: str, value: Scalar, interval: str) -> Scalar:
     """Returns `value` ready for use as a hyperparameter; raises if it is not in `interval`.
 
     A concrete value comes back as a Python float (so that `1 - b` is exact before it meets a
     float32 array); a traced value is not checked and comes back in float32 or wider, since a
-    decay rate of 0.999 in bfloat16 is 1. A leaf of `tunable`'s state comes back as `Live`.
+    decay rate of 0.999 in bfloat16 is 1.
 
     Args:
       name: the argument's name, for the message.
@@ -55,9 +38,6 @@ def number(name: str, value: Scalar, interval: str) -> Scalar:
       ...
     ValueError: b1 must be in [0, 1), got 1.0
     """
-    value = _LIVE.get({}).get(id(value), value)
-    if isinstance(value, numerics.Live):
-        return cast(Scalar, value)  # which it is to arithmetic
     if callable(value):
         raise ValueError(f"{name} must be a number in {interval}, got a schedule: {value!r}")
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):

@@ -90,13 +90,13 @@ def main(epochs, batch_size, learning_rate, seed):
             state, loss = update(state, key, x_train[rows], y_train[rows])
             losses.append(loss)  # not fetched here: the next step need not wait for it
         valid_loss, correct = map(float, evaluate(state, x_valid, y_valid))
-        rate = float(aj.hyperparameters(state.opt_state)["adamw/learning_rate"])
+        rate = float(aj.hyperparameters(state.opt_state)["learning_rate"])
         print(
             f"epoch {epoch:2}  rate {rate:.2g}  loss {np.mean(losses):.4f}  "
             f"validation loss {valid_loss:.4f}, accuracy {correct:.2%}"
         )
         if valid_loss > best:
-            changed = aj.set_hyperparameters(state.opt_state, {"adamw/learning_rate": rate / 2})
+            changed = aj.set_hyperparameters(state.opt_state, {"learning_rate": rate / 2})
             state = state.replace(opt_state=changed)
         best = min(best, valid_loss)
     return correct

@@ -169,7 +169,7 @@ def test_restored_training_continues_bit_for_bit(tmp_path, name):
     for count in range(6):
         if count == 3:
             if name == "tunable":
-                hyper = {"adabound/learning_rate": 0.05}
+                hyper = {"learning_rate": 0.05}
                 run = run[0], aj.set_hyperparameters(run[1], hyper), run[2]
             checkpoint.save(tmp_path / "run", run, step=count)
         run = step(*run)

@@ -168,7 +168,7 @@ def test_without_decay_the_update_is_minus_rate_times_direction():
         for name, tx in BY_COORDINATE.items():
             rates = effective_learning_rates(tx, grads, states[name], params)
             updates[name], new = tx.update(grads, states[name], params)
-            direction, _ = tx.stages[0].factor(grads, new[0])
+            direction = tx.stages[0].step(grads, states[name][0], params).direction
             products[name] = jax.tree.map(lambda r, d: -r * d, rates, direction)
             states[name] = new
         return states, products, updates
@@ -230,7 +230,7 @@ def test_extra_arguments_reach_the_stages():
     [
         (aj.sgd(0.1, momentum=0.9), "this Chain of 2 stages"),
         (optax.chain(aj.scale_by_adam(), aj.sgd(0.1)), "this GradientTransformationExtraArgs"),
-        (aj.schedule_free_adamw(0.1), "this GradientTransformationExtraArgs"),
+        (aj.schedule_free_adamw(0.1), "this Transformation"),
         (aj.tunable(aj.sgd, learning_rate=0.1), "this Tunable"),
     ],
     ids=["sgd", "optax.chain", "wrapped", "tunable"],

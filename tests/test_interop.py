@@ -1,6 +1,7 @@
 """Our pieces stand wherever Optax's do: in its wrappers, in Flax, and in the algebra's own."""
 
 import copy
+import pickle
 
 import flax.linen as nn
 import jax
@@ -155,7 +156,7 @@ PRECONDITIONERS = {
 
 
 @pytest.mark.parametrize("tx", PRECONDITIONERS.values(), ids=PRECONDITIONERS)
-def test_update_is_accumulate_factor_multiply(tx):
+def test_update_is_direction_times_scale(tx):
     assert isinstance(tx, aj.Preconditioner)
     assert isinstance(tx, optax.GradientTransformationExtraArgs)
     init, update = tx
@@ -164,19 +165,24 @@ def test_update_is_accumulate_factor_multiply(tx):
     for i in range(3):
         grads = jax.tree.map(lambda g, i=i: g[i], make_grads())
         updates, new_state = update(grads, state, params)
-        state = tx.accumulate(grads, state, params)
-        direction, scale = tx.factor(grads, state)
-        assert_close(tx.store(state), new_state)
-        product = jax.tree.map(lambda d, s: (d * s).astype(jnp.bfloat16), direction, scale)
+        result = tx.step(grads, state, params)
+        assert result.back is None
+        assert_close(result.state, new_state)
+        product = jax.tree.map(
+            lambda d, s: (d * s).astype(jnp.bfloat16), result.direction, result.scale
+        )
         assert_close(updates, product)
-        for leaf in jax.tree.leaves(scale):
+        for leaf in jax.tree.leaves(result.scale):
             assert leaf.dtype == jnp.float32 and bool(jnp.all(leaf >= 0))
         state = new_state
 
 
 @pytest.mark.parametrize("tx", PRECONDITIONERS.values(), ids=PRECONDITIONERS)
 def test_a_modifier_of_ones_own_binds_in_chain_and_by_hand(tx):
-    half = aj.ScaleModifier(lambda scale, _: jax.tree.map(lambda s: s / 2, scale))
+    half = aj.ScaleModifier(
+        optax.init_empty_state,
+        lambda scale, state: (jax.tree.map(lambda s: s / 2, scale), state),
+    )
     params, grads = make_params(), make_grads()
     _, _, plain = loop(tx, params, grads, 4)
     for modified in (aj.chain(tx, half), half(tx), optax.chain(half(tx))):
@@ -189,14 +195,11 @@ def test_a_modifier_of_ones_own_binds_in_chain_and_by_hand(tx):
 def test_a_modifier_with_a_state():
     """AdaMod's momental bound: a scale may not exceed its own moving mean."""
 
-    def mean(scale, state):
-        return jax.tree.map(lambda s, m: 0.5 * m + 0.5 * s, scale, state)
+    def modify(scale, mean):
+        mean = jax.tree.map(lambda s, m: 0.5 * m + 0.5 * s, scale, mean)
+        return jax.tree.map(jnp.minimum, scale, mean), mean
 
-    momental = aj.ScaleModifier(
-        lambda scale, state: jax.tree.map(jnp.minimum, scale, state),
-        init=lambda params: jax.tree.map(jnp.zeros_like, params),
-        accumulate=mean,
-    )
+    momental = aj.ScaleModifier(lambda params: jax.tree.map(jnp.zeros_like, params), modify)
     tx = aj.chain(aj.scale_by_rms(decay=0.0, eps=0.0), momental)
     _, _, updates = run(tx, jnp.zeros(()), jnp.array([2.0, 0.5, 4.0]), 3)
     # Scales 1/2, 2, 1/4; means 1/4, 9/8, 11/16; the smaller of each times the gradient.
@@ -219,7 +222,91 @@ def test_misplaced_modifiers_say_what_to_write():
         aj.chain()
 
 
-def test_preconditioners_can_be_copied():
-    tx = copy.copy(aj.scale_by_adam())
-    assert isinstance(tx, aj.Preconditioner)
-    tx.factor(jnp.ones(2), tx.init(jnp.ones(2)))
+def test_a_basis_is_left_by_back():
+    """Sign descent along the sum and the difference of two coordinates."""
+    turn = jnp.array([[1.0, 1.0], [1.0, -1.0]]) / jnp.sqrt(2.0)
+
+    def step(grads, state, params=None, **extra):
+        turned = turn @ grads
+        return aj.Step(jnp.sign(turned), jnp.ones(2), state, back=lambda tree: turn.T @ tree)
+
+    tx = aj.Preconditioner(optax.init_empty_state, step)
+    half = aj.ScaleModifier(optax.init_empty_state, lambda scale, state: (scale / 2, state))
+    for made, size in ((tx, 1.0), (aj.chain(tx, half), 0.5)):
+        updates, _ = made.update(jnp.array([3.0, 1.0]), made.init(jnp.zeros(2)))
+        np.testing.assert_allclose(updates, [size * jnp.sqrt(2.0), 0.0], atol=1e-6)
+
+
+@every_structure
+def test_a_copy_is_the_transformation_itself(case):
+    """So a copied state of training has the same tree structure, and compiles nothing again."""
+    tx = case.build()
+    for copied in (copy.copy(tx), copy.deepcopy(tx)):
+        assert copied == tx
+    if isinstance(tx, aj.Transformation):
+        (leaf,) = jax.tree.leaves({"tx": tx, "x": 1.0})  # static: no leaf
+        assert leaf == 1.0
+
+
+def test_a_copied_train_state_is_the_same_to_jit_cond_and_map():
+    for tx in (aj.adam(1e-3), aj.adabound(1e-3), aj.muon(1e-3), aj.tunable(aj.adamw)):
+        state = TrainState.create(apply_fn=None, params={"w": jnp.ones((2, 2))}, tx=tx)
+        traces = []
+
+        @jax.jit
+        def step(state, traces=traces):
+            traces.append(1)
+            return state.apply_gradients(grads=state.params)
+
+        copied = copy.deepcopy(state)
+        step(state), step(copied)
+        assert len(traces) == 1
+        jax.tree.map(jnp.add, state, copied)
+        jax.eval_shape(
+            lambda a, b: jax.lax.cond(True, lambda a, b: a, lambda a, b: b, a, b), state, copied
+        )
+    model = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, aj.adam(1e-3), wrt=nnx.Param)
+    assert nnx.graphdef(copy.deepcopy(optimizer)) == nnx.graphdef(optimizer)
+
+
+@every_structure
+def test_the_repr_is_the_call(case):
+    tx = case.build()
+    if not isinstance(tx, aj.Transformation):
+        pytest.skip("made by Optax's or this test's own function")
+    shown = repr(tx)
+    assert "0x" not in shown and "<function" not in shown
+    assert shown == repr(case.build())
+
+
+def test_replaced_functions_are_used():
+    tx = aj.scale_by_adam()
+    other = tx._replace(update=lambda updates, state, params=None: (updates, state))
+    assert not isinstance(other, aj.Preconditioner)
+    assert other.update(1.0, ())[0] == 1.0 and other.init is tx.init
+
+
+@pytest.mark.parametrize(
+    "tx",
+    [
+        aj.adamw(1e-3, mask={"w": True}),
+        aj.muon(1e-3),
+        aj.chain(aj.scale_by_adam(), aj.bound_lr(base_lr=0.1)),
+        aj.with_storage(aj.adam(), mu="int8"),
+        aj.tunable(aj.adam, learning_rate=0.1),
+        aj.presets.torch.AdamW(),
+        aj.presets.keras.SGD(momentum=0.9),
+    ],
+    ids=repr,
+)
+def test_transformations_pickle_as_the_calls_that_built_them(tx):
+    params = {"w": jnp.ones((2, 2))}
+    loaded = pickle.loads(pickle.dumps(tx))
+    assert repr(loaded) == repr(tx) and type(loaded) is type(tx)
+    assert_close(
+        loaded.update(params, loaded.init(params), params)[0],
+        tx.update(params, tx.init(params), params)[0],
+        0,
+        0,
+    )

@@ -2,13 +2,7 @@
 
 import copy
 import functools
-import json
-import os
 import pickle
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import flax.serialization
 import jax
@@ -20,7 +14,7 @@ from flax import nnx
 from flax.training.train_state import TrainState
 
 import adaptive_jax as aj
-from adaptive_jax import numerics, schedules
+from adaptive_jax import schedules
 from adaptive_jax.optimizers import registry
 from tests.families import RECIPES
 from tests.test_contract import assert_close, make_grads, make_params, run, types
@@ -32,11 +26,6 @@ STEPS = 30
 
 def tunable(case):
     return aj.tunable(case.make, **case.hyper, **case.extra)
-
-
-def names(case):
-    """The case's hyperparameters by the names that they have in the state."""
-    return {f"{case.make.__name__}/{k}": v for k, v in case.hyper.items()}
 
 
 # Every recipe.
@@ -78,39 +67,22 @@ def init(txs, params):
     return {name: tx.init(params) for name, tx in txs.items()}
 
 
-def differences(dtype, x64):
-    """Case -> the largest difference between training with and without `tunable`."""
+@pytest.mark.parametrize("x64", [False, True])
+def test_training_is_the_same_to_the_rounding_of_the_numbers(x64):
+    """The numbers are rounded to float32 once, so the plain optimizers get rounded ones, too."""
     with jax.enable_x64(x64):
-        params, grads = inputs(dtype)
+        params, grads = inputs(np.float64 if x64 else np.float32)
         cases = ONE_EACH if x64 else RECIPES
+        rounded = {k: {n: float(np.float32(v)) for n, v in k.hyper.items()} for k in cases}
         plain, live = (
             walker(txs, params, grads)(init(txs, params))
-            for txs in ({c.name: c.build() for c in cases}, {c.name: tunable(c) for c in cases})
+            for txs in (
+                {c.name: c.build(**rounded[c]) for c in cases},
+                {c.name: tunable(c) for c in cases},
+            )
         )
-        largest = jax.tree.map(lambda a, b: float(np.max(np.abs(np.subtract(a, b)))), plain, live)
-    return {name: max(by_leaf.values()) for name, by_leaf in largest.items()}
-
-
-@pytest.mark.parametrize(("dtype", "x64"), [("float32", False), ("float64", True)])
-def test_training_is_the_same_to_the_last_bit(dtype, x64):
-    """In a process whose CPU cannot round a·b + c once, only twice.
-
-    Which products XLA contracts so differs between programs in which a weight is a constant and
-    in which it is not: m/2 + g/2 becomes (m + g)/2, say. Nothing else does.
-    """
-    code = (
-        "import json, numpy; from tests.test_tunable import differences; "
-        f"print(json.dumps(differences(numpy.{dtype}, {x64})))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "XLA_FLAGS": "--xla_cpu_max_isa=AVX", "JAX_PLATFORMS": "cpu"},
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert {name: size for name, size in json.loads(done.stdout).items() if size != 0} == {}
+        for case in cases:
+            assert_close(live[case.name], plain[case.name], rtol=2e-4, atol=2e-6)
 
 
 def other_values(case):
@@ -138,13 +110,12 @@ def test_changed_values_act_at_once():
     changed, fresh = {}, {}
     for case in ONE_EACH:
         new = other_values(case)
-        by_name = {f"{case.make.__name__}/{k}": v for k, v in new.items()}
-        changed[case.name] = aj.set_hyperparameters(start[case.name], by_name)
+        changed[case.name] = aj.set_hyperparameters(start[case.name], new)
         fresh[case.name] = case.build(**{k: float(v) for k, v in new.items()})
     states = init(fresh, params)
     for name, state in changed.items():  # the same initial values; but a 0 may leave a stage out
-        if jax.tree.structure(state.inner) == jax.tree.structure(states[name]):
-            states[name] = state.inner
+        if jax.tree.structure(state.inner_state) == jax.tree.structure(states[name]):
+            states[name] = state.inner_state
     found = walk(changed)
     assert len(traces) == 1
     assert_close(found, walker(fresh, params, grads)(states), rtol=1e-5, atol=1e-6)
@@ -156,31 +127,56 @@ def test_changed_values_act_at_once():
 
 
 @every_recipe
-def test_values_are_shown_and_checked_by_name(case):
-    state = tunable(case).init(make_params())
+def test_values_are_shown_and_set_by_name(case):
+    tx = tunable(case)
+    state = tx.init(make_params())
+    assert isinstance(state, optax.InjectStatefulHyperparamsState)
     shown = aj.hyperparameters(state)
-    for name, value in names(case).items():
+    assert shown == state.hyperparams
+    for name, value in case.hyper.items():
         leaf = shown[name]
         assert leaf.dtype == jnp.float32 and not leaf.weak_type and leaf.shape == ()
         assert leaf == np.float32(value)
-        for bad in (float("nan"), -1.0, 1e9):
-            try:
-                case.build(**{name.split("/")[1]: bad})
-            except ValueError as error:  # then it is no better later
-                with pytest.raises(ValueError, match=re.escape(str(error))):
-                    aj.set_hyperparameters(state, {name: jnp.float32(bad)})
-            else:
-                assert not np.isnan(bad)
         assert types(aj.set_hyperparameters(state, {name: value})) == types(state)
 
 
 @every_recipe
 def test_values_left_at_their_defaults_are_shown_but_for_zeros(case):
     tx = aj.tunable(case.make, **case.extra)
-    shown = {k.split("/")[1] for k in aj.hyperparameters(tx.init(make_params()))}
+    shown = set(aj.hyperparameters(tx.init(make_params())))
     values = registry.get(case.make.__name__).defaults | case.extra
     numbers = {k for k, v in values.items() if isinstance(v, float)}
     assert shown == {k for k in numbers if values[k] != 0 or k in case.extra}
+
+
+@pytest.mark.relaxed  # Optax mixes dtypes
+def test_they_are_read_and_set_as_those_of_optax():
+    params, grads = jnp.ones(2), jnp.array([1.0, -2.0])
+    ours = aj.tunable(aj.adam, learning_rate=0.1)
+    theirs = optax.inject_hyperparams(optax.adam)(learning_rate=0.1)
+    for change in (
+        lambda state: state.hyperparams.update(learning_rate=0.5),
+        lambda state: state._replace(hyperparams={**state.hyperparams, "b1": 0.5}),
+        lambda state: optax.tree.set(state, learning_rate=5.0),
+    ):
+        for step in (lambda tx: tx.update, lambda tx: jax.jit(tx.update)):
+            updates = []
+            for tx in (ours, theirs):
+                state = tx.init(params)
+                state = change(state) or state
+                first, new = step(tx)(grads, state, params)
+                updates.append((first, step(tx)(grads, new, params)[0]))
+                if tx is ours:
+                    assert types(new) == types(tx.init(params))
+            assert_close(*updates, rtol=1e-5)
+
+
+def test_the_state_of_optax_is_read_and_set_by_name():
+    tx = optax.chain(optax.inject_hyperparams(optax.sgd)(learning_rate=0.1))
+    state = tx.init(jnp.ones(2))
+    assert aj.hyperparameters(state)["learning_rate"] == np.float32(0.1)
+    state = aj.set_hyperparameters(state, {"learning_rate": 0.5})
+    np.testing.assert_allclose(tx.update(jnp.ones(2), state)[0], -0.5)
 
 
 @pytest.mark.parametrize("case", ONE_EACH, ids=repr)
@@ -200,7 +196,7 @@ def test_types_never_change(case, dtype):
                 updates, new_state = jax.eval_shape(tx.update, grads, state, params)
                 assert of(new_state) == of(state)
                 assert of(updates) == of(params)
-            for leaf in jax.tree.leaves(state.values):
+            for leaf in jax.tree.leaves(state.hyperparams):
                 assert leaf.dtype == jnp.float32 and not leaf.weak_type
 
 
@@ -215,38 +211,42 @@ def test_found_by_themselves():
         return aj.chain(aj.momentum(decay), aj.add_decayed_weights(off, mask), aj.sgd(rate))
 
     def shown(**hyperparams):
-        tx = aj.tunable(make, **hyperparams)
-        return set(aj.hyperparameters(tx.init(jnp.zeros(2))))
+        tx = aj.tunable(make, static_args="on", **hyperparams)
+        state = tx.init(jnp.zeros(2))
+        jax.eval_shape(tx.update, jnp.zeros(2), state, jnp.zeros(2))
+        return set(state.hyperparams)
 
     def everything(params):
         return jax.tree.map(lambda p: True, params)
 
-    assert shown(rate=0.1) == {"make/rate", "make/decay"}
+    assert shown(rate=0.1) == {"rate", "decay"}
     assert shown(rate=np.float64(1), off=0.0, mask=everything) == {
-        "make/rate",
-        "make/decay",
-        "make/off",
+        "rate",
+        "decay",
+        "off",
     }
-    assert shown(rate=jnp.float32(1), decay=0, depth=4) == {"make/rate", "make/decay"}
+    assert shown(rate=jnp.float32(1), decay=0, depth=4) == {"rate", "decay"}
     with pytest.raises(TypeError, match="unexpected keyword argument 'lr'"):
         aj.tunable(make, lr=0.1)
+    with pytest.raises(ValueError, match="no argument 'no' for static_args: did you mean 'on'"):
+        aj.tunable(make, static_args=["no"], rate=0.1)
+    branches = aj.tunable(make, rate=0.1)
+    with pytest.raises(TypeError, match="name it in static_args: one of decay, on, rate"):
+        jax.eval_shape(branches.update, jnp.zeros(2), branches.init(jnp.zeros(2)), jnp.zeros(2))
 
 
 def test_factories_of_every_kind():
-    params = jnp.zeros(2)
-
     class Recipe:
-        def __call__(self, rate: float):
-            return aj.sgd(rate)
+        def __call__(self, learning_rate: float):
+            return aj.sgd(learning_rate)
 
-    for factory, name in (
-        (functools.partial(aj.sgd, momentum=0.5), "sgd"),
-        (lambda rate: aj.sgd(rate), "lambda"),
-        (Recipe(), "Recipe"),
+    for factory in (
+        functools.partial(aj.sgd, momentum=0.5),
+        lambda learning_rate: aj.sgd(learning_rate),
+        Recipe(),
     ):
-        hyper = {"learning_rate" if name == "sgd" else "rate": 0.1}
-        state = aj.tunable(factory, **hyper).init(params)
-        assert {k.split("/")[0] for k in aj.hyperparameters(state)} == {name}
+        state = aj.tunable(factory, learning_rate=0.1).init(jnp.zeros(2))
+        assert state.hyperparams["learning_rate"] == np.float32(0.1)
 
 
 def test_errors_of_the_factory_come_at_once():
@@ -283,7 +283,7 @@ def test_the_numbers_of_a_schedule(make):
     start = tx.init(params)
     for peak in (0.4, 0.2):
         expected, _, _ = run(sgd(peak), params, grads, STEPS)
-        state = aj.set_hyperparameters(start, {"sgd/peak": peak})
+        state = aj.set_hyperparameters(start, {"peak": peak})
         found, _, _ = run(
             optax.GradientTransformation(lambda _, s=state: s, tx.update), params, grads, STEPS
         )
@@ -302,14 +302,14 @@ def test_a_schedule_is_shown_and_cannot_be_set():
     state = tx.init(params)
     for used in (0.1, 0.1, 0.05, 0.025):  # at first, what the first update will use
         shown = aj.hyperparameters(state)
-        np.testing.assert_allclose(shown["adamw/learning_rate"], used, rtol=1e-6)
-        np.testing.assert_allclose(shown["adamw/weight_decay"], used, rtol=1e-6)
+        np.testing.assert_allclose(shown["learning_rate"], used, rtol=1e-6)
+        np.testing.assert_allclose(shown["weight_decay"], used, rtol=1e-6)
         _, state = jax.jit(tx.update)(params, state, params)
-    with pytest.raises(ValueError, match="adamw/learning_rate is driven by a schedule"):
-        aj.set_hyperparameters(state, {"adamw/learning_rate": 0.1})
+    with pytest.raises(ValueError, match="learning_rate is driven by a schedule"):
+        aj.set_hyperparameters(state, {"learning_rate": 0.1})
     plain = aj.adamw(falling, weight_decay=falling)
     expected, _, _ = run(plain, params, {"w": jnp.ones((STEPS, 2))}, STEPS)
-    assert_close(run(tx, params, {"w": jnp.ones((STEPS, 2))}, STEPS)[0], expected, 0, 0)
+    assert_close(run(tx, params, {"w": jnp.ones((STEPS, 2))}, STEPS)[0], expected, 1e-6, 0)
 
 
 # Names, and where a state may stand.
@@ -319,33 +319,41 @@ def adam(rate=0.1):
     return aj.tunable(aj.adam, learning_rate=rate, b1=0.8)
 
 
+ADAM = {"b1", "b2", "eps", "learning_rate"}
+MOMENTS = ADAM - {"learning_rate"}
+
+
+def at(place, names):
+    return {f"{place}/{name}" for name in names}
+
+
 WRAPPED = {
-    "chain": (aj.chain(aj.clip_by_global_norm(1.0), adam()), ["adam"]),
-    "two in a chain": (aj.chain(adam(), adam()), ["0/adam", "1/adam"]),
+    "chain": (aj.chain(aj.clip_by_global_norm(1.0), adam()), ADAM),
+    "two in a chain": (aj.chain(adam(), adam()), at("0", ADAM) | at("1", ADAM)),
     "others in a chain": (
         aj.chain(aj.tunable(aj.scale_by_adam), aj.tunable(aj.sgd)),
-        ["scale_by_adam", "sgd"],
+        MOMENTS | {"learning_rate"},
     ),
     "partition": (
         optax.partition({"head": adam(), "body": adam()}, {"w": "body", "b": "head", "s": "head"}),
-        ["body/adam", "head/adam"],
+        at("body", ADAM) | at("head", ADAM),
     ),
-    "masked": (optax.masked(adam(), {"w": True, "b": False, "s": True}), ["adam"]),
-    "MultiSteps": (optax.MultiSteps(adam(), 1).gradient_transformation(), ["adam"]),
-    "apply_if_finite": (optax.apply_if_finite(adam(), 3), ["adam"]),
+    "masked": (optax.masked(adam(), {"w": True, "b": False, "s": True}), ADAM),
+    "MultiSteps": (optax.MultiSteps(adam(), 1).gradient_transformation(), ADAM),
+    "apply_if_finite": (optax.apply_if_finite(adam(), 3), ADAM),
     "bound": (
         aj.chain(
             aj.tunable(aj.scale_by_adam, b1=0.8),
             aj.tunable(aj.bound_lr, base_lr=0.1, final_lr=0.5),
             aj.tunable(aj.scale_by_learning_rate, learning_rate=0.1),
         ),
-        ["bound_lr", "scale_by_adam", "scale_by_learning_rate"],
+        MOMENTS | {"learning_rate", "base_lr", "final_lr"},
     ),
     "one in itself": (
         aj.tunable(
             lambda rate: aj.chain(adam(), aj.tunable(lambda x: aj.sgd(x), x=rate)), rate=0.1
         ),
-        ["1/lambda", "adam", "lambda"],
+        ADAM | {"rate", "x"},
     ),
 }
 
@@ -357,7 +365,7 @@ def test_names_are_short_and_unique_wherever_the_state_stands(kind):
     params, grads = make_params(), make_grads(4)
     state = tx.init(params)
     shown = aj.hyperparameters(state)
-    assert sorted({name.rsplit("/", 1)[0] for name in shown}) == expected
+    assert set(shown) == expected
     new = {name: 0.5 * value for name, value in shown.items()}
     changed = aj.set_hyperparameters(state, new)
     assert types(changed) == types(state)
@@ -377,7 +385,7 @@ def test_a_stage_of_a_chain_is_the_stage():
     )
     assert isinstance(aj.tunable(aj.scale_by_adam), aj.Preconditioner)
     assert isinstance(aj.tunable(aj.bound_lr, base_lr=0.1), aj.ScaleModifier)
-    assert_close(run(tx, params, grads)[0], run(plain, params, grads)[0], 0, 0)
+    assert_close(run(tx, params, grads)[0], run(plain, params, grads)[0], 1e-5, 1e-7)
     with pytest.raises(ValueError, match="of a Preconditioner such as"):
         aj.tunable(aj.bound_lr, base_lr=0.1)(aj.sgd())
     with pytest.raises(ValueError, match=r"adaptive_jax\.chain"):
@@ -393,11 +401,11 @@ def test_in_flax():
     plain, params = aj.adam(0.1, b1=0.8), start
     plain_state = plain.init(params)
     for rate in (0.1, 0.01):
-        new = {"adam/learning_rate": rate}
+        new = {"learning_rate": rate}
         optimizer.opt_state = nnx.data(aj.set_hyperparameters(optimizer.opt_state, new))
         state = aj.set_hyperparameters(state, new)
         for tree in (optimizer, optimizer.opt_state, state):
-            assert aj.hyperparameters(tree)["adam/learning_rate"] == np.float32(rate)
+            assert aj.hyperparameters(tree)["learning_rate"] == np.float32(rate)
         grads = nnx.grad(lambda model: jnp.mean((model(x) - 1.0) ** 2))(model)
         pure = nnx.to_pure_dict(nnx.state(grads))
         optimizer.update(model, grads)
@@ -411,33 +419,26 @@ def test_in_flax():
 
 def test_wrong_names_and_shapes():
     state = adam().init(jnp.zeros(2))
-    with pytest.raises(ValueError, match="'adam/learningrate' here: did you mean 'adam/learning_r"):
-        aj.set_hyperparameters(state, {"adam/learningrate": 0.1})
-    with pytest.raises(ValueError, match=r"adam/b1 has shape \(\) in this state, got \(2,\)"):
-        aj.set_hyperparameters(state, {"adam/b1": jnp.array([0.1, 0.2])})
-    with pytest.raises(ValueError, match="no hyperparameter 'adam/b1' here"):
-        aj.set_hyperparameters(aj.adam().init(jnp.zeros(2)), {"adam/b1": 0.1})
+    with pytest.raises(ValueError, match="'learningrate' here: did you mean 'learning_rate'"):
+        aj.set_hyperparameters(state, {"learningrate": 0.1})
+    with pytest.raises(ValueError, match=r"b1 has shape \(\) in this state, got \(2,\)"):
+        aj.set_hyperparameters(state, {"b1": jnp.array([0.1, 0.2])})
+    with pytest.raises(ValueError, match="no hyperparameter 'b1' here"):
+        aj.set_hyperparameters(aj.adam().init(jnp.zeros(2)), {"b1": 0.1})
     assert aj.hyperparameters(aj.adam().init(jnp.zeros(2))) == {}
 
 
-def test_values_that_belong_together_are_checked_together():
-    def bounded(lower, upper):
-        return aj.bound_lr(base_lr=1.0, lower=lower, upper=upper)(aj.scale_by_adam())
-
-    state = aj.tunable(bounded, lower=0.1, upper=1.0).init(jnp.zeros(2))
-    state = aj.set_hyperparameters(state, {"bounded/upper": 5.0})
-    state = aj.set_hyperparameters(state, {"bounded/lower": 2.0})
-    with pytest.raises(ValueError, match="lower must not exceed upper, got 2"):
-        aj.set_hyperparameters(state, {"bounded/upper": 1.0})
+def test_values_out_of_range_raise_at_the_next_update():
+    tx = adam()
+    state = aj.set_hyperparameters(tx.init(jnp.zeros(2)), {"b2": 1.5})
+    with pytest.raises(ValueError, match=r"b2 must be in \[0, 1\), got 1.5"):
+        tx.update(jnp.ones(2), state)
 
 
 def test_a_value_that_float32_rounds_out_of_its_interval():
-    tx = aj.tunable(aj.adam, b2=1 - 1e-9)
-    state = aj.set_hyperparameters(tx.init(jnp.zeros(2)), {"adam/learning_rate": 0.1})
-    updates, _ = tx.update(jnp.ones(2), state)
-    np.testing.assert_allclose(updates, -0.1, rtol=1e-6)
-    with pytest.raises(ValueError, match=r"b2 must be in \[0, 1\), got 1.0"):
-        aj.set_hyperparameters(adam().init(jnp.zeros(2)), {"adam/b2": 1 - 1e-9})
+    with pytest.raises(ValueError, match=r"keeps numbers in float32: b2 must be in .* got 1.0"):
+        aj.tunable(aj.adam, b2=1 - 1e-9)
+    aj.tunable(aj.adam, static_args="b2", b2=1 - 1e-9)
 
 
 # Under JAX's transformations.
@@ -447,12 +448,10 @@ def test_a_population_is_one_state():
     params = jnp.ones((3, 2))
     tx = adam()
     state = jax.vmap(tx.init)(params)
-    state = aj.set_hyperparameters(state, {"adam/learning_rate": [0.1, 0.2, 0.3], "adam/b1": 0.5})
-    assert aj.hyperparameters(state)["adam/b1"].shape == (3,)
+    state = aj.set_hyperparameters(state, {"learning_rate": [0.1, 0.2, 0.3], "b1": 0.5})
+    assert aj.hyperparameters(state)["b1"].shape == (3,)
     updates, _ = jax.jit(jax.vmap(tx.update))(params, state, params)
     np.testing.assert_allclose(updates[:, 0], [-0.1, -0.2, -0.3], rtol=1e-6)
-    with pytest.raises(ValueError, match="learning_rate must be in"):
-        aj.set_hyperparameters(state, {"adam/learning_rate": [0.1, -0.2, 0.3]})
 
 
 def test_traced_values_at_construction_and_in_a_step():
@@ -463,17 +462,15 @@ def test_traced_values_at_construction_and_in_a_step():
 
     @jax.jit
     def step(state, rate):
-        state = aj.set_hyperparameters(state, {"adam/learning_rate": rate, "adam/b2": 0.9})
+        state = aj.set_hyperparameters(state, {"learning_rate": rate, "b2": 0.9})
         return adam().update(params, state)
 
     updates, state = step(adam().init(params), 0.3)
     np.testing.assert_allclose(updates, -0.3, rtol=1e-6)
-    assert aj.hyperparameters(state)["adam/b2"] == np.float32(0.9)
-    with pytest.raises(ValueError, match="b1 must be in"):  # the check comes along
-        aj.set_hyperparameters(state, {"adam/b1": 2.0})
+    assert aj.hyperparameters(state)["b2"] == np.float32(0.9)
 
 
-def test_derivatives_are_those_of_the_value_also_while_it_is_unchanged():
+def test_derivatives_are_those_of_the_value():
     params, grads = jnp.ones(2), jnp.array([[1.0, -0.5], [-3.0, 0.1], [0.5, 0.5]])
     tx = adam()
 
@@ -483,12 +480,11 @@ def test_derivatives_are_those_of_the_value_also_while_it_is_unchanged():
         return jnp.sum(run(live, params, grads, 3)[0] ** 2)
 
     def expected(values):
-        hyper = {k.split("/")[1]: v for k, v in values.items()}
-        return jnp.sum(run(aj.adam(**hyper), params, grads, 3)[0] ** 2)
+        return jnp.sum(run(aj.adam(**values), params, grads, 3)[0] ** 2)
 
-    at = {"adam/learning_rate": 0.1, "adam/b1": 0.8}
+    at = {"learning_rate": 0.1, "b1": 0.8}
     assert_close(jax.grad(end)(at), jax.grad(expected)(at), rtol=1e-4)
-    assert jax.grad(end)(at)["adam/learning_rate"] != 0
+    assert jax.grad(end)(at)["learning_rate"] != 0
 
 
 def test_donated_states_and_copies():
@@ -497,11 +493,11 @@ def test_donated_states_and_copies():
     step = jax.jit(lambda s: tx.update(params, s)[1], donate_argnums=0)
     state = step(tx.init(params))
     same = jnp.float32(0.5)
-    state = step(aj.set_hyperparameters(state, {"adam/b1": same, "adam/b2": same}))
+    state = step(aj.set_hyperparameters(state, {"b1": same, "b2": same}))
     assert same == 0.5
     for other in (copy.deepcopy(state), pickle.loads(pickle.dumps(state))):
         assert jax.tree.structure(other) == jax.tree.structure(state)
-        aj.set_hyperparameters(other, {"adam/b1": 0.1})
+        aj.set_hyperparameters(other, {"b1": 0.1})
     restored = flax.serialization.from_bytes(tx.init(params), flax.serialization.to_bytes(state))
     assert_close(restored, state, 0, 0)
 
@@ -521,49 +517,12 @@ def test_optax(factory, dtype):
     params = make_params(dtype)
     tx = aj.tunable(factory, learning_rate=0.1)
     state = tx.init(params)
-    name = f"{factory.__name__}/learning_rate"
     updates, after = tx.update(params, state, params)
     assert types(after) == types(state)
     assert types(updates) == types(params)
-    smaller = aj.set_hyperparameters(state, {name: 0.05})
+    smaller = aj.set_hyperparameters(state, {"learning_rate": 0.05})
     half, _ = tx.update(params, smaller, params)
     assert_close(jax.tree.map(lambda u: u / 2, updates), half, rtol=1e-2)
     if dtype == jnp.float32:
         plain = factory(learning_rate=0.1)
         assert_close(updates, plain.update(params, plain.init(params), params)[0], rtol=1e-4)
-
-
-# The number itself.
-
-
-def test_live_arithmetic_is_done_on_the_float_and_on_the_leaf():
-    def of(x):
-        a = numerics.Live(0.999, x)
-        values = (
-            1 - a,
-            a - 1,
-            a + a,
-            2 * a,
-            a / 3,
-            3 / a,
-            a**2,
-            2**a,
-            -a,
-            numerics.log(a),
-            1 / (1 - a),
-        )
-        arrays = (x * a, a * x, x - a, a - x, x / a, a / x)
-        return jnp.stack([jnp.asarray(v) for v in (*values, *arrays)])
-
-    for x, b in ((np.float32(0.999), 0.999), (np.float32(0.5), 0.5)):
-        values = [1 - b, b - 1, b + b, 2 * b, b / 3, 3 / b, b**2, 2**b, -b, np.log(b), 1 / (1 - b)]
-        arrays = [x * b, b * x, x - b, b - x, x / b, b / x]
-        np.testing.assert_allclose(jax.jit(of)(x)[:11], np.float32(values), rtol=1e-7)
-        np.testing.assert_allclose(jax.jit(of)(x)[11:], np.float32(arrays), rtol=1e-6, atol=1e-7)
-
-
-def test_live_decides_nothing_under_jit():
-    with pytest.raises(jax.errors.TracerBoolConversionError):
-        jax.jit(lambda x: 1.0 if numerics.Live(0.5, x) else 0.0)(jnp.float32(0.5))
-    with pytest.raises(jax.errors.TracerBoolConversionError):
-        jax.jit(lambda x: 1.0 if numerics.Live(0.5, x) == 0 else 0.0)(jnp.float32(0.5))

@@ -223,8 +223,8 @@ def test_stored_states_are_seen_by_the_diagnostics_and_by_tunable():
     expected = aj.diagnostics.effective_learning_rates(plain, grads, plain.init(params), params)
     np.testing.assert_allclose(rates, expected, rtol=1e-6)
     _, state = tx.update(grads, state, params)
-    assert isinstance(state[0].inner.inner.mu, Blocks)
-    state = aj.set_hyperparameters(state, {"lean_adam/b1": 0.5})
+    assert isinstance(state[0].inner_state.inner.mu, Blocks)
+    state = aj.set_hyperparameters(state, {"b1": 0.5})
     assert jax.tree.structure(tx.update(grads, state, params)[1]) == jax.tree.structure(state)
 
 

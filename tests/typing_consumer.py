@@ -52,7 +52,7 @@ def step(
 
 def tuned(params: dict[str, jax.Array]) -> dict[str, jax.Array]:
     state = aj.tunable(aj.adamw, learning_rate=0.1).init(params)
-    state = aj.set_hyperparameters(state, {"adamw/learning_rate": 0.05})
+    state = aj.set_hyperparameters(state, {"learning_rate": 0.05})
     checkpoint.save("last", (params, state), step=1, config={"optimizer": "adamw"})
     return assert_type(aj.hyperparameters(state), dict[str, jax.Array])
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Chain, Preconditioner
+from adaptive_jax import trees
+from adaptive_jax.algebra import Chain, Preconditioner
 from adaptive_jax.transforms.tunable import Tunable
 from adaptive_jax.typing import Params, PyTree, State, Updates
 
@@ -76,7 +76,7 @@ def effective_learning_rates(
 def _walk(tx, updates, rates, state, params, extra):
     """The updates after `tx`, and the derivative of each in its direction once there is one."""
     if isinstance(tx, Tunable):
-        return _walk(tx.built(state), updates, rates, state.inner, params, extra)
+        return _walk(tx.built(state), updates, rates, state.inner_state, params, extra)
     if isinstance(tx, Chain):
         for stage, stage_state in zip(tx.stages, state, strict=True):
             updates, rates = _walk(stage, updates, rates, stage_state, params, extra)
@@ -88,7 +88,7 @@ def _walk(tx, updates, rates, state, params, extra):
 
     if isinstance(tx, Preconditioner):
         new = update(updates)
-        _, scale = tx.factor(updates, tx.accumulate(updates, state, params, **extra))
+        scale = tx.step(updates, state, params, **extra).scale
         return new, jax.tree.map(lambda s, u: s.astype(u.dtype), scale, new)
     if rates is None:
         return update(updates), None

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.storage.rounding import random_bits
-from adaptive_jax.transforms import trees
 from adaptive_jax.typing import Updates
 from adaptive_jax.validation import check_inexact, map_leaves
 
@@ -26,6 +26,7 @@ class ErrorFeedbackState(NamedTuple):
     error: Updates
 
 
+@constructor
 def majority_vote(axis_name: str | tuple[str, ...]) -> optax.GradientTransformationExtraArgs:
     r"""signSGD with majority vote: every number is the sign that most workers' gradients have.
 
@@ -88,6 +89,7 @@ def majority_vote(axis_name: str | tuple[str, ...]) -> optax.GradientTransformat
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+@constructor
 def error_feedback(axis_name: str | tuple[str, ...]) -> optax.GradientTransformationExtraArgs:
     r"""The mean of the workers' gradients, sent as signs; what that leaves out is sent later.
 

@@ -3,10 +3,12 @@
 import optax
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number
 
 
+@constructor
 def adabound(
     learning_rate: ScalarOrSchedule = 1e-3,
     final_lr: Scalar = 0.1,
@@ -52,6 +54,7 @@ def adabound(
     )
 
 
+@constructor
 def adaboundw(
     learning_rate: ScalarOrSchedule = 1e-3,
     final_lr: Scalar = 0.1,
@@ -86,6 +89,7 @@ def adaboundw(
     )
 
 
+@constructor
 def amsbound(
     learning_rate: ScalarOrSchedule = 1e-3,
     final_lr: Scalar = 0.1,

@@ -3,10 +3,12 @@
 import optax
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number_or_schedule
 
 
+@constructor
 def adagrad(
     learning_rate: ScalarOrSchedule = 0.01,
     initial_accumulator: Scalar = 0.0,
@@ -33,6 +35,7 @@ def adagrad(
     )
 
 
+@constructor
 def adadelta(
     learning_rate: ScalarOrSchedule = 1.0, rho: Scalar = 0.95, eps: Scalar = 1e-6
 ) -> optax.GradientTransformationExtraArgs:
@@ -60,6 +63,7 @@ def adadelta(
     )
 
 
+@constructor
 def rmsprop(
     learning_rate: ScalarOrSchedule = 1e-3,
     decay: Scalar = 0.9,

@@ -3,9 +3,11 @@
 import optax
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 
 
+@constructor
 def adam(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,
@@ -37,6 +39,7 @@ def adam(
     )
 
 
+@constructor
 def adamw(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,
@@ -71,6 +74,7 @@ def adamw(
     )
 
 
+@constructor
 def amsgrad(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,

@@ -3,9 +3,11 @@
 import optax
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 
 
+@constructor
 def adamax(
     learning_rate: ScalarOrSchedule = 2e-3,
     b1: Scalar = 0.9,
@@ -34,6 +36,7 @@ def adamax(
     )
 
 
+@constructor
 def nadam(
     learning_rate: ScalarOrSchedule = 2e-3,
     b1: Scalar = 0.9,
@@ -71,6 +74,7 @@ def nadam(
     )
 
 
+@constructor
 def nadamw(
     learning_rate: ScalarOrSchedule = 2e-3,
     b1: Scalar = 0.9,
@@ -113,6 +117,7 @@ def _scale_by_nadam(b1, b2, eps, eps_root, eps_hat, momentum_decay):
     return transforms.scale_by_nadam(b1, b2, eps, eps_root, eps_hat, momentum_decay)
 
 
+@constructor
 def radam(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,
@@ -151,6 +156,7 @@ def radam(
     )
 
 
+@constructor
 def adabelief(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,
@@ -184,6 +190,7 @@ def adabelief(
     )
 
 
+@constructor
 def yogi(
     learning_rate: ScalarOrSchedule = 1e-2,
     b1: Scalar = 0.9,
@@ -218,6 +225,7 @@ def yogi(
     )
 
 
+@constructor
 def qhadam(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.995,

@@ -3,10 +3,12 @@
 import optax
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number
 
 
+@constructor
 def rprop(
     learning_rate: Scalar = 0.01,
     eta_minus: Scalar = 0.5,
@@ -37,6 +39,7 @@ def rprop(
     )
 
 
+@constructor
 def ftrl(
     learning_rate: ScalarOrSchedule = 1e-3,
     learning_rate_power: Scalar = -0.5,
@@ -75,6 +78,7 @@ def ftrl(
     )
 
 
+@constructor
 def asgd(
     learning_rate: ScalarOrSchedule = 0.01,
     lambd: Scalar = 1e-4,

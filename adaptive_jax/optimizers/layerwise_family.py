@@ -3,10 +3,12 @@
 import optax
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number_or_schedule
 
 
+@constructor
 def lars(
     learning_rate: ScalarOrSchedule = 1.0,
     momentum: ScalarOrSchedule | None = 0.9,
@@ -49,6 +51,7 @@ def lars(
     return transforms.chain(*stages)
 
 
+@constructor
 def lamb(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,
@@ -93,6 +96,7 @@ def lamb(
     )
 
 
+@constructor
 def novograd(
     learning_rate: ScalarOrSchedule = 0.01,
     b1: ScalarOrSchedule = 0.95,

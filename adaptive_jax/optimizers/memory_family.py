@@ -3,10 +3,12 @@
 import optax
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number, number_or_schedule
 
 
+@constructor
 def adafactor(
     learning_rate: ScalarOrSchedule = 1e-2,
     decay_exponent: Scalar = 0.8,
@@ -69,6 +71,7 @@ def adafactor(
     )
 
 
+@constructor
 def sm3(
     learning_rate: ScalarOrSchedule = 0.1,
     eps_root: Scalar = 0.0,

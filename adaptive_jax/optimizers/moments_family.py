@@ -3,9 +3,11 @@
 import optax
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 
 
+@constructor
 def adan(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.98,
@@ -43,6 +45,7 @@ def adan(
     return transforms.chain(*stages)
 
 
+@constructor
 def adopt(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,
@@ -74,6 +77,7 @@ def adopt(
     )
 
 
+@constructor
 def laprop(
     learning_rate: ScalarOrSchedule = 4e-4,
     b1: Scalar = 0.9,
@@ -99,6 +103,7 @@ def laprop(
     )
 
 
+@constructor
 def ademamix(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,
@@ -137,6 +142,7 @@ def ademamix(
     return transforms.chain(*stages, transforms.scale_by_learning_rate(learning_rate))
 
 
+@constructor
 def diffgrad(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,
@@ -165,6 +171,7 @@ def diffgrad(
     )
 
 
+@constructor
 def adashift(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,

@@ -8,11 +8,13 @@ import optax
 from jax.typing import DTypeLike
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.transforms.muon import Triple
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number, number_or_schedule
 
 
+@constructor
 def muon(
     learning_rate: ScalarOrSchedule = 1e-3,
     momentum: ScalarOrSchedule = 0.95,

@@ -3,10 +3,12 @@
 import optax
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number
 
 
+@constructor
 def adamod(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,
@@ -43,6 +45,7 @@ def adamod(
     )
 
 
+@constructor
 def padam(
     learning_rate: ScalarOrSchedule = 0.1,
     b1: Scalar = 0.9,
@@ -78,6 +81,7 @@ def padam(
     )
 
 
+@constructor
 def swats(
     learning_rate: ScalarOrSchedule = 1e-3,
     b1: Scalar = 0.9,

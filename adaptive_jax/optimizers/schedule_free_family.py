@@ -3,11 +3,13 @@
 import optax
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.schedules import linear_warmup
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number, number_or_schedule, steps
 
 
+@constructor
 def schedule_free_sgd(
     learning_rate: ScalarOrSchedule = 1.0,
     b1: Scalar = 0.9,
@@ -52,6 +54,7 @@ def schedule_free_sgd(
     return transforms.schedule_free(descent, rate, b1, weight_lr_power, r)
 
 
+@constructor
 def schedule_free_adamw(
     learning_rate: ScalarOrSchedule = 0.0025,
     b1: Scalar = 0.9,

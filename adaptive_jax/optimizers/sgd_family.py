@@ -3,10 +3,12 @@
 import optax
 
 from adaptive_jax import transforms
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number_or_schedule
 
 
+@constructor
 def sgd(
     learning_rate: ScalarOrSchedule = 0.01,
     momentum: ScalarOrSchedule | None = None,
@@ -38,6 +40,7 @@ def sgd(
     return transforms.chain(transforms.momentum(momentum, nesterov, dampening, ema), rate)
 
 
+@constructor
 def sign_sgd(learning_rate: ScalarOrSchedule = 1e-3) -> optax.GradientTransformationExtraArgs:
     r"""Sign descent: :math:`p_t = p_{t-1} - lr\,\mathrm{sign}(g_t)`.
 
@@ -59,6 +62,7 @@ def sign_sgd(learning_rate: ScalarOrSchedule = 1e-3) -> optax.GradientTransforma
     )
 
 
+@constructor
 def lion(
     learning_rate: ScalarOrSchedule = 1e-4,
     b1: Scalar = 0.9,

@@ -1,18 +1,21 @@
 """Gradients to updates, one family a file."""
 
-from adaptive_jax.transforms.adabelief import ScaleByAdaBeliefState as ScaleByAdaBeliefState
+from adaptive_jax.algebra import Chain as Chain
+from adaptive_jax.algebra import Preconditioner as Preconditioner
+from adaptive_jax.algebra import ScaleModifier as ScaleModifier
+from adaptive_jax.algebra import ScaleModifierState as ScaleModifierState
+from adaptive_jax.algebra import Step as Step
+from adaptive_jax.algebra import Transformation as Transformation
+from adaptive_jax.algebra import chain as chain
+from adaptive_jax.algebra import constructor as constructor
 from adaptive_jax.transforms.adabelief import scale_by_adabelief as scale_by_adabelief
-from adaptive_jax.transforms.adadelta import ScaleByAdadeltaState as ScaleByAdadeltaState
 from adaptive_jax.transforms.adadelta import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms.adafactor import FactoredMoment as FactoredMoment
 from adaptive_jax.transforms.adafactor import ScaleByFactoredRmsState as ScaleByFactoredRmsState
 from adaptive_jax.transforms.adafactor import relative_step as relative_step
 from adaptive_jax.transforms.adafactor import scale_by_factored_rms as scale_by_factored_rms
 from adaptive_jax.transforms.adafactor import scale_by_param_rms as scale_by_param_rms
-from adaptive_jax.transforms.adagrad import ScaleByAdagradState as ScaleByAdagradState
 from adaptive_jax.transforms.adagrad import scale_by_adagrad as scale_by_adagrad
-from adaptive_jax.transforms.adam import ScaleByAdamState as ScaleByAdamState
-from adaptive_jax.transforms.adam import ScaleByAMSGradState as ScaleByAMSGradState
 from adaptive_jax.transforms.adam import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
 from adaptive_jax.transforms.adamax import ScaleByAdamaxState as ScaleByAdamaxState
@@ -58,11 +61,7 @@ from adaptive_jax.transforms.hyperparameters import hyperparameters as hyperpara
 from adaptive_jax.transforms.hyperparameters import set_hyperparameters as set_hyperparameters
 from adaptive_jax.transforms.laprop import ScaleByLapropState as ScaleByLapropState
 from adaptive_jax.transforms.laprop import scale_by_laprop as scale_by_laprop
-from adaptive_jax.transforms.learning_rate import (
-    ScaleByLearningRateState as ScaleByLearningRateState,
-)
 from adaptive_jax.transforms.learning_rate import scale_by_learning_rate as scale_by_learning_rate
-from adaptive_jax.transforms.lion import ScaleByLionState as ScaleByLionState
 from adaptive_jax.transforms.lion import scale_by_lion as scale_by_lion
 from adaptive_jax.transforms.lookahead import LookaheadState as LookaheadState
 from adaptive_jax.transforms.lookahead import lookahead as lookahead
@@ -81,16 +80,11 @@ from adaptive_jax.transforms.partial import MomentalBoundState as MomentalBoundS
 from adaptive_jax.transforms.partial import correct_bias as correct_bias
 from adaptive_jax.transforms.partial import momental_bound as momental_bound
 from adaptive_jax.transforms.partial import partial_adaptivity as partial_adaptivity
-from adaptive_jax.transforms.preconditioner import Chain as Chain
-from adaptive_jax.transforms.preconditioner import Preconditioner as Preconditioner
-from adaptive_jax.transforms.preconditioner import ScaleModifier as ScaleModifier
-from adaptive_jax.transforms.preconditioner import ScaleModifierState as ScaleModifierState
-from adaptive_jax.transforms.preconditioner import chain as chain
+from adaptive_jax.transforms.qhadam import ScaleByQHAdamState as ScaleByQHAdamState
 from adaptive_jax.transforms.qhadam import scale_by_qhadam as scale_by_qhadam
+from adaptive_jax.transforms.radam import ScaleByRAdamState as ScaleByRAdamState
 from adaptive_jax.transforms.radam import scale_by_radam as scale_by_radam
-from adaptive_jax.transforms.rms import ScaleByCenteredRmsState as ScaleByCenteredRmsState
 from adaptive_jax.transforms.rms import ScaleByCorrectedRmsState as ScaleByCorrectedRmsState
-from adaptive_jax.transforms.rms import ScaleByRmsState as ScaleByRmsState
 from adaptive_jax.transforms.rms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms.rprop import ScaleByRpropState as ScaleByRpropState
 from adaptive_jax.transforms.rprop import scale_by_rprop as scale_by_rprop

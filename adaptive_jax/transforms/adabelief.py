@@ -1,26 +1,17 @@
 """AdaBelief: the mean gradient over the root mean square of its error as a forecast."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.transforms.adam import corrected_scale
-from adaptive_jax.transforms.preconditioner import Preconditioner
-from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
 
-class ScaleByAdaBeliefState(NamedTuple):
-    """Updates made, mean gradient, mean squared difference of gradient and mean gradient."""
-
-    count: jax.Array
-    mu: Updates
-    nu: Updates
-
-
+@constructor
 def scale_by_adabelief(
     b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-16, eps_root: Scalar = 1e-16
 ) -> Preconditioner:
@@ -57,11 +48,12 @@ def scale_by_adabelief(
     eps, eps_root = number("eps", eps, "[0, inf)"), number("eps_root", eps_root, "[0, inf)")
 
     def init(params):
-        return ScaleByAdaBeliefState(
+        return optax.ScaleByBeliefState(
             numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
         )
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
+        count = numerics.count_next(state.count)
         squarable = trees.squarable(grads, state.nu)
         mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, squarable)
 
@@ -72,13 +64,9 @@ def scale_by_adabelief(
 
         squarable = trees.squarable(trees.again(grads), state.nu)
         nu = jax.tree.map(spread, state.nu, squarable, mu)
-        return ScaleByAdaBeliefState(numerics.count_next(state.count), mu, nu)
+        correction1 = numerics.bias_correction(b1, count)
+        correction2 = numerics.bias_correction(b2, count)
+        scale = corrected_scale(nu, correction1, correction2, eps, eps_root=0.0, eps_hat=0.0)
+        return Step(mu, scale, optax.ScaleByBeliefState(count, mu, nu))
 
-    def factor(grads, state):
-        correction1 = numerics.bias_correction(b1, state.count)
-        correction2 = numerics.bias_correction(b2, state.count)
-        return state.mu, corrected_scale(
-            state.nu, correction1, correction2, eps, eps_root=0.0, eps_hat=0.0
-        )
-
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step)

@@ -1,24 +1,16 @@
 """Adadelta: steps measured in units of the steps before them."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
-from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
+from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
 
-class ScaleByAdadeltaState(NamedTuple):
-    """Means of the squared gradients and of the squared steps."""
-
-    mean_square_grad: Updates
-    mean_square_step: Updates
-
-
+@constructor
 def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
     r"""Multiplies the gradient by the ratio of root mean squares of past steps and gradients.
 
@@ -32,7 +24,7 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
       eps: positive; sets the size of the first steps. 1e-6 in the paper and PyTorch, 1e-7 in
         Keras.
 
-    State: `mean_square_grad` (v) and `mean_square_step` (d), real, in the parameters' shapes,
+    State: `optax.ScaleByAdaDeltaState`: `e_g` (v) and `e_x` (d), real, in the parameters' shapes,
     float32 or wider.
 
     Raises:
@@ -49,26 +41,20 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
     rho, eps = number("rho", rho, "[0, 1)"), number("eps", eps, "(0, inf)")
 
     def init(params):
-        return ScaleByAdadeltaState(trees.real_full_like(params), trees.real_full_like(params))
+        e_g, e_x = trees.real_full_like(params), trees.real_full_like(params)
+        return optax.ScaleByAdaDeltaState(e_g, e_x)
 
-    def accumulate(grads, state, params, **extra):
-        grads = trees.squarable(grads, state.mean_square_grad)
-        nu = jax.tree.map(
-            lambda v, g: numerics.ema(v, numerics.abs_square(g), rho),
-            state.mean_square_grad,
-            grads,
+    def step(grads, state, params=None, **extra):
+        squarable = trees.squarable(grads, state.e_g)
+        e_g = jax.tree.map(
+            lambda v, g: numerics.ema(v, numerics.abs_square(g), rho), state.e_g, squarable
         )
-        delta = jax.tree.map(_mean_square_step(rho, eps), state.mean_square_step, nu, grads)
-        return ScaleByAdadeltaState(nu, delta)
+        e_x = jax.tree.map(_mean_square_step(rho, eps), state.e_x, e_g, squarable)
+        direction = trees.squarable(trees.again(grads), e_g)
+        scale = jax.tree.map(_scale(rho, eps), e_x, e_g, direction)
+        return Step(direction, scale, optax.ScaleByAdaDeltaState(e_g, e_x))
 
-    def factor(grads, state):
-        grads = trees.squarable(grads, state.mean_square_grad)
-        scale = jax.tree.map(
-            _scale(rho, eps), state.mean_square_step, state.mean_square_grad, grads
-        )
-        return grads, scale
-
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step, first_order=(), squares=("e_g", "e_x"))
 
 
 def _mean_square_step(rho, eps):
@@ -80,11 +66,11 @@ def _mean_square_step(rho, eps):
 
 
 def _scale(rho, eps):
-    """The ratio of the two roots, from the state after the step.
+    """The ratio of the two roots, from the state after the step, so that XLA needs no copy of d.
 
-    The step is measured by d before it, the state holds d after it. But
+    The update is measured by d before the step. But
     d' + ρ·eps = (d + eps)·(ρ + (1 − ρ)·|g|²/(v + eps)), so the ratio (d + eps)/(v + eps) is
-    (d' + ρ·eps) / (ρ·(v + eps) + (1 − ρ)·|g|²): positive terms only, and no third state.
+    (d' + ρ·eps) / (ρ·(v + eps) + (1 − ρ)·|g|²), all terms positive.
     """
 
     def leaf(d, v, g):

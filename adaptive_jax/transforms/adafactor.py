@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule, Updates
 from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
 
@@ -28,6 +27,7 @@ class ScaleByFactoredRmsState(NamedTuple):
     nu: Updates
 
 
+@constructor
 def scale_by_factored_rms(
     decay_exponent: Scalar = 0.8, eps: Scalar = 1e-30, min_rms: Scalar = 0.0
 ) -> Preconditioner:
@@ -74,15 +74,15 @@ def scale_by_factored_rms(
         nu = jax.tree.map(_factored, trees.real_full_like(params))
         return ScaleByFactoredRmsState(numerics.count_zero(), nu)
 
-    def squarable(grads, state):
-        return trees.squarable(grads, trees.full_shapes(state.nu, FactoredMoment))
+    def step(grads, state, params=None, **extra):
+        def squarable(grads):
+            return trees.squarable(grads, trees.full_shapes(state.nu, FactoredMoment))
 
-    def accumulate(grads, state, params, **extra):
         count = numerics.count_next(state.count)
         take = count.astype(jnp.result_type(float)) ** -decay_exponent
         means = jax.tree.map(
             lambda g: _factored(numerics.abs_square(g) + jnp.asarray(eps, g.real.dtype)),
-            squarable(grads, state),
+            squarable(grads),
         )
         # Not numerics.ema, which would take 1 − (1 − take): 0.4 % off after 1e6 updates.
         nu = jax.tree.map(
@@ -90,17 +90,15 @@ def scale_by_factored_rms(
             state.nu,
             means,
         )
-        return ScaleByFactoredRmsState(count, nu)
-
-    def factor(grads, state):
         scale = jax.tree.map(
             lambda v: _inverse_rms(v, min_rms),
-            state.nu,
+            nu,
             is_leaf=lambda v: isinstance(v, FactoredMoment),
         )
-        return squarable(grads, state), scale
+        direction = squarable(trees.again(grads))
+        return Step(direction, scale, ScaleByFactoredRmsState(count, nu))
 
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step, first_order=())
 
 
 def _factored(square):
@@ -126,6 +124,7 @@ def _inverse_rms(nu, min_rms):
     return jnp.minimum(scale, 1 / jnp.asarray(min_rms, scale.dtype))
 
 
+@constructor
 def scale_by_param_rms(min_rms: Scalar = 1e-3) -> optax.GradientTransformationExtraArgs:
     r"""Multiplies each array's update by the root mean square of its parameters.
 

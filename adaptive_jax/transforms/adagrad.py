@@ -1,22 +1,15 @@
 """Adagrad: the gradient over the root of the sum of all squared gradients."""
 
-from typing import NamedTuple
-
 import jax
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
-from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
+from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
 
-class ScaleByAdagradState(NamedTuple):
-    """The sum of the squared gradients."""
-
-    sum_of_squares: Updates
-
-
+@constructor
 def scale_by_adagrad(
     initial_accumulator: Scalar = 0.0, eps: Scalar = 1e-10, eps_root: Scalar = 0.0
 ) -> Preconditioner:
@@ -50,16 +43,13 @@ def scale_by_adagrad(
     eps, eps_root = number("eps", eps, "[0, inf)"), number("eps_root", eps_root, "[0, inf)")
 
     def init(params):
-        return ScaleByAdagradState(trees.real_full_like(params, initial_accumulator))
+        return optax.ScaleByRssState(trees.real_full_like(params, initial_accumulator))
 
-    def accumulate(grads, state, params, **extra):
-        grads = trees.squarable(grads, state.sum_of_squares)
-        return ScaleByAdagradState(jax.tree.map(numerics.add_square, state.sum_of_squares, grads))
+    def step(grads, state, params=None, **extra):
+        squarable = trees.squarable(grads, state.sum_of_squares)
+        total = jax.tree.map(numerics.add_square, state.sum_of_squares, squarable)
+        scale = jax.tree.map(lambda s: numerics.inverse_root(s, eps, eps_root), total)
+        direction = trees.squarable(trees.again(grads), total)
+        return Step(direction, scale, optax.ScaleByRssState(total))
 
-    def factor(grads, state):
-        scale = jax.tree.map(
-            lambda s: numerics.inverse_root(s, eps, eps_root), state.sum_of_squares
-        )
-        return trees.squarable(grads, state.sum_of_squares), scale
-
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step, first_order=(), squares=("sum_of_squares",))

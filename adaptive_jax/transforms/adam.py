@@ -1,34 +1,16 @@
 """Adam and AMSGrad: a first moment over the root of a second moment."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.typing import Scalar, State, Updates
 from adaptive_jax.validation import number
 
 
-class ScaleByAdamState(NamedTuple):
-    """Updates made, mean gradient, mean squared gradient."""
-
-    count: jax.Array
-    mu: Updates
-    nu: Updates
-
-
-class ScaleByAMSGradState(NamedTuple):
-    """Adam's state and the largest mean squared gradient so far."""
-
-    count: jax.Array
-    mu: Updates
-    nu: Updates
-    nu_max: Updates
-
-
+@constructor
 def scale_by_adam(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
@@ -57,7 +39,8 @@ def scale_by_adam(
         :math:`1 - b_2^t`, so that the first step is :math:`(1 - b_1) / \sqrt{1 - b_2}` times
         as long: 3 times with the defaults.
 
-    State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
+    State: `optax.ScaleByAdamState`: `count` int32, `mu` in the parameters' shapes and `nu` real,
+    both float32 or wider.
 
     Raises:
       ValueError: a hyperparameter is out of range, or trees do not match.
@@ -75,24 +58,25 @@ def scale_by_adam(
     eps, eps_root, eps_hat = check_eps(eps, eps_root, eps_hat)
 
     def init(params):
-        return ScaleByAdamState(
+        return optax.ScaleByAdamState(
             numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
         )
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
+        count = numerics.count_next(state.count)
         mu, nu = moments(grads, state, b1, b2)
-        return ScaleByAdamState(numerics.count_next(state.count), mu, nu)
-
-    def factor(grads, state):
-        correction1, correction2 = _corrections(state.count, b1, b2, bias_correction)
-        scale = corrected_scale(state.nu, correction1, correction2, eps, eps_root, eps_hat)
+        correction1, correction2 = _corrections(count, b1, b2, bias_correction)
+        scale = corrected_scale(nu, correction1, correction2, eps, eps_root, eps_hat)
+        state = optax.ScaleByAdamState(count, mu, nu)
         if not nesterov:
-            return state.mu, scale
-        return _look_ahead(grads, state, b1, b2, bias_correction), scale
+            return Step(mu, scale, state)
+        direction = _look_ahead(grads, mu, nu, count, b1, b2, bias_correction)
+        return Step(direction, scale, state)
 
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step)
 
 
+@constructor
 def scale_by_amsgrad(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
@@ -109,7 +93,8 @@ def scale_by_amsgrad(
                + eps + \frac{eps\_hat}{\sqrt{1 - b_2^t}}\right)
 
     The maximum is over the uncorrected moments, as in PyTorch and Keras. The arguments, their
-    defaults and errors are those of `scale_by_adam`. State: as there, and `nu_max` like `nu`.
+    defaults and errors are those of `scale_by_adam`. State: `optax.ScaleByAmsgradState`, Adam's and
+    `nu_max` like `nu`.
 
     Reference: Reddi, Kale & Kumar 2018, arXiv 1904.09237 (the paper has no bias correction, as
     here with `bias_correction=False`; all libraries add Adam's).
@@ -128,19 +113,18 @@ def scale_by_amsgrad(
     def init(params):
         nu = trees.real_full_like(params)
         nu_max = trees.real_full_like(params)  # not nu itself: both may be donated
-        return ScaleByAMSGradState(numerics.count_zero(), trees.zeros_like(params), nu, nu_max)
+        mu = trees.zeros_like(params)
+        return optax.ScaleByAmsgradState(numerics.count_zero(), mu, nu, nu_max)
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
+        count = numerics.count_next(state.count)
         mu, nu = moments(grads, state, b1, b2)
         nu_max = jax.tree.map(jnp.maximum, state.nu_max, nu)
-        return ScaleByAMSGradState(numerics.count_next(state.count), mu, nu, nu_max)
+        correction1, correction2 = _corrections(count, b1, b2, bias_correction)
+        scale = corrected_scale(nu_max, correction1, correction2, eps, eps_root, eps_hat)
+        return Step(mu, scale, optax.ScaleByAmsgradState(count, mu, nu, nu_max))
 
-    def factor(grads, state):
-        correction1, correction2 = _corrections(state.count, b1, b2, bias_correction)
-        scale = corrected_scale(state.nu_max, correction1, correction2, eps, eps_root, eps_hat)
-        return state.mu, scale
-
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step, squares=("nu", "nu_max"))
 
 
 def _corrections(count, b1, b2, bias_correction):
@@ -150,15 +134,15 @@ def _corrections(count, b1, b2, bias_correction):
     return numerics.bias_correction(b1, count), numerics.bias_correction(b2, count)
 
 
-def _look_ahead(grads, state, b1, b2, bias_correction):
+def _look_ahead(grads, mu, nu, count, b1, b2, bias_correction):
     """The mean gradient one step on; like the mean, uncorrected until the scale divides it."""
-    now, _ = _corrections(state.count, b1, b2, bias_correction)
-    next_, _ = _corrections(numerics.count_next(state.count), b1, b2, bias_correction)
+    now, _ = _corrections(count, b1, b2, bias_correction)
+    next_, _ = _corrections(numerics.count_next(count), b1, b2, bias_correction)
     ahead = now / next_
     return jax.tree.map(
         lambda m, g: numerics.ema(m * ahead.astype(m.dtype), g, b1),
-        state.mu,
-        trees.squarable(grads, state.nu),
+        mu,
+        trees.squarable(trees.again(grads), nu),
     )
 
 

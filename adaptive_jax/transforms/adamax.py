@@ -1,25 +1,20 @@
 """Adamax: Adam with the largest recent gradient in place of the root mean square."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
-from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
+from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
 
-class ScaleByAdamaxState(NamedTuple):
+class ScaleByAdamaxState(optax.ScaleByAdamState):
     """Updates made, mean gradient, and the decaying maximum of the gradients' magnitudes."""
 
-    count: jax.Array
-    mu: Updates
-    nu: Updates
 
-
+@constructor
 def scale_by_adamax(
     b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 0.0, eps_grad: Scalar = 0.0
 ) -> Preconditioner:
@@ -58,21 +53,19 @@ def scale_by_adamax(
             numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
         )
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
+        count = numerics.count_next(state.count)
         grads = trees.squarable(grads, state.nu)  # else 1 / nu would underflow
         mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads)
         nu = jax.tree.map(_decaying_maximum(b2, eps_grad), state.nu, grads)
-        return ScaleByAdamaxState(numerics.count_next(state.count), mu, nu)
-
-    def factor(grads, state):
-        correction = numerics.bias_correction(b1, state.count)
+        correction = numerics.bias_correction(b1, count)
 
         def scale(n):
             return numerics.inverse(n + jnp.asarray(eps, n.dtype)) / correction.astype(n.dtype)
 
-        return state.mu, jax.tree.map(scale, state.nu)
+        return Step(mu, jax.tree.map(scale, nu), ScaleByAdamaxState(count, mu, nu))
 
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step)
 
 
 def _decaying_maximum(b2, eps_grad):

@@ -5,9 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
 
@@ -22,6 +21,7 @@ class ScaleByAdanState(NamedTuple):
     previous: Updates
 
 
+@constructor
 def scale_by_adan(
     b1: Scalar = 0.98, b2: Scalar = 0.92, b3: Scalar = 0.99, eps: Scalar = 1e-8
 ) -> Preconditioner:
@@ -68,7 +68,7 @@ def scale_by_adan(
             previous=trees.zeros_like(params),
         )
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
         def difference(g, last):
             return jnp.where(state.count == 0, jnp.zeros_like(g), g - last)
 
@@ -78,7 +78,7 @@ def scale_by_adan(
 
         squarable, differences = squarable_and_difference(grads)
         anew = squarable_and_difference(trees.again(grads))
-        return ScaleByAdanState(
+        new = ScaleByAdanState(
             count=numerics.count_next(state.count),
             mu=jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, squarable),
             mean_difference=jax.tree.map(
@@ -87,12 +87,10 @@ def scale_by_adan(
             nu=jax.tree.map(_mean_square(b2, b3), state.nu, *anew),
             previous=jax.tree.map(lambda g, m: jnp.asarray(g, m.dtype), grads, state.mu),
         )
-
-    def factor(grads, state):
-        correction1 = numerics.bias_correction(b1, state.count)
-        correction3 = numerics.bias_correction(b3, state.count)
+        correction1 = numerics.bias_correction(b1, new.count)
+        correction3 = numerics.bias_correction(b3, new.count)
         # So that both means are divided by the first one's correction, in the scale.
-        weight = correction1 / numerics.bias_correction(b2, state.count)
+        weight = correction1 / numerics.bias_correction(b2, new.count)
 
         def look_ahead(m, v):
             return m + jnp.asarray(b2, m.dtype) * weight.astype(m.dtype) * v
@@ -101,10 +99,10 @@ def scale_by_adan(
             mean = n / correction3.astype(n.dtype)
             return numerics.inverse_root(mean, eps, 0.0) / correction1.astype(n.dtype)
 
-        direction = jax.tree.map(look_ahead, state.mu, state.mean_difference)
-        return direction, jax.tree.map(scale, state.nu)
+        direction = jax.tree.map(look_ahead, new.mu, new.mean_difference)
+        return Step(direction, jax.tree.map(scale, new.nu), new)
 
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step, first_order=("mu", "mean_difference", "previous"))
 
 
 def _mean_square(b2, b3):

@@ -5,9 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number, steps
 
@@ -20,6 +19,7 @@ class ScaleByAdashiftState(NamedTuple):
     nu: Updates
 
 
+@constructor
 def scale_by_adashift(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
@@ -75,38 +75,31 @@ def scale_by_adashift(
         history = jax.tree.map(lambda z: jnp.stack([z] * keep_num), trees.zeros_like(params))
         return ScaleByAdashiftState(numerics.count_zero(), history, nu)
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
         slot = state.count % keep_num  # stands still when the count does, after 2^31 updates
         oldest = jax.tree.map(
             lambda h: jax.lax.dynamic_index_in_dim(h, slot, keepdims=False), state.history
         )
         grads = trees.squarable(grads, jax.tree.map(jnp.real, oldest))
-        return ScaleByAdashiftState(
-            count=numerics.count_next(state.count),
-            history=jax.tree.map(
-                lambda h, g: jax.lax.dynamic_update_index_in_dim(h, g, slot, 0),
-                state.history,
-                grads,
-            ),
-            nu=jax.tree.map(  # 0 as long as the oldest gradients are those of `init`
-                lambda v, g: reduced(_mean_square(v, g, b2)), state.nu, oldest
-            ),
+        count = numerics.count_next(state.count)
+        history = jax.tree.map(
+            lambda h, g: jax.lax.dynamic_update_index_in_dim(h, g, slot, 0), state.history, grads
         )
-
-    def factor(grads, state):
-        direction = jax.tree.map(
-            lambda h: _window_mean(h, state.count, b1, keep_num), state.history
+        nu = jax.tree.map(  # 0 as long as the oldest gradients are those of `init`
+            lambda v, g: reduced(_mean_square(v, g, b2)), state.nu, oldest
         )
-        squares = state.count - keep_num  # that v has seen
+        direction = jax.tree.map(lambda h: _window_mean(h, count, b1, keep_num), history)
+        squares = count - keep_num  # that v has seen
         correction = numerics.bias_correction(b2, jnp.maximum(squares, 1))
 
         def scale(v, m):
             s = numerics.inverse_root(v / correction.astype(v.dtype), eps, 0.0)
             return jnp.full_like(m, jnp.where(squares > 0, s, 0), v.dtype)
 
-        return direction, jax.tree.map(scale, state.nu, direction)
+        scales = jax.tree.map(scale, nu, direction)
+        return Step(direction, scales, ScaleByAdashiftState(count, history, nu))
 
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step, first_order=("history",))
 
 
 def _mean_square(v, grad, b2):

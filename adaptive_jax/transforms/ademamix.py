@@ -5,10 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.transforms.adam import scale_by_adam
-from adaptive_jax.transforms.preconditioner import Preconditioner
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule, State, Updates
 from adaptive_jax.validation import number, number_or_schedule, steps
 
@@ -20,6 +19,7 @@ class ScaleByAdemamixState(NamedTuple):
     mu_slow: Updates
 
 
+@constructor
 def scale_by_ademamix(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
@@ -68,26 +68,24 @@ def scale_by_ademamix(
     def init(params):
         return ScaleByAdemamixState(adam.init(params), trees.zeros_like(params))
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
+        fast, scale, adam_state, _ = adam.step(grads, state.adam)
         decay = numerics.at_step(b3, state.adam.count)
         mu_slow = jax.tree.map(
             lambda s, g: numerics.ema(s, g, decay),
             state.mu_slow,
             trees.squarable(grads, state.adam.nu),
         )
-        return ScaleByAdemamixState(adam.accumulate(grads, state.adam, params), mu_slow)
-
-    def factor(grads, state):
-        fast, scale = adam.factor(grads, state.adam)
-        weight = numerics.at_step(alpha, state.adam.count - 1)
-        correction = numerics.bias_correction(b1, state.adam.count)  # the scale undoes it
+        weight = numerics.at_step(alpha, state.adam.count)
+        correction = numerics.bias_correction(b1, adam_state.count)  # the scale undoes it
 
         def mix(m, s):
             return m + jnp.asarray(weight, m.dtype) * correction.astype(m.dtype) * s
 
-        return jax.tree.map(mix, fast, state.mu_slow), scale
+        direction = jax.tree.map(mix, fast, mu_slow)
+        return Step(direction, scale, ScaleByAdemamixState(adam_state, mu_slow))
 
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step, first_order=("mu", "mu_slow"))
 
 
 def ademamix_warmup(

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
 
@@ -20,6 +20,7 @@ class ScaleByAdoptState(NamedTuple):
     nu: Updates
 
 
+@constructor
 def scale_by_adopt(
     b1: Scalar = 0.9,
     b2: Scalar = 0.9999,

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Params, Scalar, ScalarOrSchedule, Schedule, State
 from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
 
@@ -19,6 +19,7 @@ class PolyakAverageState(NamedTuple):
     average: Params
 
 
+@constructor
 def polyak_average(start: Scalar = 0) -> optax.GradientTransformationExtraArgs:
     r"""Leaves updates as they are and keeps the mean of the parameters that they lead to.
 

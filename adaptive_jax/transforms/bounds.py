@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_jax import numerics
-from adaptive_jax.transforms.preconditioner import ScaleModifier
+from adaptive_jax.algebra import ScaleModifier, constructor
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule
 from adaptive_jax.validation import number, number_or_schedule
 
@@ -17,6 +17,7 @@ class BoundLrState(NamedTuple):
     count: jax.Array
 
 
+@constructor
 def bound_lr(
     final_lr: Scalar | None = None,
     gamma: Scalar | None = None,
@@ -77,16 +78,14 @@ def bound_lr(
     def init(params):
         return BoundLrState(numerics.count_zero())
 
-    def accumulate(scale, state):
-        return BoundLrState(numerics.count_next(state.count))
-
     def modify(scale, state):
-        low, high = (_in_units(bound, state.count - 1, per_base_lr) for bound in (lower, upper))
-        return jax.tree.map(
+        low, high = (_in_units(bound, state.count, per_base_lr) for bound in (lower, upper))
+        scale = jax.tree.map(
             lambda s: jnp.clip(s, jnp.asarray(low, s.dtype), jnp.asarray(high, s.dtype)), scale
         )
+        return scale, BoundLrState(numerics.count_next(state.count))
 
-    return ScaleModifier(modify, init, accumulate)
+    return ScaleModifier(init, modify)
 
 
 def _in_units(bound, count, factor):

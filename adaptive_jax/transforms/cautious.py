@@ -4,10 +4,12 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import map_leaves, number
 
 
+@constructor
 def cautious(
     tx: optax.GradientTransformation, xi: Scalar = 1.0, before_learning_rate: bool = False
 ) -> optax.GradientTransformationExtraArgs:

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 
 
+@constructor
 def centralize_gradients(output_axis: int = -1) -> optax.GradientTransformationExtraArgs:
     r"""Subtracts from each neuron's gradient its mean over the neuron's inputs.
 

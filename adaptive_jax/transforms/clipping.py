@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
 
+@constructor
 def clip_by_value(max_value: Scalar) -> optax.GradientTransformationExtraArgs:
     r"""Clips every coordinate: :math:`u = \min(\max(g, -max\_value), max\_value)`.
 
@@ -43,6 +44,7 @@ def clip_by_value(max_value: Scalar) -> optax.GradientTransformationExtraArgs:
     return _stateless(lambda grads: jax.tree.map(leaf, grads))
 
 
+@constructor
 def clip_by_norm(max_norm: Scalar) -> optax.GradientTransformationExtraArgs:
     r"""Shortens each array to a norm of at most `max_norm`: :math:`u = g\min(1, max\_norm/\|g\|)`.
 
@@ -63,6 +65,7 @@ def clip_by_norm(max_norm: Scalar) -> optax.GradientTransformationExtraArgs:
     return _stateless(lambda grads: jax.tree.map(lambda g: _shorten(g, max_norm), grads))
 
 
+@constructor
 def clip_by_block_rms(max_rms: Scalar = 1.0) -> optax.GradientTransformationExtraArgs:
     r"""Shrinks each array to a root mean square of at most `max_rms`.
 
@@ -91,6 +94,7 @@ def clip_by_block_rms(max_rms: Scalar = 1.0) -> optax.GradientTransformationExtr
     )
 
 
+@constructor
 def clip_by_global_norm(max_norm: Scalar) -> optax.GradientTransformationExtraArgs:
     r"""Shortens all arrays together to a norm of at most `max_norm`.
 

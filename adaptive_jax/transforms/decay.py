@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import PyTree, ScalarOrSchedule
 from adaptive_jax.validation import map_leaves, number_or_schedule, require_params
 
@@ -18,6 +18,7 @@ class AddDecayedWeightsState(NamedTuple):
     count: jax.Array
 
 
+@constructor
 def add_decayed_weights(
     weight_decay: ScalarOrSchedule, mask: PyTree | None = None
 ) -> optax.GradientTransformationExtraArgs:
@@ -81,6 +82,7 @@ class AddProximalDecayState(NamedTuple):
     count: jax.Array
 
 
+@constructor
 def add_proximal_decay(
     weight_decay: ScalarOrSchedule, learning_rate: ScalarOrSchedule, mask: PyTree | None = None
 ) -> optax.GradientTransformationExtraArgs:

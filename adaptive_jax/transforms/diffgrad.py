@@ -5,20 +5,20 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_jax.transforms import trees
+from adaptive_jax import trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.transforms.adam import scale_by_adam
-from adaptive_jax.transforms.preconditioner import Preconditioner
 from adaptive_jax.typing import Scalar, State, Updates
 
 
 class ScaleByDiffgradState(NamedTuple):
-    """Adam's state, the last gradient, and the friction of the last step."""
+    """Adam's state and the last gradient."""
 
     adam: State
     previous: Updates
-    friction: Updates
 
 
+@constructor
 def scale_by_diffgrad(
     b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-8, eps_hat: Scalar = 0.0
 ) -> Preconditioner:
@@ -39,8 +39,7 @@ def scale_by_diffgrad(
       eps_hat: added to the uncorrected root, as in the authors' code; set `eps=0` with it.
         Default 0.
 
-    State: `adam`, that of `scale_by_adam`; `previous` in the parameters' shapes; `friction` real,
-    which the method itself does not need from step to step, but who reads the scale does.
+    State: `adam`, that of `scale_by_adam`; `previous` in the parameters' shapes.
 
     Raises:
       ValueError: a hyperparameter is out of range, or trees do not match.
@@ -60,20 +59,17 @@ def scale_by_diffgrad(
     adam = scale_by_adam(b1, b2, eps, eps_hat=eps_hat)
 
     def init(params):
-        return ScaleByDiffgradState(
-            adam.init(params), trees.zeros_like(params), trees.real_full_like(params)
+        return ScaleByDiffgradState(adam.init(params), trees.zeros_like(params))
+
+    def step(grads, state, params=None, **extra):
+        direction, scale, adam_state, _ = adam.step(grads, state.adam)
+        grads = trees.squarable(grads, state.adam.nu)
+        scale = jax.tree.map(
+            lambda s, g, last: s * _friction(g - last), scale, grads, state.previous
         )
+        return Step(direction, scale, ScaleByDiffgradState(adam_state, grads))
 
-    def accumulate(grads, state, params, **extra):
-        grads = trees.squarable(grads, state.friction)
-        friction = jax.tree.map(lambda g, last: _friction(g - last), grads, state.previous)
-        return ScaleByDiffgradState(adam.accumulate(grads, state.adam, params), grads, friction)
-
-    def factor(grads, state):
-        direction, scale = adam.factor(grads, state.adam)
-        return direction, jax.tree.map(jnp.multiply, scale, state.friction)
-
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step, first_order=("mu", "previous"))
 
 
 def _friction(change):

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Updates
 from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
 
@@ -20,6 +20,7 @@ class FtrlState(NamedTuple):
     linear: Updates
 
 
+@constructor
 def ftrl_proximal(
     learning_rate: ScalarOrSchedule,
     learning_rate_power: Scalar = -0.5,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics
+from adaptive_jax.algebra import constructor
 from adaptive_jax.storage import Split, merge, split, stochastic_round
 from adaptive_jax.storage.rounding import as_bits
 from adaptive_jax.typing import Params, PyTree, Scalar, State, Updates
@@ -114,6 +115,7 @@ class MasterWeightsState(NamedTuple):
     inner: State
 
 
+@constructor
 def with_master_weights(
     tx: optax.GradientTransformation, bits: int = 16
 ) -> optax.GradientTransformationExtraArgs:

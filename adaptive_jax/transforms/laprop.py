@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
 
@@ -19,6 +19,7 @@ class ScaleByLapropState(NamedTuple):
     nu: Updates
 
 
+@constructor
 def scale_by_laprop(
     b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-15
 ) -> optax.GradientTransformationExtraArgs:

@@ -1,22 +1,15 @@
 """The learning rate: the step's length and its sign."""
 
-from typing import NamedTuple
-
 import jax
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import ScalarOrSchedule
 from adaptive_jax.validation import number_or_schedule
 
 
-class ScaleByLearningRateState(NamedTuple):
-    """Updates made, which the schedule is read at."""
-
-    count: jax.Array
-
-
+@constructor
 def scale_by_learning_rate(
     learning_rate: ScalarOrSchedule, flip_sign: bool = True
 ) -> optax.GradientTransformationExtraArgs:
@@ -28,7 +21,7 @@ def scale_by_learning_rate(
         meets the update.
       flip_sign: False multiplies by :math:`+lr_t`. Default True.
 
-    State: `count`, int32, for a schedule; none for a number.
+    State: `optax.ScaleByScheduleState` with a `count`, int32, for a schedule; none for a number.
 
     Raises:
       ValueError: the learning rate is negative or not finite.
@@ -46,13 +39,13 @@ def scale_by_learning_rate(
 
     def init(params):
         if callable(learning_rate):
-            return ScaleByLearningRateState(numerics.count_zero())
+            return optax.ScaleByScheduleState(numerics.count_zero())
         return optax.EmptyState()
 
     def update(updates, state, params=None, **extra):
         if callable(learning_rate):
             rate = sign * numerics.at_step(learning_rate, state.count)
-            state = ScaleByLearningRateState(numerics.count_next(state.count))
+            state = optax.ScaleByScheduleState(numerics.count_next(state.count))
         else:
             rate = sign * learning_rate
         scaled = jax.tree.map(

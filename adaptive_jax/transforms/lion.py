@@ -1,23 +1,16 @@
 """Lion: the sign of a mean that weighs the newest gradient more than the memory does."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
-from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
+from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import map_leaves, number
 
 
-class ScaleByLionState(NamedTuple):
-    """The mean gradient."""
-
-    mu: Updates
-
-
+@constructor
 def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Preconditioner:
     r"""Takes the sign of a mean of gradients, in which the newest weighs 1 − b1.
 
@@ -32,7 +25,8 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Preconditioner:
       b1: how much the memory weighs in the step, in [0, 1); default of the paper (and Keras).
       b2: decay rate of the memory, in (0, 1); default of the paper (and Keras).
 
-    State: `mu` in the parameters' shapes, float32 or wider.
+    State: `optax.ScaleByLionState`: `count` int32, and `mu` in the parameters' shapes, float32 or
+    wider.
 
     Raises:
       ValueError: a hyperparameter is out of range, or trees do not match.
@@ -52,17 +46,16 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Preconditioner:
     b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "(0, 1)")
 
     def init(params):
-        return ScaleByLionState(trees.zeros_like(params))
+        return optax.ScaleByLionState(numerics.count_zero(), trees.zeros_like(params))
 
-    def accumulate(grads, state, params, **extra):
-        return ScaleByLionState(map_leaves(_mean(b2), gradients=grads, state=state.mu))
-
-    def factor(grads, state):
-        direction = map_leaves(_direction(b1, b2), gradients=grads, state=state.mu)
+    def step(grads, state, params=None, **extra):
+        direction = map_leaves(_direction(b1), gradients=grads, state=state.mu)
         scale = jax.tree.map(lambda m: jnp.ones_like(m, numerics.real_dtype(m)), state.mu)
-        return direction, scale
+        mu = jax.tree.map(_mean(b2), trees.again(grads), state.mu)
+        count = numerics.count_next(state.count)
+        return Step(direction, scale, optax.ScaleByLionState(count, mu))
 
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step)
 
 
 def _mean(b2):
@@ -73,17 +66,10 @@ def _mean(b2):
     return leaf
 
 
-def _direction(b1, b2):
-    """The sign of b1·m + (1 − b1)·g, from the memory m' = b2·m + (1 − b2)·g after the step.
-
-    b2 times that mean is b1·m' + (b2 − b1)·g, which has the same sign: no division, no second
-    memory, and with b1 < b2 not even a difference. An infinite gradient ruins the memory, so
-    its sign must not pass for a step.
-    """
-
+def _direction(b1):
     def leaf(g, m):
-        weight = jnp.asarray(b2 - b1, m.dtype)
-        mean = jnp.asarray(b1, m.dtype) * m + weight * jnp.asarray(g, m.dtype)
+        mean = numerics.ema(m, jnp.asarray(g, m.dtype), b1)
+        # The sign of an infinite mean would hide that the gradient was infinite.
         return jnp.where(jnp.isfinite(mean), jnp.sign(mean), jnp.nan)
 
     return leaf

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Params, Scalar, State
 from adaptive_jax.validation import map_leaves, number, require_params, steps
 
@@ -20,6 +20,7 @@ class LookaheadState(NamedTuple):
     inner: State
 
 
+@constructor
 def lookahead(
     tx: optax.GradientTransformation, sync_period: int = 6, slow_step_size: Scalar = 0.5
 ) -> optax.GradientTransformationExtraArgs:

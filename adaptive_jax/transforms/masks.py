@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax.transforms import trees
+from adaptive_jax import trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Params, PyTree
 from adaptive_jax.validation import map_leaves, steps
 
@@ -86,6 +87,7 @@ def mask_by_ndim(minimum: int = 2) -> Callable[[Params], PyTree]:
     return lambda params: jax.tree.map(lambda p: jnp.ndim(p) >= minimum, params)
 
 
+@constructor
 def partition_by_mask(
     mask: Mask, chosen: optax.GradientTransformation, rest: optax.GradientTransformation
 ) -> optax.GradientTransformationExtraArgs:

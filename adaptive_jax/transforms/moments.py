@@ -6,19 +6,23 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Updates
 from adaptive_jax.validation import map_leaves, number, number_or_schedule
 
 
 class MomentumState(NamedTuple):
-    """Updates made, and the decaying sum or mean of gradients."""
+    """Updates made, and the decaying sum or mean of gradients.
+
+    `optax.TraceState` stands in its place where neither a schedule nor dampening needs the count.
+    """
 
     count: jax.Array
     trace: Updates
 
 
+@constructor
 def momentum(
     decay: ScalarOrSchedule = 0.9,
     nesterov: bool = False,
@@ -41,7 +45,8 @@ def momentum(
         in PyTorch.
       ema: the moving mean, whose size does not grow with `decay`. Not bias corrected.
 
-    State: `count` int32, `trace` in the parameters' shapes, float32 or wider.
+    State: `optax.TraceState`: `trace` in the parameters' shapes, float32 or wider. Where `decay` is
+    a schedule, or there is dampening, `MomentumState`, which has a `count`, too.
 
     Raises:
       ValueError: a hyperparameter is out of range, both `ema` and `dampening` are given, or
@@ -66,17 +71,21 @@ def momentum(
             f"got {dampening}"
         )
 
+    damped = not (isinstance(dampening, float) and dampening == 0)
+    counts = damped or callable(decay)
+
     def init(params):
-        return MomentumState(numerics.count_zero(), trees.zeros_like(params))
+        trace = trees.zeros_like(params)
+        return MomentumState(numerics.count_zero(), trace) if counts else optax.TraceState(trace)
 
     def update(updates, state, params=None, **extra):
-        rate = numerics.at_step(decay, state.count)
+        rate = numerics.at_step(decay, state.count if counts else None)
         if ema:
             weight_now = 1 - rate
-        elif isinstance(dampening, float) and dampening == 0:
-            weight_now = 1.0
-        else:
+        elif damped:
             weight_now = jnp.where(state.count == 0, 1.0, jnp.asarray(1 - dampening))
+        else:
+            weight_now = 1.0
 
         def accumulate(g, m):
             g = jnp.asarray(g, m.dtype)
@@ -91,6 +100,9 @@ def momentum(
         trace = map_leaves(accumulate, gradients=updates, state=state.trace)
         direction = jax.tree.map(look_ahead, updates, trace) if nesterov else trace
         updates = trees.cast_updates(direction, updates, params)
-        return updates, MomentumState(numerics.count_next(state.count), trace)
+        state = state._replace(trace=trace)
+        if counts:
+            state = state._replace(count=numerics.count_next(state.count))
+        return updates, state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import optax
 from jax.typing import DTypeLike
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import meshes, trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
+from adaptive_jax.transforms import meshes
 from adaptive_jax.transforms.moments import momentum as momentum_of
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 from adaptive_jax.validation import map_leaves, number, number_or_schedule, steps
@@ -59,6 +60,7 @@ ADJUSTMENTS: Mapping[str, Callable[[int, int], float]] = {
 """Name -> (rows that come out, rows that go in) -> what the orthogonal matrix is multiplied by."""
 
 
+@constructor
 def scale_by_muon(
     momentum: ScalarOrSchedule = 0.95,
     nesterov: bool = True,

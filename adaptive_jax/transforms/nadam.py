@@ -6,10 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.transforms.adam import check_eps, corrected_scale, moments
-from adaptive_jax.transforms.preconditioner import Preconditioner
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
 
@@ -25,6 +24,7 @@ class ScaleByNadamState(NamedTuple):
     nu: Updates
 
 
+@constructor
 def scale_by_nadam(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
@@ -84,26 +84,22 @@ def scale_by_nadam(
         rate, rest = jnp.asarray(b1, dtype), jnp.asarray(1 - b1, dtype)
         return rate * (1 - fading), rest + rate * fading
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
         count = numerics.count_next(state.count)
+        mu, nu = moments(grads, state, b1, b2)
         # 1 − μ_1 ⋯ μ_t is a moving mean of ones; kept so, it does not cancel.
         momentum, rest = momentum_at(count, state.correction.dtype)
         correction = momentum * state.correction + rest
-        return ScaleByNadamState(count, correction, *moments(grads, state, b1, b2))
 
-    def factor(grads, state):
-        dtype = state.correction.dtype
-        _, rest = momentum_at(state.count, dtype)
-        momentum, rest_next = momentum_at(numerics.count_next(state.count), dtype)
-        ahead = momentum * (state.correction / (momentum * state.correction + rest_next))
+        momentum, rest_next = momentum_at(numerics.count_next(count), correction.dtype)
+        ahead = momentum * (correction / (momentum * correction + rest_next))
 
         def look_ahead(m, g):
             return ahead.astype(m.dtype) * m + rest.astype(m.dtype) * g
 
-        direction = jax.tree.map(look_ahead, state.mu, trees.squarable(grads, state.nu))
-        correction2 = numerics.bias_correction(b2, state.count)
-        return direction, corrected_scale(
-            state.nu, state.correction, correction2, eps, eps_root, eps_hat
-        )
+        direction = jax.tree.map(look_ahead, mu, trees.squarable(trees.again(grads), nu))
+        correction2 = numerics.bias_correction(b2, count)
+        scale = corrected_scale(nu, correction, correction2, eps, eps_root, eps_hat)
+        return Step(direction, scale, ScaleByNadamState(count, correction, mu, nu))
 
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.typing import PyTree, Scalar
 from adaptive_jax.validation import check_inexact, number, same_structure
 
@@ -18,6 +18,7 @@ class ScaleByNovogradState(NamedTuple):
     nu: PyTree
 
 
+@constructor
 def scale_by_novograd(b2: Scalar = 0.98, eps: Scalar = 1e-8) -> Preconditioner:
     r"""Divides each array's gradient by the root of the moving mean of its squared norm.
 
@@ -52,28 +53,23 @@ def scale_by_novograd(b2: Scalar = 0.98, eps: Scalar = 1e-8) -> Preconditioner:
         nu = jax.tree.map(lambda p: jnp.zeros([], numerics.real_dtype(p)), params)
         return ScaleByNovogradState(numerics.count_zero(), nu)
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
         same_structure(gradients=grads, state=state.nu)
 
-        def leaf(g, v):
+        def mean_square(g, v):
             _, square = _shortened(g, v.dtype)
             return jnp.where(state.count == 0, square, numerics.ema(v, square, b2))
 
-        return ScaleByNovogradState(
-            numerics.count_next(state.count), jax.tree.map(leaf, grads, state.nu)
-        )
-
-    def factor(grads, state):
-        same_structure(gradients=grads, state=state.nu)
-        direction = jax.tree.map(lambda g, v: _shortened(g, v.dtype)[0], grads, state.nu)
+        nu = jax.tree.map(mean_square, grads, state.nu)
+        grads = trees.again(grads)
+        direction = jax.tree.map(lambda g, v: _shortened(g, v.dtype)[0], grads, nu)
         scale = jax.tree.map(
-            lambda g, v: jnp.full_like(g, numerics.inverse_root(v, eps, 0.0), v.dtype),
-            grads,
-            state.nu,
+            lambda g, v: jnp.full_like(g, numerics.inverse_root(v, eps, 0.0), v.dtype), grads, nu
         )
-        return direction, scale
+        count = numerics.count_next(state.count)
+        return Step(direction, scale, ScaleByNovogradState(count, nu))
 
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step, first_order=())
 
 
 def _shortened(g, real_dtype):

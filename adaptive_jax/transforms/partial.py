@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import ScaleModifier
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import ScaleModifier, constructor
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
 
@@ -24,6 +24,7 @@ class CorrectBiasState(NamedTuple):
     count: jax.Array
 
 
+@constructor
 def momental_bound(b3: Scalar = 0.999) -> ScaleModifier:
     r"""AdaMod's bound: no coordinate's scale may exceed the moving mean of its scales so far.
 
@@ -57,17 +58,14 @@ def momental_bound(b3: Scalar = 0.999) -> ScaleModifier:
     def init(params):
         return MomentalBoundState(trees.real_full_like(params))
 
-    def accumulate(scale, state):
-        return MomentalBoundState(
-            jax.tree.map(lambda e, s: numerics.ema(e, s, b3), state.mean_scale, scale)
-        )
-
     def modify(scale, state):
-        return jax.tree.map(jnp.minimum, scale, state.mean_scale)
+        mean = jax.tree.map(lambda e, s: numerics.ema(e, s, b3), state.mean_scale, scale)
+        return jax.tree.map(jnp.minimum, scale, mean), MomentalBoundState(mean)
 
-    return ScaleModifier(modify, init, accumulate)
+    return ScaleModifier(init, modify)
 
 
+@constructor
 def partial_adaptivity(p: Scalar = 0.125) -> ScaleModifier:
     r"""Padam's exponent :math:`s_t \leftarrow s_t^{2p}`, which makes :math:`v^{-p}` of a scale.
 
@@ -91,11 +89,12 @@ def partial_adaptivity(p: Scalar = 0.125) -> ScaleModifier:
     p = number("p", p, "[0, 0.5]")
 
     def modify(scale, state):
-        return jax.tree.map(lambda s: numerics.power(s, 2 * p), scale)
+        return jax.tree.map(lambda s: numerics.power(s, 2 * p), scale), state
 
-    return ScaleModifier(modify)
+    return ScaleModifier(optax.init_empty_state, modify)
 
 
+@constructor
 def correct_bias(b1: Scalar = 0.9, b2: Scalar = 0.999) -> ScaleModifier:
     r"""Multiplies the scale by Adam's corrections :math:`\sqrt{1 - b_2^t}\,/\,(1 - b_1^t)`.
 
@@ -125,12 +124,11 @@ def correct_bias(b1: Scalar = 0.9, b2: Scalar = 0.999) -> ScaleModifier:
     def init(params):
         return CorrectBiasState(numerics.count_zero())
 
-    def accumulate(scale, state):
-        return CorrectBiasState(numerics.count_next(state.count))
-
     def modify(scale, state):
-        correction1 = numerics.bias_correction(b1, state.count)
-        correction = jnp.sqrt(numerics.bias_correction(b2, state.count)) / correction1
-        return jax.tree.map(lambda s: s * correction.astype(s.dtype), scale)
+        count = numerics.count_next(state.count)
+        correction1 = numerics.bias_correction(b1, count)
+        correction = jnp.sqrt(numerics.bias_correction(b2, count)) / correction1
+        scale = jax.tree.map(lambda s: s * correction.astype(s.dtype), scale)
+        return scale, CorrectBiasState(count)
 
-    return ScaleModifier(modify, init, accumulate)
+    return ScaleModifier(init, modify)

@@ -2,15 +2,20 @@
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.adam import ScaleByAdamState, moments
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
+from adaptive_jax.transforms.adam import moments
 from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
 
+class ScaleByQHAdamState(optax.ScaleByAdamState):
+    """Adam's state, in a class of its own: the methods' states mean different updates."""
+
+
+@constructor
 def scale_by_qhadam(
     b1: Scalar = 0.995,
     b2: Scalar = 0.999,
@@ -56,20 +61,17 @@ def scale_by_qhadam(
     eps, eps_root = number("eps", eps, "[0, inf)"), number("eps_root", eps_root, "[0, inf)")
 
     def init(params):
-        return ScaleByAdamState(
+        return ScaleByQHAdamState(
             numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
         )
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
+        count = numerics.count_next(state.count)
         mu, nu = moments(grads, state, b1, b2)
-        return ScaleByAdamState(numerics.count_next(state.count), mu, nu)
+        correction1 = numerics.bias_correction(b1, count)
+        correction2 = numerics.bias_correction(b2, count)
 
-    def factor(grads, state):
-        grads = trees.squarable(grads, state.nu)
-        correction1 = numerics.bias_correction(b1, state.count)
-        correction2 = numerics.bias_correction(b2, state.count)
-
-        def direction(m, g):  # the scale divides it by the correction, which g is to have not
+        def mix(m, g):  # the scale divides g by the correction, too
             uncorrected = correction1.astype(m.dtype) * g
             return jnp.asarray(nu1, m.dtype) * m + jnp.asarray(1 - nu1, m.dtype) * uncorrected
 
@@ -78,9 +80,8 @@ def scale_by_qhadam(
             square = numerics.ema(v / c2, numerics.abs_square(g), nu2)
             return numerics.inverse_root(square, eps, eps_root) / c1
 
-        return (
-            jax.tree.map(direction, state.mu, grads),
-            jax.tree.map(scale, state.nu, grads),
-        )
+        grads = trees.squarable(trees.again(grads), nu)
+        direction, scales = jax.tree.map(mix, mu, grads), jax.tree.map(scale, nu, grads)
+        return Step(direction, scales, ScaleByQHAdamState(count, mu, nu))
 
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step)

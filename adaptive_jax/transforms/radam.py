@@ -2,15 +2,20 @@
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.adam import ScaleByAdamState, check_eps, corrected_scale, moments
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
+from adaptive_jax.transforms.adam import check_eps, corrected_scale, moments
 from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
 
+class ScaleByRAdamState(optax.ScaleByAdamState):
+    """Adam's state, in a class of its own: the methods' states mean different updates."""
+
+
+@constructor
 def scale_by_radam(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
@@ -64,27 +69,25 @@ def scale_by_radam(
     threshold = number("threshold", threshold, "[4, inf)")
 
     def init(params):
-        return ScaleByAdamState(
+        return ScaleByRAdamState(
             numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
         )
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
+        count = numerics.count_next(state.count)
         mu, nu = moments(grads, state, b1, b2)
-        return ScaleByAdamState(numerics.count_next(state.count), mu, nu)
-
-    def factor(grads, state):
-        correction1 = numerics.bias_correction(b1, state.count)
-        correction2 = numerics.bias_correction(b2, state.count)
-        adapts, rectification = _rectification(b2, state.count, threshold)
+        correction1 = numerics.bias_correction(b1, count)
+        correction2 = numerics.bias_correction(b2, count)
+        adapts, rectification = _rectification(b2, count, threshold)
 
         def rectify(scale):
             constant = 1 / correction1.astype(scale.dtype)
             return jnp.where(adapts, rectification.astype(scale.dtype) * scale, constant)
 
-        scale = corrected_scale(state.nu, correction1, correction2, eps, eps_root, eps_hat)
-        return state.mu, jax.tree.map(rectify, scale)
+        scale = corrected_scale(nu, correction1, correction2, eps, eps_root, eps_hat)
+        return Step(mu, jax.tree.map(rectify, scale), ScaleByRAdamState(count, mu, nu))
 
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step)
 
 
 def _rectification(b2, count, threshold):

@@ -4,25 +4,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
-
-
-class ScaleByRmsState(NamedTuple):
-    """The mean squared gradient."""
-
-    nu: Updates
-
-
-class ScaleByCenteredRmsState(NamedTuple):
-    """The mean gradient and the mean squared gradient."""
-
-    mu: Updates
-    nu: Updates
 
 
 class ScaleByCorrectedRmsState(NamedTuple):
@@ -32,6 +19,7 @@ class ScaleByCorrectedRmsState(NamedTuple):
     nu: Updates
 
 
+@constructor
 def scale_by_rms(
     decay: Scalar = 0.9,
     eps: Scalar = 1e-8,
@@ -86,30 +74,28 @@ def scale_by_rms(
         if bias_correction:
             return ScaleByCorrectedRmsState(numerics.count_zero(), nu)
         if centered:
-            return ScaleByCenteredRmsState(trees.zeros_like(params), nu)
-        return ScaleByRmsState(nu)
+            return optax.ScaleByRStdDevState(trees.zeros_like(params), nu)
+        return optax.ScaleByRmsState(nu)
 
-    def accumulate(grads, state, params, **extra):
-        grads = trees.squarable(grads, state.nu)
+    def step(grads, state, params=None, **extra):
+        squarable = trees.squarable(grads, state.nu)
         nu = jax.tree.map(
-            lambda v, g: numerics.ema(v, numerics.abs_square(g), decay), state.nu, grads
+            lambda v, g: numerics.ema(v, numerics.abs_square(g), decay), state.nu, squarable
         )
+        mean_square, new = nu, optax.ScaleByRmsState(nu)
         if bias_correction:
-            return ScaleByCorrectedRmsState(numerics.count_next(state.count), nu)
+            count = numerics.count_next(state.count)
+            correction = numerics.bias_correction(decay, count)
+            mean_square = jax.tree.map(lambda v: v / correction.astype(v.dtype), nu)
+            new = ScaleByCorrectedRmsState(count, nu)
         if centered:
-            mu = jax.tree.map(lambda m, g: numerics.ema(m, g, decay), state.mu, grads)
-            return ScaleByCenteredRmsState(mu, nu)
-        return ScaleByRmsState(nu)
+            mu = jax.tree.map(lambda m, g: numerics.ema(m, g, decay), state.mu, squarable)
+            mean_square = jax.tree.map(_variance, nu, mu)
+            new = optax.ScaleByRStdDevState(mu, nu)
+        scale = jax.tree.map(lambda v: numerics.inverse_root(v, eps, eps_root), mean_square)
+        return Step(trees.squarable(trees.again(grads), nu), scale, new)
 
-    def factor(grads, state):
-        spread = jax.tree.map(_variance, state.nu, state.mu) if centered else state.nu
-        if bias_correction:
-            correction = numerics.bias_correction(decay, state.count)
-            spread = jax.tree.map(lambda v: v / correction.astype(v.dtype), spread)
-        scale = jax.tree.map(lambda v: numerics.inverse_root(v, eps, eps_root), spread)
-        return trees.squarable(grads, state.nu), scale
-
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step)
 
 
 def _variance(nu, mu):

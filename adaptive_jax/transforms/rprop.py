@@ -5,9 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
 
@@ -19,6 +18,7 @@ class ScaleByRpropState(NamedTuple):
     step_size: Updates
 
 
+@constructor
 def scale_by_rprop(
     initial_step: Scalar = 0.01,
     eta_minus: Scalar = 0.5,
@@ -87,17 +87,15 @@ def scale_by_rprop(
             trees.zeros_like(params), trees.real_full_like(params, initial_step)
         )
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
         grads = trees.squarable(grads, state.step_size)
         signs = jax.tree.map(lambda g, s: jnp.sign(g.astype(s.dtype)), grads, state.sign)
         agreement = jax.tree.map(_agreement, signs, state.sign)
         step_size = jax.tree.map(resize, state.step_size, agreement)
-        return ScaleByRpropState(jax.tree.map(_unless_changed, signs, agreement), step_size)
+        sign = jax.tree.map(_unless_changed, signs, agreement)
+        return Step(sign, step_size, ScaleByRpropState(sign, step_size))
 
-    def factor(grads, state):
-        return state.sign, state.step_size
-
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step, first_order=("sign",), squares=("step_size",))
 
 
 def _agreement(sign, before):

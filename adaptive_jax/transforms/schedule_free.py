@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Params, PyTree, Scalar, ScalarOrSchedule, State
 from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
 
@@ -24,6 +24,7 @@ class ScheduleFreeState(NamedTuple):
     inner: State
 
 
+@constructor
 def schedule_free(
     tx: optax.GradientTransformation,
     learning_rate: ScalarOrSchedule,

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 
 
+@constructor
 def scale_by_sign() -> Preconditioner:
     r"""Replaces the gradient by its sign, :math:`u_t = g_t / |g_t|`, and 0 by 0.
 
@@ -27,13 +27,9 @@ def scale_by_sign() -> Preconditioner:
     [ 1. -1.  0.]
     """
 
-    def accumulate(grads, state, params, **extra):
-        return state
-
-    def factor(grads, state):
+    def step(grads, state, params=None, **extra):
         grads = trees.as_computed(grads)
-        return jax.tree.map(jnp.sign, grads), jax.tree.map(
-            lambda g: jnp.ones_like(g, numerics.real_dtype(g)), grads
-        )
+        scale = jax.tree.map(lambda g: jnp.ones_like(g, numerics.real_dtype(g)), grads)
+        return Step(jax.tree.map(jnp.sign, grads), scale, state)
 
-    return Preconditioner(lambda params: optax.EmptyState(), accumulate, factor)
+    return Preconditioner(optax.init_empty_state, step)

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
 
@@ -20,12 +19,12 @@ class Cover(NamedTuple):
 
 
 class ScaleBySM3State(NamedTuple):
-    """Covers of the accumulated squares: before the last update, and after it."""
+    """The cover of the accumulated squares."""
 
-    before: Updates
     cover: Updates
 
 
+@constructor
 def scale_by_sm3(eps_root: Scalar = 0.0) -> Preconditioner:
     r"""Divides the gradient by the root of a bound on the sum of its squares so far.
 
@@ -65,30 +64,23 @@ def scale_by_sm3(eps_root: Scalar = 0.0) -> Preconditioner:
     eps_root = number("eps_root", eps_root, "[0, inf)")
 
     def init(params):
-        return ScaleBySM3State(
-            jax.tree.map(_cover_before, trees.real_full_like(params)),
-            jax.tree.map(_cover, trees.real_full_like(params)),
-        )
+        return ScaleBySM3State(jax.tree.map(_cover, trees.real_full_like(params)))
 
     def squarable(grads, cover):
         return trees.squarable(grads, trees.full_shapes(cover, Cover))
 
-    def accumulate(grads, state, params, **extra):
-        grads = squarable(grads, state.cover)
-        nu = jax.tree.map(lambda g, cover: _add_to_bound(cover, g), grads, state.cover)
-        before = jax.tree.map(lambda v, cover: cover if v.ndim > 1 else Cover(()), nu, state.cover)
-        return ScaleBySM3State(before, jax.tree.map(_cover, nu))
+    def step(grads, state, params=None, **extra):
+        def bounds(grads):
+            grads = trees.squarable(grads, trees.full_shapes(state.cover, Cover))
+            return grads, jax.tree.map(lambda g, cover: _add_to_bound(cover, g), grads, state.cover)
 
-    def factor(grads, state):
-        grads = squarable(grads, state.cover)
+        _, nu = bounds(grads)
+        cover = jax.tree.map(_cover, nu)
+        direction, nu = bounds(trees.again(grads))
+        scale = jax.tree.map(lambda v: numerics.inverse_root(v, 0.0, eps_root), nu)
+        return Step(direction, scale, ScaleBySM3State(cover))
 
-        def scale(g, before, cover):
-            nu = _add_to_bound(before, g) if g.ndim > 1 else cover.slices[0]
-            return numerics.inverse_root(nu, 0.0, eps_root)
-
-        return grads, jax.tree.map(scale, grads, state.before, state.cover)
-
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step, first_order=(), squares=("cover",))
 
 
 def _add_to_bound(cover, grad):
@@ -101,7 +93,3 @@ def _cover(nu):
         return Cover((nu,))
     others = ([a for a in range(nu.ndim) if a != axis] for axis in range(nu.ndim))
     return Cover(tuple(jnp.max(nu, axes, keepdims=True, initial=0) for axes in others))
-
-
-def _cover_before(nu):
-    return _cover(nu) if nu.ndim > 1 else Cover(())

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar, State
 from adaptive_jax.validation import near_misses, number, steps
 
@@ -25,6 +25,7 @@ class SkipSpikesState(NamedTuple):
     inner: State
 
 
+@constructor
 def skip_spikes(
     tx: optax.GradientTransformation,
     threshold: Scalar = 6.0,

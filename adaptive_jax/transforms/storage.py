@@ -11,21 +11,26 @@ import optax
 from jax.tree_util import GetAttrKey
 
 from adaptive_jax import numerics
+from adaptive_jax.algebra import (
+    FIRST_ORDER,
+    SQUARES,
+    Preconditioner,
+    constructor,
+    preconditioners,
+)
 from adaptive_jax.storage import Blocks, Codec, codec
-from adaptive_jax.transforms.preconditioner import Preconditioner
 from adaptive_jax.typing import Scalar, State
 from adaptive_jax.validation import near_misses, steps
 
-_SQUARES = ("nu", "nu_max", "sum_of_squares", "mean_square_grad", "mean_square_step")
-
 
 class StorageState(NamedTuple):
-    """Updates made, and the optimizer's state, encoded."""
+    """Updates made, on which the rounding depends, and the optimizer's state, encoded."""
 
-    count: jax.Array
+    rounding_step: jax.Array  # another name than that of the optimizer's own `count`
     inner: State
 
 
+@constructor
 def with_storage(
     tx: optax.GradientTransformation, *, minimum: int = 4096, **codecs: str | Codec
 ) -> optax.GradientTransformationExtraArgs:
@@ -48,8 +53,7 @@ def with_storage(
     place in the array, so there is no key, and a run can be repeated.
 
     The parameters are moved by what is computed from the new state before that is encoded. A
-    Preconditioner remains one: its `accumulate` returns the state that is not encoded yet, from
-    which `factor` computes, and its `store` encodes it.
+    Preconditioner remains one.
 
     Args:
       tx: any optimizer or stage of one: `with_storage(adam(1e-3), mu="int8", nu="uint8")`, or
@@ -64,9 +68,9 @@ def with_storage(
     are. Derivatives of an update are those of its own step; what it encodes is a constant to
     later steps.
 
-    State: `count` int32, and `inner`, the state of `tx` in which a field with arrays in blocks is
-    `storage.Blocks(codes, exponents)`, two trees like the field's; `exponents` has a single 0
-    where an array is as it was.
+    State: `rounding_step` int32, and `inner`, the state of `tx` in which a field with arrays in
+    blocks is `storage.Blocks(codes, exponents)`, two trees like the field's; `exponents` has a
+    single 0 where an array is as it was.
 
     Raises:
       ValueError: a codec is unknown, none is given, or it does not fit: second moments and
@@ -79,7 +83,7 @@ def with_storage(
     >>> sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) / 256**2
     2.0626220703125
     """
-    stored = _stored(minimum, codecs)
+    stored = _stored(minimum, codecs, tx)
 
     def init(params):
         inner = tx.init(params)
@@ -88,26 +92,23 @@ def with_storage(
         # Or else XLA encodes the zeros as it compiles, number by number: minutes for large arrays.
         return StorageState(count, stored.encode(jax.lax.optimization_barrier(inner), count))
 
+    def after(state, inner):
+        step = numerics.count_next(state.rounding_step)
+        return StorageState(step, stored.encode(inner, step))
+
     def update(updates, state, params=None, **extra):
         with_extra = optax.with_extra_args_support(tx)
         updates, inner = with_extra.update(updates, stored.decode(state.inner), params, **extra)
-        count = numerics.count_next(state.count)
-        return updates, StorageState(count, stored.encode(inner, count))
+        return updates, after(state, inner)
 
     if not isinstance(tx, Preconditioner):
         return optax.GradientTransformationExtraArgs(init, update)
 
-    def accumulate(grads, state, params=None, **extra):
-        inner = tx.accumulate(grads, stored.decode(state.inner), params, **extra)
-        return StorageState(numerics.count_next(state.count), inner)
+    def step(grads, state, params=None, **extra):
+        result = tx.step(grads, stored.decode(state.inner), params, **extra)
+        return result._replace(state=after(state, result.state))
 
-    def factor(grads, state):
-        return tx.factor(grads, stored.decode(state.inner))
-
-    def store(state):
-        return state._replace(inner=stored.encode(tx.store(state.inner), state.count))
-
-    return Preconditioner(init, accumulate, factor, store)
+    return Preconditioner(init, step, first_order=tx.first_order, squares=tx.squares)
 
 
 def encode_state(
@@ -143,11 +144,13 @@ def decode_state(state: StorageState, *, minimum: int = 4096, **codecs: str | Co
     return _stored(minimum, codecs).decode(state.inner)
 
 
-def _stored(minimum, codecs):
+def _stored(minimum, codecs, tx=None):
     minimum = steps("minimum", minimum)
     if not codecs:
         raise ValueError('with_storage needs a codec for a field, such as mu="int8", nu="uint8"')
-    return _Stored({field: _fitting(field, codec(c)) for field, c in codecs.items()}, minimum)
+    chosen = {field: codec(c) for field, c in codecs.items()}
+    _check_signs(chosen, () if tx is None else tuple(preconditioners(tx)))
+    return _Stored(chosen, minimum)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,15 +190,21 @@ class _Stored:
         return _map_fields(field, self.codecs, state)
 
 
-def _fitting(field: str, chosen: Codec) -> Codec:
-    if field in _SQUARES and chosen.signed:
-        raise ValueError(
-            f"{field} has squares that steps are divided by, and a signed codec could store a "
-            f"small one as 0; use 'uint8', got {chosen}"
-        )
-    if field == "mu" and chosen.signed is False:
-        raise ValueError(f"mu has numbers of both signs; use 'int8', got {chosen}")
-    return chosen
+def _check_signs(codecs, known):
+    """Raises if a codec cannot hold the numbers of its field, as Preconditioners declare them.
+
+    The default names also cover the states of other libraries' optimizers.
+    """
+    squares = {*SQUARES}.union(*(tx.squares for tx in known))
+    first_order = {*FIRST_ORDER}.union(*(tx.first_order for tx in known))
+    for field, chosen in codecs.items():
+        if field in squares and chosen.signed:
+            raise ValueError(
+                f"{field} has squares that steps are divided by, and a signed codec could store a "
+                f"small one as 0; use 'uint8', got {chosen}"
+            )
+        if field in first_order and chosen.signed is False:
+            raise ValueError(f"{field} has numbers of both signs; use 'int8', got {chosen}")
 
 
 def _is_record(x):

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
-from adaptive_jax.transforms.adam import ScaleByAdamState, scale_by_adam
-from adaptive_jax.transforms.preconditioner import Preconditioner
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
+from adaptive_jax.transforms.adam import scale_by_adam
 from adaptive_jax.typing import Scalar, State
 from adaptive_jax.validation import number
 
@@ -24,6 +24,7 @@ class ScaleBySwatsState(NamedTuple):
     switched: jax.Array
 
 
+@constructor
 def scale_by_swats(
     b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-9, tolerance: Scalar = 1e-6
 ) -> Preconditioner:
@@ -83,27 +84,30 @@ def scale_by_swats(
             adam.init(params), trees.real_scalar(params), numerics.count_zero()
         )
 
-    def accumulate(grads, state, params, **extra):
-        before, after = state.adam, adam.accumulate(grads, state.adam, params)
+    def step(grads, state, params=None, **extra):
+        before = state.adam
+        direction, scale, after, _ = adam.step(grads, before)
         grads = trees.squarable(grads, before.nu)
         mean_rate, settled = _follow(
-            *adam.factor(grads, after), grads, state.mean_rate, after.count, b2, tolerance
+            direction, scale, grads, state.mean_rate, after.count, b2, tolerance
         )
         new = ScaleBySwatsState(after, mean_rate, jnp.where(settled, after.count, 0))
+
+        # What SGD does, which is taken from the update after the one at which the rate settled.
+        is_sgd = state.switched > 0
         keep = jnp.where(before.count == state.switched, 0.0, jnp.asarray(b1))
         buffer = jax.tree.map(lambda m, g: jnp.asarray(keep, m.dtype) * m + g, before.mu, grads)
-        sgd = state._replace(adam=ScaleByAdamState(after.count, buffer, before.nu))
-        return jax.tree.map(lambda s, a: jnp.where(state.switched > 0, s, a), sgd, new)
-
-    def factor(grads, state):
-        direction, scale = adam.factor(grads, state.adam)
-        is_sgd = (state.switched > 0) & (state.adam.count > state.switched)
         correction = numerics.bias_correction(b2, jnp.maximum(state.switched, 1))
         dtype = state.mean_rate.dtype
         rate = jnp.asarray(1 - b1, dtype) * state.mean_rate / correction.astype(dtype)
-        return direction, jax.tree.map(lambda s: jnp.where(is_sgd, rate.astype(s.dtype), s), scale)
+        sgd = state._replace(adam=optax.ScaleByAdamState(after.count, buffer, before.nu))
 
-    return Preconditioner(init, accumulate, factor)
+        direction = jax.tree.map(lambda s, a: jnp.where(is_sgd, s, a), buffer, direction)
+        scale = jax.tree.map(lambda s: jnp.where(is_sgd, rate.astype(s.dtype), s), scale)
+        state = jax.tree.map(lambda s, a: jnp.where(is_sgd, s, a), sgd, new)
+        return Step(direction, scale, state)
+
+    return Preconditioner(init, step)
 
 
 def _follow(direction, scale, grads, mean_rate, count, b2, tolerance):

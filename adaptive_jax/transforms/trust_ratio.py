@@ -3,12 +3,13 @@
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import PyTree, Scalar
 from adaptive_jax.validation import check_inexact, map_leaves, number, require_params
 
 
+@constructor
 def scale_by_trust_ratio(
     coefficient: Scalar = 1.0,
     eps: Scalar = 0.0,

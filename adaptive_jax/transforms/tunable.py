@@ -1,13 +1,12 @@
 """Hyperparameters as leaves of the state: to be logged, changed, saved and mapped over."""
 
 import dataclasses
-import functools
 import inspect
 import numbers
 import types
 import typing
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -15,188 +14,178 @@ import numpy as np
 import optax
 
 from adaptive_jax import numerics
-from adaptive_jax.transforms.preconditioner import Preconditioner, ScaleModifier
-from adaptive_jax.typing import Scalar, Schedule, State
-from adaptive_jax.validation import is_traced, live
+from adaptive_jax.algebra import Call, Preconditioner, ScaleModifier, Transformation
+from adaptive_jax.typing import Scalar, State
+from adaptive_jax.validation import is_traced, near_misses
+
+TunableState = optax.InjectStatefulHyperparamsState
 
 
-class TunableState(NamedTuple):
-    """Updates made; live and scheduled values, factory -> name -> float32; the factory's state."""
-
-    count: jax.Array
-    values: dict[str, dict[str, jax.Array]]
-    scheduled: dict[str, dict[str, jax.Array]]
-    inner: State
-
-
-class FactoryName(str):
-    """A factory's name, with which its check of values goes wherever the state goes.
-
-    It is a key of the state's dicts, so it passes through `jit`, `vmap` and `jax.tree.map`. It
-    equals the plain string, as which it is pickled.
-    """
-
-    check: Callable[[Mapping[str, Any]], Any]
-
-    def __new__(cls, name: str, check: Callable[[Mapping[str, Any]], Any]) -> Self:
-        self = super().__new__(cls, name)
-        self.check = check
-        return self
-
-    def __reduce__(self) -> tuple[type[str], tuple[str]]:
-        return str, (str(self),)
-
-
-def tunable(factory: Callable[..., Any], /, **hyperparams: Any) -> Any:
-    """`factory(**hyperparams)` with its numbers in the state, where they may change.
-
-    There they are logged, saved and mapped over with the rest of the state, and changed between
-    or within jitted steps without a recompilation: see `hyperparameters` and
-    `set_hyperparameters`. Until they are changed, training a recipe of this library is the same
-    to the last bit, unless the compiler rounds some a·b + c once in one program and twice in the
-    other.
-
-    A number is live whether given or a default, except an integer where the factory wants one,
-    a default of 0 (a stage left out; give the 0 to have it in), and one that the factory
-    branches on. A schedule stays a schedule: its value at the latest update can be read, and
-    setting it is an error. Masks, flags and other arguments are what they are without `tunable`.
-
-    Args:
-      factory: a function that takes hyperparameters by name and builds an optimizer, a stage of
-        one or a ScaleModifier: of this library, of Optax or your own. It is called again
-        whenever an update is traced, with arrays for the live numbers. This library's functions
-        know the Python floats behind them; to others, such as Optax's, 0.999 is float32.
-      **hyperparams: its arguments.
-
-    Returns:
-      What the factory returns; a Preconditioner or ScaleModifier remains one.
-
-    State: `values` and `scheduled`, float32; `count`, int32; `inner`, the factory's.
-
-    Raises:
-      ValueError, TypeError: those of `factory(**hyperparams)`.
-
-    >>> import adaptive_jax as aj
-    >>> tx = aj.tunable(aj.adam, learning_rate=0.1)
-    >>> params = jnp.zeros(2)
-    >>> state = tx.init(params)
-    >>> for name, value in aj.hyperparameters(state).items():
-    ...     print(name, value)
-    adam/b1 0.9
-    adam/b2 0.999
-    adam/eps 1e-08
-    adam/learning_rate 0.1
-    >>> state = aj.set_hyperparameters(state, {"adam/learning_rate": 0.2})
-    >>> print(tx.update(jnp.array([5.0, -1.0]), state, params)[0].round(3))
-    [-0.2  0.2]
-    """
-    arguments, accepted = _arguments(factory, hyperparams)
-    tx = factory(**arguments)
-    values = {
-        k: v if is_traced(v) else float(v)
-        for k, v in arguments.items()
-        if _is_number(v, accepted[k])
-        and (k in hyperparams or v != 0)
-        and not _branches_on(k, factory, arguments)
-    }
-    schedules = {k: v for k, v in arguments.items() if callable(v) and float in accepted[k]}
-    exact = {k: v for k, v in values.items() if isinstance(v, float)}
-
-    def build(leaves):
-        with live(exact, leaves):
-            return factory(**arguments | leaves)
-
-    def check(leaves):
-        def original(k, leaf):  # b2 = 1 - 1e-9 is allowed, though its leaf is 1
-            known = k in exact and not is_traced(leaf)
-            return exact[k] if known and leaf == jnp.float32(exact[k]) else leaf
-
-        factory(**arguments | {k: original(k, leaf) for k, leaf in leaves.items()})
-
-    parts = _Tunable(FactoryName(_name_of(factory), check), values, schedules, build)
-    if isinstance(tx, ScaleModifier):
-        return _TunableModifier(tx, parts)
-    if isinstance(tx, Preconditioner):
-        return Preconditioner(parts.init, parts.accumulate, parts.factor, parts.store)
-    return Tunable(parts.init, parts.update, parts.built)
-
-
-@jax.tree_util.register_static  # as Preconditioner
-class Tunable(optax.GradientTransformationExtraArgs):
-    """What `tunable` returns for an optimizer: `built(state)` is it, with the state's numbers."""
+@jax.tree_util.register_static
+class Tunable(Transformation):
+    """The result of `tunable` for an optimizer: `built(state)` has the numbers in the state."""
 
     built: Callable[[TunableState], optax.GradientTransformation]
 
     def __new__(
         cls,
         init: optax.TransformInitFn,
-        update: optax.TransformUpdateExtraArgsFn,
+        update: Callable[..., Any],
         built: Callable[[TunableState], optax.GradientTransformation],
     ) -> Self:
         self = super().__new__(cls, init, update)
         self.built = built
         return self
 
-    def __getnewargs__(self) -> tuple[Callable[..., Any], ...]:
-        return self.init, self.update, self.built
+
+def tunable(
+    factory: Callable[..., Any], /, *, static_args: str | Iterable[str] = (), **hyperparams: Any
+) -> Any:
+    """`factory(**hyperparams)` with its numbers in the state, where they may change.
+
+    There they are logged, saved and mapped over with the rest of the state, and changed between
+    or within jitted steps without a recompilation: `state.hyperparams["learning_rate"] = 0.1`, as
+    with `optax.inject_hyperparams`, or `set_hyperparameters` for a state that lies deeper.
+    Training is the same as without `tunable`, up to the rounding of the numbers to float32.
+
+    A number is kept in the state whether given or a default, except an integer where the factory
+    wants one, and a default of 0, which usually leaves a stage out (give the 0 to keep it). A
+    schedule stays a schedule: its latest value is in `hyperparams` to be read, and setting it
+    there has no effect. Masks, flags and other arguments are the same as without `tunable`.
+
+    Args:
+      factory: a function that takes hyperparameters by name and builds an optimizer, a stage of
+        one or a ScaleModifier: of this library, of Optax or your own. It is called again
+        whenever an update is traced, with arrays for the numbers.
+      static_args: names of numbers that stay out of the state: those on which the factory
+        branches. Default: none.
+      **hyperparams: its arguments.
+
+    Returns:
+      What the factory returns; a Preconditioner or ScaleModifier remains one.
+
+    State: `optax.InjectStatefulHyperparamsState`: `count`, int32; `hyperparams`, name -> float32;
+    `hyperparams_states`, the counts of the schedules; `inner_state`, the factory's.
+
+    Raises:
+      ValueError, TypeError: those of `factory(**hyperparams)`; the factory has no argument of a
+        name in `static_args`; or a number leaves its range when it is rounded to float32.
+
+    >>> import adaptive_jax as aj
+    >>> tx = aj.tunable(aj.adam, learning_rate=0.1)
+    >>> params = jnp.zeros(2)
+    >>> state = tx.init(params)
+    >>> for name, value in state.hyperparams.items():
+    ...     print(name, value)
+    learning_rate 0.1
+    b1 0.9
+    b2 0.999
+    eps 1e-08
+    >>> state.hyperparams["learning_rate"] = 0.2
+    >>> print(tx.update(jnp.array([5.0, -1.0]), state, params)[0].round(3))
+    [-0.2  0.2]
+    """
+    arguments, accepted = _arguments(factory, hyperparams)
+    static = {static_args} if isinstance(static_args, str) else {*static_args}
+    for name in static - {*arguments}:
+        raise ValueError(f"no argument {name!r} for static_args: {near_misses(name, arguments)}")
+    tx = factory(**arguments)
+    values = {
+        k: v if is_traced(v) else np.float32(v)
+        for k, v in arguments.items()
+        if k not in static and _is_number(v, accepted[k]) and (k in hyperparams or v != 0)
+    }
+    schedules = {
+        k: optax.schedules.WrappedSchedule(v)
+        for k, v in arguments.items()
+        if k not in static and callable(v) and float in accepted[k]
+    }
+    made = _tunable(tx, _Hyperparameters(factory, arguments, values, schedules))
+    if static:
+        hyperparams = {"static_args": static_args, **hyperparams}
+    made.call = Call(tunable, (factory,), hyperparams)
+    return made
 
 
 @dataclasses.dataclass(frozen=True)
-class _Tunable:
-    """A transformation that is `build(leaves)` at each use, for the leaves in its state."""
+class _Hyperparameters:
+    """A factory's arguments: which are in the state, and how it is called with these."""
 
-    name: str  # a FactoryName
+    factory: Callable[..., Any]
+    arguments: Mapping[str, Any]
     values: Mapping[str, Scalar]
-    schedules: Mapping[str, Schedule]
-    build: Callable[[Mapping[str, jax.Array]], Any]
+    schedules: Mapping[str, optax.schedules.WrappedSchedule]
 
-    def init(self, params):
-        count = numerics.count_zero()
-        leaves = {k: jnp.asarray(v, jnp.float32) for k, v in self.values.items()}
-        inner = self.build(leaves).init(params)
-        return TunableState(count, {self.name: leaves}, self._scheduled(count), inner)
+    def __post_init__(self):
+        try:
+            self.build(self.values)
+        except ValueError as error:
+            raise ValueError(f"tunable keeps numbers in float32: {error}") from error
 
-    def accumulate(self, grads, state, params, **extra):
-        inner = self.built(state).accumulate(grads, state.inner, params, **extra)
-        return self._after(state, inner)
+    def build(self, leaves: Mapping[str, Any]) -> Any:
+        """What the factory builds with these numbers."""
+        numbers = {k: jnp.asarray(leaves[k], jnp.float32) for k in self.values}
+        try:
+            return self.factory(**{**self.arguments, **numbers})
+        except jax.errors.ConcretizationTypeError as error:
+            raise TypeError(
+                "the factory branches on a number that tunable keeps in the state; name it in "
+                f"static_args: one of {', '.join(self.values)}"
+            ) from error
 
-    def factor(self, grads, state):
-        return self.built(state).factor(grads, state.inner)
+    def built(self, state: TunableState) -> Any:
+        """What the factory builds with the numbers in the state."""
+        return self.build(state.hyperparams)
 
-    def store(self, state):
-        return state._replace(inner=self.built(state).store(state.inner))
+    def start(self, init: Callable[[Any], State]) -> TunableState:
+        """The first state, with `init` of what the factory builds."""
+        states = {k: schedule.init() for k, schedule in self.schedules.items()}
+        leaves = self._leaves(self.values, states)
+        return TunableState(numerics.count_zero(), leaves, states, init(self.build(leaves)))
 
-    def update(self, updates, state, params=None, **extra):
-        tx = optax.with_extra_args_support(self.built(state))
-        new, inner = tx.update(updates, state.inner, params, **extra)
-        inner = _cast_like(inner, state.inner)
-        return _cast_like(new, updates if params is None else params), self._after(state, inner)
+    def after(self, state: TunableState, inner: State) -> TunableState:
+        """The state after an update."""
+        states = state.hyperparams_states
+        leaves = self._leaves(state.hyperparams, states)
+        states = {k: schedule.update(states[k]) for k, schedule in self.schedules.items()}
+        return TunableState(numerics.count_next(state.count), leaves, states, inner)
 
-    def built(self, state):
-        return self.build(state.values[self.name])
-
-    def _after(self, state, inner):
-        count = numerics.count_next(state.count)
-        values = {self.name: state.values[self.name]}
-        return TunableState(count, values, self._scheduled(state.count), inner)
-
-    def _scheduled(self, count):
-        now = {k: numerics.at_step(v, count) for k, v in self.schedules.items()}
-        return {self.name: {k: jnp.asarray(v, jnp.float32) for k, v in now.items()}}
+    def _leaves(self, values, states):
+        """Numbers, and the schedules' values for this update, in float32."""
+        now = {k: values[k] for k in self.values}
+        now |= {k: schedule(states[k]) for k, schedule in self.schedules.items()}
+        return {k: jnp.asarray(v, jnp.float32) for k, v in now.items()}
 
 
-class _TunableModifier(ScaleModifier):
-    """A ScaleModifier that binds as a tunable Preconditioner, in whose state the numbers are."""
+def _tunable(tx: Any, hyper: _Hyperparameters) -> Any:
+    """A transformation of the same kind as `tx` that is built from its state at every use."""
 
-    def __init__(self, modifier: ScaleModifier, parts: _Tunable):
-        self._modifier = modifier
-        self._parts = parts
+    def step(grads, state, params=None, **extra):
+        result = hyper.built(state).step(grads, state.inner_state, params, **extra)
+        return result._replace(state=hyper.after(state, result.state))
 
-    def __call__(self, preconditioner):
-        self._modifier(preconditioner)  # which refuses what is no Preconditioner
-        build = self._parts.build
-        bound = dataclasses.replace(self._parts, build=lambda leaves: build(leaves)(preconditioner))
-        return Preconditioner(bound.init, bound.accumulate, bound.factor, bound.store)
+    def modify(scale, state):
+        scale, inner = hyper.built(state).modify(scale, state.inner_state)
+        return scale, hyper.after(state, inner)
+
+    def update(updates, state, params=None, **extra):
+        inner_tx = optax.with_extra_args_support(hyper.built(state))
+        new, inner = inner_tx.update(updates, state.inner_state, params, **extra)
+        inner = _cast_like(inner, state.inner_state)
+        return _cast_like(new, updates if params is None else params), hyper.after(state, inner)
+
+    def init(params):
+        return hyper.start(lambda built: built.init(params))
+
+    if isinstance(tx, ScaleModifier):
+        return ScaleModifier(
+            lambda params: hyper.start(lambda built: built.init_modifier(params)), modify
+        )
+    if isinstance(tx, Preconditioner):
+        return Preconditioner(init, step, first_order=tx.first_order, squares=tx.squares)
+    made = Tunable(init, update, hyper.built)
+    made.parts = (tx,)
+    return made
 
 
 # The factory's arguments.
@@ -238,26 +227,11 @@ def _is_number(value, accepted):
     return isinstance(value, numbers.Real)
 
 
-def _branches_on(name, factory, arguments):
-    """Whether the factory needs the argument's value itself, for an `if` or for NumPy."""
-    try:
-        jax.eval_shape(
-            lambda leaf: (factory(**arguments | {name: leaf}), None)[1],
-            jax.ShapeDtypeStruct((), jnp.float32),
-        )
-    except TypeError:  # the class of JAX's errors for that
-        return True
-    return False
-
-
-def _name_of(factory):
-    while isinstance(factory, functools.partial):
-        factory = factory.func
-    return getattr(factory, "__name__", type(factory).__name__).strip("<>")
-
-
 def _cast_like(tree, like):
     """With the dtypes of `like`; a float32 number widens the float16 state of other libraries."""
-    return jax.tree.map(
-        lambda x, y: x if x.dtype == y.dtype else numerics.cast(x, y.dtype), tree, like
-    )
+
+    def leaf(x, y):
+        dtype = jnp.result_type(y)
+        return x if x.dtype == dtype else numerics.cast(x, dtype)
+
+    return jax.tree.map(leaf, tree, like)

@@ -1,26 +1,21 @@
 """Yogi: Adam whose second moment moves by a share of the squared gradient, up or down."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
+import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.transforms.adam import check_eps, corrected_scale
-from adaptive_jax.transforms.preconditioner import Preconditioner
-from adaptive_jax.typing import Scalar, Updates
+from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
 
-class ScaleByYogiState(NamedTuple):
-    """Updates made, mean gradient, and a second moment that changes slowly both ways."""
-
-    count: jax.Array
-    mu: Updates
-    nu: Updates
+class ScaleByYogiState(optax.ScaleByAdamState):
+    """Updates made, mean gradient, and the second moment."""
 
 
+@constructor
 def scale_by_yogi(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
@@ -67,18 +62,17 @@ def scale_by_yogi(
         nu = trees.real_full_like(params, initial_accumulator)
         return ScaleByYogiState(numerics.count_zero(), trees.zeros_like(params), nu)
 
-    def accumulate(grads, state, params, **extra):
+    def step(grads, state, params=None, **extra):
+        count = numerics.count_next(state.count)
         grads = trees.squarable(grads, state.nu)
         mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads)
         nu = jax.tree.map(_move_towards_square(b2), state.nu, grads)
-        return ScaleByYogiState(numerics.count_next(state.count), mu, nu)
+        correction1 = numerics.bias_correction(b1, count)
+        correction2 = numerics.bias_correction(b2, count)
+        scale = corrected_scale(nu, correction1, correction2, eps, eps_root, eps_hat)
+        return Step(mu, scale, ScaleByYogiState(count, mu, nu))
 
-    def factor(grads, state):
-        correction1 = numerics.bias_correction(b1, state.count)
-        correction2 = numerics.bias_correction(b2, state.count)
-        return state.mu, corrected_scale(state.nu, correction1, correction2, eps, eps_root, eps_hat)
-
-    return Preconditioner(init, accumulate, factor)
+    return Preconditioner(init, step)
 
 
 def _move_towards_square(b2):

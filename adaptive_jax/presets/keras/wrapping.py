@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics, transforms
-from adaptive_jax.transforms import trees
+from adaptive_jax import numerics, transforms, trees
 from adaptive_jax.typing import Params, Scalar, ScalarOrSchedule, State, Updates
 from adaptive_jax.validation import map_leaves, require_params
 

@@ -1,0 +1,354 @@
+"""The algebra: a Preconditioner is direction × scale, a ScaleModifier changes the scale."""
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, NoReturn, ParamSpec, Self, TypeVar
+
+import jax
+import optax
+
+from adaptive_jax import trees
+from adaptive_jax.typing import Params, State, Updates
+from adaptive_jax.validation import is_traced, map_leaves
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+FIRST_ORDER = ("mu",)
+"""Optax's name for a first moment."""
+SQUARES = ("nu",)
+"""Optax's name for a second moment."""
+
+
+class Call(NamedTuple):
+    """A function and the arguments that it was called with, shown as source code."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __repr__(self) -> str:
+        bound = inspect.signature(self.function).bind(*self.args, **self.kwargs)
+        shown = []
+        for name, value in bound.arguments.items():
+            kind = bound.signature.parameters[name].kind
+            if kind is inspect.Parameter.POSITIONAL_ONLY:
+                shown.append(_shown(value))
+            elif kind is inspect.Parameter.VAR_POSITIONAL:
+                shown += map(_shown, value)
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                shown += [f"{k}={_shown(v)}" for k, v in value.items()]
+            else:
+                shown.append(f"{name}={_shown(value)}")
+        return f"{_shown(self.function)}({', '.join(shown)})"
+
+    def again(self) -> tuple[Callable[..., Any], tuple[()]]:
+        """The call as `__reduce__` returns it, with which pickle repeats it."""
+        return functools.partial(self.function, *self.args, **self.kwargs), ()
+
+
+def _shown(value: Any) -> str:
+    """The value's repr, without the addresses of functions, which differ from run to run."""
+    if inspect.isroutine(value) or inspect.isclass(value):
+        return value.__qualname__
+    if is_traced(value):
+        return f"<traced {value.dtype}>"
+    if isinstance(value, jax.Array) and not value.shape:
+        return repr(value.item())
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+# Static in trees, or JAX would rebuild it like any NamedTuple: from `init` and `update` alone.
+@jax.tree_util.register_static
+class Transformation(optax.GradientTransformationExtraArgs):
+    """An Optax transformation that shows the call that built it, and is its own copy.
+
+    Attributes:
+      call: the function that built it, and its arguments.
+      parts: the transformations that it is made of, where it is a chain or wraps others.
+
+    A copy is the transformation itself, so a copied `TrainState` has the same tree structure,
+    and what was compiled for one serves the other. It can be pickled if the function that built
+    it can be imported and its arguments can be pickled. `_replace` gives a plain Optax
+    transformation.
+
+    >>> import adaptive_jax as aj
+    >>> aj.adam(1e-3, b1=0.95)
+    adam(learning_rate=0.001, b1=0.95)
+    """
+
+    call: Call
+    parts: tuple[optax.GradientTransformation, ...]
+
+    def __new__(cls, init: optax.TransformInitFn, update: Callable[..., Any]) -> Self:
+        self = super().__new__(cls, init, update)
+        self.call = Call(cls, (init, update), {})
+        self.parts = ()
+        return self
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
+        return self.call.again()
+
+    def _replace(self, **fields: Any) -> optax.GradientTransformationExtraArgs:
+        return optax.GradientTransformationExtraArgs(*self)._replace(**fields)
+
+    def __repr__(self) -> str:
+        return repr(self.call)
+
+
+def constructor(build: Callable[P, T]) -> Callable[P, T]:
+    """Decorates a function that builds a transformation, which will show the call.
+
+    The repr of what it returns is the call, and pickling repeats it.
+
+    >>> @constructor
+    ... def double():
+    ...     return optax.stateless(lambda updates, params: jax.tree.map(lambda u: 2 * u, updates))
+    >>> double()
+    double()
+    """
+
+    @functools.wraps(build)
+    def built(*args: P.args, **kwargs: P.kwargs):
+        tx = build(*args, **kwargs)
+        if not isinstance(tx, (Transformation, ScaleModifier)):
+            tx = Transformation(*optax.with_extra_args_support(tx))
+            given = (*args, *kwargs.values())
+            tx.parts = tuple(x for x in given if isinstance(x, optax.GradientTransformation))
+        tx.call = Call(built, args, kwargs)
+        return tx
+
+    return built
+
+
+class Step(NamedTuple):
+    """The result of a Preconditioner's step.
+
+    Attributes:
+      direction: a tree like the gradients, in the dtype of the arithmetic.
+      scale: a tree of real arrays of the same shapes, not negative.
+      state: the state after the step.
+      back: a function of trees from the basis of `direction` and `scale` to the axes of the
+        parameters; None in the standard basis. It exists while a step is traced only.
+    """
+
+    direction: Updates
+    scale: Updates
+    state: State
+    back: Callable[[Updates], Updates] | None = None
+
+
+@jax.tree_util.register_static
+class Preconditioner(Transformation):
+    r"""An Optax transformation whose update is a direction times a scale per coordinate.
+
+    .. math::
+        u_t = back(direction_t \cdot scale_t)
+
+    Keeping the two apart lets a `ScaleModifier` such as `bound_lr` act on the scale alone. All
+    bias corrections belong to the scale; the direction is the plain moment.
+
+    Args:
+      init: `params -> state`.
+      step: `(grads, state, params, **extra) -> Step`. The direction and the scale are in the
+        dtype of the arithmetic (`numerics.compute_dtype`).
+      first_order: names of the fields of the state that are linear in the gradients. Default
+        `FIRST_ORDER`, which is `("mu",)`.
+      squares: names of the fields that steps are divided by, and which are not negative. Default
+        `SQUARES`, which is `("nu",)`. `with_storage` refuses signed codecs for them.
+
+    `update(updates, state, params=None, **extra)` takes gradients and returns updates in the
+    parameters' dtypes (the gradients' where no parameters are given). Raises ValueError, naming
+    the path, where gradients, state and parameters do not match.
+
+    >>> import jax, jax.numpy as jnp
+    >>> def inverse_size(eps):  # normalizes every coordinate by the largest value it ever had
+    ...     def step(grads, state, params=None, **extra):
+    ...         largest = jax.tree.map(lambda g, s: jnp.maximum(jnp.abs(g), s), grads, state)
+    ...         return Step(grads, jax.tree.map(lambda s: 1 / (s + eps), largest), largest)
+    ...     return Preconditioner(optax.tree.zeros_like, step)
+    >>> tx = inverse_size(eps=0.0)
+    >>> state = tx.init(jnp.zeros(2))
+    >>> updates, state = tx.update(jnp.array([2.0, -4.0]), state)
+    >>> updates
+    Array([ 1., -1.], dtype=float32)
+    """
+
+    step: Callable[..., Step]
+    first_order: tuple[str, ...]
+    squares: tuple[str, ...]
+
+    def __new__(
+        cls,
+        init: optax.TransformInitFn,
+        step: Callable[..., Step],
+        *,
+        first_order: tuple[str, ...] = FIRST_ORDER,
+        squares: tuple[str, ...] = SQUARES,
+    ) -> Self:
+        def update(updates, state, params=None, **extra):
+            direction, scale, state, back = step(updates, state, params, **extra)
+            product = map_leaves(_multiply, direction=direction, scale=scale)
+            if back is not None:
+                product = back(product)
+            return trees.cast_updates(product, updates, params), state
+
+        self = super().__new__(cls, init, update)
+        self.step, self.first_order, self.squares = step, first_order, squares
+        self.call = Call(cls, (init, step), {"first_order": first_order, "squares": squares})
+        return self
+
+
+def _multiply(direction, scale):
+    return direction * scale.astype(direction.dtype)
+
+
+def preconditioners(tx: optax.GradientTransformation) -> Iterator[Preconditioner]:
+    """Every Preconditioner in a transformation, in the order in which they are applied.
+
+    Those within wrappers of Optax are not seen, since these keep what they wrap to themselves.
+    """
+    if isinstance(tx, Preconditioner):
+        yield tx
+    elif isinstance(tx, Transformation):
+        for part in tx.parts:
+            yield from preconditioners(part)
+
+
+class ScaleModifierState(NamedTuple):
+    """`inner`, the modified preconditioner's state, and `modifier`, the modifier's own."""
+
+    inner: State
+    modifier: State
+
+
+class ScaleModifier:
+    """Changes the scale of the Preconditioner before it and gives a Preconditioner back.
+
+    In `chain` it binds to the stage before it; anywhere else call it:
+    `bound_lr(...)(scale_by_adam())`.
+
+    Args:
+      init: `params -> state` of the modifier itself; `optax.init_empty_state` for none.
+      modify: `(scale, state) -> (scale, state)`, on trees, once a step.
+
+    Raises:
+      ValueError: it is used as an optimizer of its own, or given no Preconditioner.
+
+    >>> import jax, jax.numpy as jnp
+    >>> from adaptive_jax import chain, scale_by_adam
+    >>> def at_most(limit):
+    ...     def modify(scale, state):
+    ...         return jax.tree.map(lambda s: jnp.minimum(s, limit), scale), state
+    ...     return ScaleModifier(optax.init_empty_state, modify)
+    >>> tx = chain(scale_by_adam(), at_most(100.0))
+    >>> updates, _ = tx.update(jnp.array([1.0, 1e-4]), tx.init(jnp.zeros(2)))
+    >>> print(f"{updates[0]:.3f} {updates[1]:.3f}")  # without the limit both are 1
+    1.000 0.001
+    """
+
+    def __init__(
+        self,
+        init: Callable[[Params], State],
+        modify: Callable[[Updates, State], tuple[Updates, State]],
+    ) -> None:
+        self.init_modifier = init
+        self.modify = modify
+        self.call = Call(ScaleModifier, (init, modify), {})
+
+    def __call__(self, preconditioner: Preconditioner, /) -> Preconditioner:
+        """The same preconditioner with its scale modified."""
+        if not isinstance(preconditioner, Preconditioner):
+            raise ValueError(
+                "a ScaleModifier changes the scale of a Preconditioner such as scale_by_adam(), "
+                f"got {type(preconditioner).__name__}"
+            )
+
+        def init(params: Params):
+            return ScaleModifierState(preconditioner.init(params), self.init_modifier(params))
+
+        def step(grads, state, params=None, **extra):
+            result = preconditioner.step(grads, state.inner, params, **extra)
+            scale, modifier = self.modify(result.scale, state.modifier)
+            return result._replace(scale=scale, state=ScaleModifierState(result.state, modifier))
+
+        bound = Preconditioner(
+            init, step, first_order=preconditioner.first_order, squares=preconditioner.squares
+        )
+        bound.call = Call(self, (preconditioner,), {})
+        return bound
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
+        return self.call.again()
+
+    def __repr__(self) -> str:
+        return repr(self.call)
+
+    @property
+    def init(self) -> NoReturn:
+        """Raises a ValueError that says what to write instead."""
+        raise ValueError(
+            "a ScaleModifier such as bound_lr(...) is no optimizer by itself: use "
+            "adaptive_jax.chain(scale_by_adam(), bound_lr(...), ...) in place of optax.chain, "
+            "or bind it by hand: bound_lr(...)(scale_by_adam())"
+        )
+
+    update = init
+
+
+@jax.tree_util.register_static
+class Chain(Transformation):
+    """The result of `chain`: a transformation made of `stages`, which follow one another."""
+
+    def __new__(cls, *stages: optax.GradientTransformation) -> Self:
+        self = super().__new__(cls, *optax.chain(*stages))
+        self.parts = stages
+        self.call = Call(chain, stages, {})
+        return self
+
+    @property
+    def stages(self) -> tuple[optax.GradientTransformation, ...]:
+        """The stages, ScaleModifiers bound to the Preconditioners before them."""
+        return self.parts
+
+
+def chain(*stages: optax.GradientTransformation | ScaleModifier) -> Chain:
+    """`optax.chain` in which a ScaleModifier binds to the Preconditioner before it.
+
+    Args:
+      *stages: transformations of this library, of Optax, or ScaleModifiers.
+
+    Returns:
+      What `optax.chain` returns, with the (bound) stages as `stages`; the state is a tuple with
+      one entry for each of them.
+
+    Raises:
+      ValueError: there is no stage, or a ScaleModifier follows no Preconditioner.
+
+    >>> from adaptive_jax import bound_lr, scale_by_adam, scale_by_learning_rate
+    >>> tx = chain(scale_by_adam(), bound_lr(base_lr=1e-3), scale_by_learning_rate(1e-3))
+    >>> len(tx.init({"w": 0.0}))
+    2
+    """
+    bound = []
+    for position, stage in enumerate(stages):
+        if isinstance(stage, ScaleModifier):
+            if not bound or not isinstance(bound[-1], Preconditioner):
+                before = f"stage {position - 1} is none" if bound else "it comes first"
+                raise ValueError(
+                    f"stage {position} of the chain is a ScaleModifier (such as bound_lr), which "
+                    f"must follow a Preconditioner (such as scale_by_adam()); {before}"
+                )
+            stage = stage(bound.pop())
+        bound.append(stage)
+    if not bound:
+        raise ValueError("chain needs at least one stage; optax.identity() does nothing")
+    return Chain(*bound)
