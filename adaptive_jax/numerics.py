@@ -316,6 +316,9 @@ class Live:
     def __neg__(self):
         return self.map(operator.neg)
 
+    def __abs__(self):
+        return self.map(abs)
+
     def __eq__(self, other):
         return jnp.asarray(self) == other
 
