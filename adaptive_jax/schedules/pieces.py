@@ -132,7 +132,8 @@ def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
         value = schedules[0](count)
         for boundary, after in zip(boundaries, schedules[1:], strict=True):
             if is_reachable(count, boundary):
-                value = jnp.where(count < boundary, value, after(count - boundary))
+                later = after(jnp.maximum(count - boundary, 0))
+                value = jnp.where(count < boundary, value, later)
         return value
 
     return schedule
