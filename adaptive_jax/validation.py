@@ -94,7 +94,7 @@ def number_or_schedule(
     return value if callable(value) else number(name, value, interval, hint)
 
 
-def steps(name: str, value: int, minimum: int = 1) -> int:
+def steps(name: str, value: Any, minimum: int = 1) -> int:
     """Returns `value` if it is a whole number of steps, at least `minimum`; raises if not.
 
     >>> steps("decay_steps", 0)
@@ -108,10 +108,10 @@ def steps(name: str, value: int, minimum: int = 1) -> int:
             f"{expected} that is known when the program is compiled, got {value}: pass a Python "
             "integer, by functools.partial or static_argnames"
         )
-    if isinstance(value, (jax.Array, np.ndarray)) and value.shape == ():
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)) and value.shape == ():
         value = value.item()
-    whole = isinstance(value, numbers.Real) and abs(value) < 1e300 and value == int(value)
-    if isinstance(value, bool) or not whole or value < minimum:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not minimum <= value < 1e300 or value != int(value):
         raise ValueError(f"{expected}, got {value!r}")
     return int(value)
 

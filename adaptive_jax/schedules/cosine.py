@@ -28,7 +28,7 @@ def cosine_decay(
     peak_value: Scalar | None = None,
     warmup_steps: int = 0,
 ) -> Schedule:
-    r"""Falls along a cosine to the fraction `alpha`, after a linear warm-up if one is wanted.
+    r"""Goes along a cosine to the fraction `alpha`, after a linear warm-up if there is one.
 
     .. math::
         lr(t) = peak\_value\,\Big(\alpha + (1 - \alpha)\,
@@ -39,16 +39,15 @@ def cosine_decay(
     `decay_steps` does not count the warm-up.
 
     Args:
-      init_value: the learning rate at t = 0; not negative.
+      init_value: the learning rate at t = 0.
       decay_steps: updates from the warm-up's end to the cosine's.
-      alpha: the last value as a fraction of the peak, in [0, 1]; default 0 (Keras).
-      peak_value: the learning rate after the warm-up; not negative. Default: no warm-up, and
-        the peak is `init_value`.
-      warmup_steps: updates of warm-up; needs `peak_value`, which needs it. Default 0.
+      alpha: the last value as a fraction of the peak; default 0 (Keras). Above 1 the rate rises.
+      peak_value: the learning rate after the warm-up. Default `init_value`, without a warm-up.
+      warmup_steps: updates of warm-up, which needs `peak_value`. Default 0: the rate starts at
+        the peak.
 
     Raises:
-      ValueError: an argument is out of range, or only one of `peak_value` and `warmup_steps`
-        is given.
+      ValueError: an argument is out of range, or there is a warm-up but no `peak_value`.
 
     Reference: Loshchilov & Hutter 2017, arXiv 1608.03983; Keras's `CosineDecay`.
 
@@ -93,12 +92,12 @@ def cosine_restarts(
     with the cycle i that t lies in. A restart falls on the first whole t not before :math:`t_i`.
 
     Args:
-      init_value: the learning rate at t = 0; not negative.
+      init_value: the learning rate at t = 0.
       first_decay_steps: updates of the first cycle.
       t_mul: by how much a cycle is longer than the one before; a Python number (it sets where
         the restarts are), 1 or at least 1.001. Default 2 (Keras).
-      m_mul: height of a cycle over the one before, in (0, 1]; default 1 (Keras).
-      alpha: the lowest value as a fraction of `init_value`, in [0, 1]; default 0 (Keras).
+      m_mul: height of a cycle over the one before, not negative; default 1 (Keras).
+      alpha: the value at the end of a cycle as a fraction of `init_value`; default 0 (Keras).
 
     Raises:
       ValueError: an argument is out of range.
@@ -150,11 +149,12 @@ def one_cycle(
 
     Args:
       transition_steps: updates of the whole cycle.
-      peak_value: the largest learning rate; not negative.
-      pct_start: the fraction of the steps before the peak, in (0, 1); a Python number (it sets
-        where the peak is). Default 0.3 (as in Optax and PyTorch).
-      div_factor: peak over first value, at least 1; default 25 (as in Optax and PyTorch).
-      final_div_factor: first over last value, at least 1; default 1e4 (likewise).
+      peak_value: the learning rate at the peak.
+      pct_start: the fraction of the steps before the peak, in [0, 1]; a Python number (it sets
+        where the peak is). The peak is one update before the end at the latest. Default 0.3 (as
+        in Optax and PyTorch).
+      div_factor: peak over first value, positive; default 25 (as in Optax and PyTorch).
+      final_div_factor: first over last value, positive; default 1e4 (likewise).
 
     Raises:
       ValueError: an argument is out of range.

@@ -118,8 +118,11 @@ def add_proximal_decay(
     weight_decay = number_or_schedule("weight_decay", weight_decay, "(-inf, inf)")
     learning_rate = number_or_schedule("learning_rate", learning_rate, "(-inf, inf)")
     scheduled = callable(weight_decay) or callable(learning_rate)
-    known = isinstance(weight_decay, float) and isinstance(learning_rate, float)
-    if known and weight_decay * learning_rate <= -1:
+    if (
+        isinstance(weight_decay, float)
+        and isinstance(learning_rate, float)
+        and weight_decay * learning_rate <= -1
+    ):
         raise ValueError(
             "1 + learning_rate * weight_decay must be positive, got "
             f"learning_rate {learning_rate} and weight_decay {weight_decay}"
