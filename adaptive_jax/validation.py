@@ -110,8 +110,12 @@ def steps(name: str, value: Any, minimum: int = 1) -> int:
         )
     if isinstance(value, (jax.Array, np.ndarray, np.generic)) and value.shape == ():
         value = value.item()
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not minimum <= value < 1e300 or value != int(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not minimum <= value < 1e300
+        or value != int(value)
+    ):
         raise ValueError(f"{expected}, got {value!r}")
     return int(value)
 

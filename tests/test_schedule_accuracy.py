@@ -254,12 +254,22 @@ def test_counts_of_64_bits_pass_boundaries_beyond_int32():
         np.testing.assert_allclose(lr(5 * 10**9), 0.3**0.5, rtol=1e-14)
 
 
-def test_steps_beyond_int32_drive_an_optimizer():
-    tx = aj.sgd(schedules.warmup_stable_decay(0.0, 0.1, 10, 10**10, 100))
-    state = tx.init(jnp.zeros(()))
-    _, state = tx.update(jnp.ones(()), state)
-    update, _ = jax.jit(tx.update)(jnp.ones(()), state)
-    np.testing.assert_allclose(update, -0.01, rtol=1e-6)
+STAGES = [
+    lambda: aj.sgd(schedules.warmup_stable_decay(0.0, 0.1, 10, 10**10, 100)),
+    lambda: aj.sgd(aj.ademamix_warmup(10**10)[0]),
+    lambda: aj.lookahead(aj.sgd(0.1), sync_period=10**10),
+    lambda: aj.skip_spikes(aj.sgd(0.1), warmup_steps=10**10, max_consecutive=10**10),
+]
+
+
+@pytest.mark.parametrize("make", STAGES, ids=["schedule", "ademamix", "lookahead", "spikes"])
+def test_steps_beyond_int32_drive_an_optimizer(make):
+    tx, params = make(), jnp.zeros(())
+    state = tx.init(params)
+    _, state = tx.update(jnp.ones(()), state, params)
+    update, _ = tx.update(jnp.ones(()), state, params)
+    expected = {0: -0.01, 1: -5.0 * 2 / 10**10}.get(STAGES.index(make), -0.1)
+    np.testing.assert_allclose(update, expected, rtol=1e-6)
 
 
 def test_a_rising_exponential_is_that_of_optax():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics
+from adaptive_jax.schedules.pieces import periods
 from adaptive_jax.transforms import trees
 from adaptive_jax.typing import Params, Scalar, State
 from adaptive_jax.validation import map_leaves, number, require_params, steps
@@ -69,7 +70,7 @@ def lookahead(
         require_params("lookahead", params)
         fast, inner = tx.update(updates, state.inner, params, **extra)
         count = numerics.count_next(state.count)
-        now = count % sync_period == 0
+        now = periods(count, sync_period)[1] == 0
 
         def follow(p, u, slow):
             p, u = jnp.asarray(p, slow.dtype), jnp.asarray(u, slow.dtype)
