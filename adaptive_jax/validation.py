@@ -1,7 +1,6 @@
 """Checks of what the user passes in, with errors that say what to write instead."""
 
 import difflib
-import math
 import numbers
 from collections.abc import Callable, Iterable
 from typing import Any, TypeGuard
@@ -14,8 +13,10 @@ from jax.core import Tracer
 from adaptive_jax import numerics
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
 
+NO_ASCENT = "; to ascend, put optax.scale(-1.0) before it in a chain"
 
-def number(name: str, value: Scalar, interval: str) -> Scalar:
+
+def number(name: str, value: Scalar, interval: str, hint: str = "") -> Scalar:
     """Returns `value` ready for use as a hyperparameter; raises if it is not in `interval`.
 
     A concrete value comes back as a Python float (so that `1 - b` is exact before it meets a
@@ -26,6 +27,7 @@ def number(name: str, value: Scalar, interval: str) -> Scalar:
       name: the argument's name, for the message.
       value: a Python number, a 0-d array or a traced value.
       interval: the allowed range as mathematicians write it, e.g. `"[0, 1)"`.
+      hint: the end of the message about a value out of range: what to write instead.
 
     Raises:
       TypeError: the value is no real number.
@@ -56,7 +58,7 @@ def number(name: str, value: Scalar, interval: str) -> Scalar:
     above = real > low or (interval[0] == "[" and real == low)
     below = real < high or (interval[-1] == "]" and real == high)
     if not (above and below):
-        raise ValueError(f"{name} must be in {interval}, got {value!r}")
+        raise ValueError(f"{name} must be in {interval}, got {value!r}{hint}")
     return real
 
 
@@ -65,12 +67,14 @@ def is_traced(value: Any) -> TypeGuard[jax.Array]:
     return isinstance(value, Tracer)
 
 
-def number_or_schedule(name: str, value: ScalarOrSchedule, interval: str) -> ScalarOrSchedule:
+def number_or_schedule(
+    name: str, value: ScalarOrSchedule, interval: str, hint: str = ""
+) -> ScalarOrSchedule:
     """Like `number`, but lets a schedule (a callable of the step) through."""
-    return value if callable(value) else number(name, value, interval)
+    return value if callable(value) else number(name, value, interval, hint)
 
 
-def steps(name: str, value: int, minimum: int = 1) -> int:
+def steps(name: str, value: Any, minimum: int = 1) -> int:
     """Returns `value` if it is a whole number of steps, at least `minimum`; raises if not.
 
     >>> steps("decay_steps", 0)
@@ -78,9 +82,21 @@ def steps(name: str, value: int, minimum: int = 1) -> int:
       ...
     ValueError: decay_steps must be a whole number of at least 1, got 0
     """
-    whole = isinstance(value, numbers.Real) and math.isfinite(value) and value == int(value)
-    if isinstance(value, bool) or not whole or value < minimum:
-        raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
+    expected = f"{name} must be a whole number of at least {minimum}"
+    if is_traced(value):
+        raise ValueError(
+            f"{expected} that is known when the program is compiled, got {value}: pass a Python "
+            "integer, by functools.partial or static_argnames"
+        )
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)) and value.shape == ():
+        value = value.item()
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not minimum <= value < 1e300
+        or value != int(value)
+    ):
+        raise ValueError(f"{expected}, got {value!r}")
     return int(value)
 
 

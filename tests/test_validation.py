@@ -4,6 +4,7 @@ import re
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import adaptive_jax as aj
@@ -25,8 +26,10 @@ BAD = [
     (aj.scale_by_rms, {"decay": 1.5}, "decay must be in [0, 1), got 1.5"),
     (aj.momentum, {"decay": 1.1}, "decay must be in [0, 1], got 1.1"),
     (aj.momentum, {"ema": True, "dampening": 0.5}, "dampening must be 0 with ema=True"),
-    (aj.sgd, {"learning_rate": -0.1}, "learning_rate must be in [0, inf), got -0.1"),
-    (aj.adamw, {"weight_decay": -0.1}, "weight_decay must be in [0, inf), got -0.1"),
+    (aj.sgd, {"learning_rate": float("inf")}, "learning_rate must be in (-inf, inf), got inf"),
+    (aj.adamw, {"weight_decay": float("nan")}, "weight_decay must be in (-inf, inf), got nan"),
+    (aj.rprop, {"learning_rate": -0.1}, "got -0.1; to ascend, put optax.scale(-1.0) before it"),
+    (aj.ftrl, {"learning_rate": -0.1}, "got -0.1; to ascend, put optax.scale(-1.0) before it"),
     (aj.scale_by_rprop, {"eta_plus": 1.0}, "eta_plus must be in (1, inf), got 1.0"),
     (aj.scale_by_rprop, {"min_step": 1.0, "max_step": 0.1}, "min_step must not exceed max_step"),
     (aj.rprop, {"learning_rate": lambda c: 0.1}, "learning_rate must be a number in (0, inf)"),
@@ -49,8 +52,8 @@ BAD = [
     (aj.amsbound, {"learning_rate": lambda c: 0.1}, "adabound(schedule, base_lr=1e-3)"),
     (
         aj.add_proximal_decay,
-        {"weight_decay": 0.1, "learning_rate": -1.0},
-        "learning_rate must be in [0, inf), got -1.0",
+        {"weight_decay": 2.0, "learning_rate": -0.5},
+        "1 + learning_rate * weight_decay must be positive, got learning_rate -0.5",
     ),
     (aj.adopt, {"clip_exponent": -1.0}, "clip_exponent must be in [0, inf), got -1.0"),
     (aj.ademamix_warmup, {"warmup_steps": 0}, "warmup_steps must be a whole number of at least 1"),
@@ -87,8 +90,12 @@ def test_traced_values_are_not_checked():
 
 
 def test_steps():
-    assert validation.steps("n", 3.0) == 3
-    for bad in (0, -1, 1.5, float("nan"), float("inf"), True, "3"):
+    for three in (3, 3.0, np.int8(3), np.array(3), jnp.array(3), jnp.array(3.0)):
+        assert validation.steps("n", three) == 3
+    assert validation.steps("n", 10**12) == 10**12
+    with pytest.raises(ValueError, match="known when the program is compiled"):
+        jax.eval_shape(lambda n: validation.steps("n", n), 3)
+    for bad in (0, -1, 1.5, float("nan"), float("inf"), True, "3", 10**400, jnp.arange(3)):
         with pytest.raises(ValueError, match="n must be a whole number of at least 1"):
             validation.steps("n", bad)
 

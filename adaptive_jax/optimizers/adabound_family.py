@@ -130,4 +130,4 @@ def _base_lr(learning_rate: ScalarOrSchedule, base_lr: Scalar | None) -> Scalar:
             "with a schedule as learning_rate, AdaBound needs base_lr, the learning rate that "
             "final_lr is meant for (usually the schedule's peak): adabound(schedule, base_lr=1e-3)"
         )
-    return learning_rate
+    return abs(number("learning_rate", learning_rate, "(-inf, inf)"))

@@ -5,7 +5,7 @@ import optax
 from adaptive_jax import transforms
 from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
-from adaptive_jax.validation import number
+from adaptive_jax.validation import NO_ASCENT, number
 
 
 @constructor
@@ -32,7 +32,7 @@ def rprop(
     >>> print(tx.update(jnp.array([5.0, -1e-3]), tx.init(jnp.zeros(2)))[0])
     [-0.1  0.1]
     """
-    learning_rate = number("learning_rate", learning_rate, "(0, inf)")
+    learning_rate = number("learning_rate", learning_rate, "(0, inf)", NO_ASCENT)
     return transforms.chain(
         transforms.scale_by_rprop(learning_rate, eta_minus, eta_plus, min_step, max_step),
         transforms.scale_by_learning_rate(1.0),

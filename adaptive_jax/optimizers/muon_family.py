@@ -89,7 +89,7 @@ def muon(
 
     rate = transforms.scale_by_learning_rate(learning_rate)
     if adam_learning_rate is not None:
-        number_or_schedule("adam_learning_rate", adam_learning_rate, "[0, inf)")
+        number_or_schedule("adam_learning_rate", adam_learning_rate, "(-inf, inf)")
         rate = split(rate, transforms.scale_by_learning_rate(adam_learning_rate))
     return transforms.chain(
         split(

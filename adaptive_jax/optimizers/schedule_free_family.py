@@ -98,7 +98,7 @@ def schedule_free_adamw(
 
 
 def _warmed_up(learning_rate, warmup_steps):
-    learning_rate = number_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "(-inf, inf)")
     if steps("warmup_steps", warmup_steps, minimum=0) == 0:
         return learning_rate
     return linear_warmup(learning_rate, warmup_steps)

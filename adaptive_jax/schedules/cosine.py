@@ -3,13 +3,22 @@
 import math
 
 import jax.numpy as jnp
-import optax
+import numpy as np
 
-from adaptive_jax.schedules.pieces import as_float, cosine, geometric, half_cosine, linear
+from adaptive_jax.schedules.pieces import (
+    LAST_COUNT,
+    as_count,
+    as_float,
+    cosine,
+    geometric,
+    join,
+    left,
+    linear,
+    periods,
+    rise,
+)
 from adaptive_jax.typing import Scalar, Schedule
 from adaptive_jax.validation import number, steps
-
-_LAST_COUNT = 2**31 - 1  # where an optimizer's int32 counter stops
 
 
 def cosine_decay(
@@ -19,7 +28,7 @@ def cosine_decay(
     peak_value: Scalar | None = None,
     warmup_steps: int = 0,
 ) -> Schedule:
-    r"""Falls along a cosine to the fraction `alpha`, after a linear warm-up if one is wanted.
+    r"""Goes along a cosine to the fraction `alpha`, after a linear warm-up if there is one.
 
     .. math::
         lr(t) = peak\_value\,\Big(\alpha + (1 - \alpha)\,
@@ -30,16 +39,15 @@ def cosine_decay(
     `decay_steps` does not count the warm-up.
 
     Args:
-      init_value: the learning rate at t = 0; not negative.
+      init_value: the learning rate at t = 0.
       decay_steps: updates from the warm-up's end to the cosine's.
-      alpha: the last value as a fraction of the peak, in [0, 1]; default 0 (Keras).
-      peak_value: the learning rate after the warm-up; not negative. Default: no warm-up, and
-        the peak is `init_value`.
-      warmup_steps: updates of warm-up; needs `peak_value`, which needs it. Default 0.
+      alpha: the last value as a fraction of the peak; default 0 (Keras). Above 1 the rate rises.
+      peak_value: the learning rate after the warm-up. Default `init_value`, without a warm-up.
+      warmup_steps: updates of warm-up, which needs `peak_value`. Default 0: the rate starts at
+        the peak.
 
     Raises:
-      ValueError: an argument is out of range, or only one of `peak_value` and `warmup_steps`
-        is given.
+      ValueError: an argument is out of range, or there is a warm-up but no `peak_value`.
 
     Reference: Loshchilov & Hutter 2017, arXiv 1608.03983; Keras's `CosineDecay`.
 
@@ -47,20 +55,22 @@ def cosine_decay(
     >>> print(f"{lr(5):.2f} {lr(10):.2f} {lr(60):.2f} {lr(110):.2f}")
     0.05 0.10 0.05 0.00
     """
-    init_value = number("init_value", init_value, "[0, inf)")
+    init_value = number("init_value", init_value, "(-inf, inf)")
     decay_steps = steps("decay_steps", decay_steps)
-    alpha = number("alpha", alpha, "[0, 1]")
+    alpha = number("alpha", alpha, "(-inf, inf)")
     warmup_steps = steps("warmup_steps", warmup_steps, minimum=0)
-    if (peak_value is None) != (warmup_steps == 0):
+    if peak_value is None and warmup_steps > 0:
         raise ValueError(
-            "cosine_decay needs both peak_value and warmup_steps for a warm-up, or neither, "
-            f"got {peak_value} and {warmup_steps}"
+            f"cosine_decay needs peak_value for a warm-up: warmup_steps is {warmup_steps}"
         )
     if peak_value is None:
-        return cosine(init_value, decay_steps, alpha)
-    peak_value = number("peak_value", peak_value, "[0, inf)")
-    return optax.join_schedules(
-        [linear(init_value, peak_value, warmup_steps), cosine(peak_value, decay_steps, alpha)],
+        return cosine(init_value, alpha * init_value, decay_steps)
+    peak_value = number("peak_value", peak_value, "(-inf, inf)")
+    return join(
+        [
+            linear(init_value, peak_value, max(warmup_steps, 1)),
+            cosine(peak_value, alpha * peak_value, decay_steps),
+        ],
         [warmup_steps],
     )
 
@@ -82,12 +92,12 @@ def cosine_restarts(
     with the cycle i that t lies in. A restart falls on the first whole t not before :math:`t_i`.
 
     Args:
-      init_value: the learning rate at t = 0; not negative.
+      init_value: the learning rate at t = 0.
       first_decay_steps: updates of the first cycle.
       t_mul: by how much a cycle is longer than the one before; a Python number (it sets where
-        the restarts are), 1 or in [1.001, 1000]. Default 2 (Keras).
-      m_mul: height of a cycle over the one before, in (0, 1]; default 1 (Keras).
-      alpha: the lowest value as a fraction of `init_value`, in [0, 1]; default 0 (Keras).
+        the restarts are), 1 or at least 1.001. Default 2 (Keras).
+      m_mul: height of a cycle over the one before, not negative; default 1 (Keras).
+      alpha: the value at the end of a cycle as a fraction of `init_value`; default 0 (Keras).
 
     Raises:
       ValueError: an argument is out of range.
@@ -98,13 +108,13 @@ def cosine_restarts(
     >>> print(f"{lr(5):.3f} {lr(10):.3f} {lr(20):.3f} {lr(30):.3f}")
     0.050 0.050 0.025 0.025
     """
-    init_value = number("init_value", init_value, "[0, inf)")
+    init_value = number("init_value", init_value, "(-inf, inf)")
     first_decay_steps = steps("first_decay_steps", first_decay_steps)
-    t_mul = float(number("t_mul", t_mul, "[1, 1000]"))
-    m_mul = number("m_mul", m_mul, "(0, 1]")
-    alpha = number("alpha", alpha, "[0, 1]")
+    t_mul = float(number("t_mul", t_mul, "[1, inf)"))
+    m_mul = number("m_mul", m_mul, "[0, inf)")
+    alpha = number("alpha", alpha, "(-inf, inf)")
     if 1 < t_mul < 1.001:
-        raise ValueError(f"t_mul must be 1 or in [1.001, 1000], got {t_mul}")
+        raise ValueError(f"t_mul must be 1 or at least 1.001, got {t_mul}")
     locate = (
         _cycles_of_equal_length(first_decay_steps)
         if t_mul == 1
@@ -112,9 +122,10 @@ def cosine_restarts(
     )
 
     def schedule(count):
-        cycle, completed = locate(jnp.asarray(count))
-        height = geometric(m_mul, as_float(cycle))
-        return init_value * (alpha + (1 - alpha) * height * half_cosine(completed))
+        cycle, passed, to_go = locate(as_count(count))
+        height, falling = geometric(m_mul, cycle), rise(to_go)
+        below = rise(passed) + falling * (1 - height)
+        return init_value * (height * falling + alpha * below)
 
     return schedule
 
@@ -138,11 +149,12 @@ def one_cycle(
 
     Args:
       transition_steps: updates of the whole cycle.
-      peak_value: the largest learning rate; not negative.
-      pct_start: the fraction of the steps before the peak, in (0, 1); a Python number (it sets
-        where the peak is). Default 0.3 (as in Optax and PyTorch).
-      div_factor: peak over first value, at least 1; default 25 (as in Optax and PyTorch).
-      final_div_factor: first over last value, at least 1; default 1e4 (likewise).
+      peak_value: the learning rate at the peak.
+      pct_start: the fraction of the steps before the peak, in [0, 1]; a Python number (it sets
+        where the peak is). The peak is one update before the end at the latest. Default 0.3 (as
+        in Optax and PyTorch).
+      div_factor: peak over first value, positive; default 25 (as in Optax and PyTorch).
+      final_div_factor: first over last value, positive; default 1e4 (likewise).
 
     Raises:
       ValueError: an argument is out of range.
@@ -156,40 +168,45 @@ def one_cycle(
     # Not optax.cosine_onecycle_schedule: int(0.29 * 100) puts its peak at 28 rather than 29, and
     # it mixes bool and float32, which strict dtype promotion rejects.
     transition_steps = steps("transition_steps", transition_steps)
-    peak_value = number("peak_value", peak_value, "[0, inf)")
-    pct_start = float(number("pct_start", pct_start, "(0, 1)"))
-    div_factor = number("div_factor", div_factor, "[1, inf)")
-    final_div_factor = number("final_div_factor", final_div_factor, "[1, inf)")
+    peak_value = number("peak_value", peak_value, "(-inf, inf)")
+    pct_start = float(number("pct_start", pct_start, "[0, 1]"))
+    div_factor = number("div_factor", div_factor, "(0, inf)")
+    final_div_factor = number("final_div_factor", final_div_factor, "(0, inf)")
     peak_step = math.floor(pct_start * transition_steps * (1 + 1e-12))  # 29, not 28.999999999999996
     peak_step = min(peak_step, transition_steps - 1)
     init_value = peak_value / div_factor
 
-    def rise(count):
-        height = half_cosine(as_float(count) / max(peak_step, 1))
-        return peak_value + (init_value - peak_value) * height
-
-    fall = cosine(peak_value, transition_steps - peak_step, 1 / div_factor / final_div_factor)
-    return optax.join_schedules([rise, fall], [peak_step])
+    up = cosine(init_value, peak_value, max(peak_step, 1))
+    down = cosine(peak_value, init_value / final_div_factor, transition_steps - peak_step)
+    return join([up, down], [peak_step])
 
 
 def _cycles_of_equal_length(length: int):
-    return lambda count: (count // length, as_float(count % length) / length)
+    def locate(count):
+        cycle, past = periods(count, length)
+        return cycle, as_float(past) / float(length), left(past, length)
+
+    return locate
 
 
 def _cycles_of_growing_length(first_length: int, growth: float):
-    """Maps a count to its cycle and the completed part of that, by a table of all cycles."""
+    """Maps a count to its cycle, the completed part of that and what is left, by a table."""
     starts, lengths = [0.0], [float(first_length)]
-    while starts[-1] + lengths[-1] <= _LAST_COUNT:
+    while starts[-1] + lengths[-1] <= LAST_COUNT:
         starts.append(starts[-1] + lengths[-1])
         lengths.append(first_length * growth ** len(lengths))
+    ends = np.add(starts, lengths)
     # The margin makes 361.00000000000006, for 25 + 80 + 256 with growth 3.2, restart at 361.
-    first_counts = [math.ceil(start * (1 - 1e-12)) for start in starts]
-    offsets = [count - start for count, start in zip(first_counts, starts, strict=True)]
+    first = np.ceil(np.array(starts) * (1 - 1e-12))
+    last = np.minimum(np.ceil(ends * (1 - 1e-12)) - 1, LAST_COUNT)
+    before, after = np.maximum(first - starts, 0), np.maximum(ends - last, 0)
 
     def locate(count):
-        firsts = jnp.asarray(first_counts, count.dtype)
+        firsts, lasts = jnp.asarray(first, count.dtype), jnp.asarray(last, count.dtype)
         cycle = jnp.searchsorted(firsts, count, side="right", method="compare_all") - 1
-        elapsed = as_float(count - firsts[cycle]) + as_float(offsets)[cycle]
-        return cycle, elapsed / as_float(lengths)[cycle]
+        passed = as_float(count - firsts[cycle]) + as_float(before)[cycle]
+        to_go = as_float(lasts[cycle] - count) + as_float(after)[cycle]
+        length = as_float(lengths)[cycle]
+        return cycle, passed / length, to_go / length
 
     return locate

@@ -2,7 +2,16 @@
 
 import jax.numpy as jnp
 
-from adaptive_jax.schedules.pieces import as_float, geometric
+from adaptive_jax import numerics
+from adaptive_jax.schedules.pieces import (
+    as_count,
+    blend,
+    completed,
+    geometric,
+    is_reachable,
+    left,
+    periods,
+)
 from adaptive_jax.typing import Scalar, Schedule
 from adaptive_jax.validation import number, steps
 
@@ -24,12 +33,12 @@ def cyclic(
     `"triangular2"` (each cycle half as high) and :math:`decay\_rate^{\,t}` for `"exp_range"`.
 
     Args:
-      init_value: the learning rate at the start of every cycle; not negative.
-      peak_value: the one in the middle of the first cycle; not negative.
+      init_value: the learning rate at the start of every cycle.
+      peak_value: the one in the middle of the first cycle.
       transition_steps: updates from one to the other, half a cycle; the paper recommends 2 to 10
         epochs.
       mode: `"triangular"` (default, as in PyTorch), `"triangular2"` or `"exp_range"`.
-      decay_rate: per update, in (0, 1]; for `"exp_range"` only, which needs it.
+      decay_rate: per update, positive; for `"exp_range"` only, which needs it.
 
     Raises:
       ValueError: an argument is out of range, or `decay_rate` does not fit `mode`.
@@ -40,8 +49,8 @@ def cyclic(
     >>> print(f"{lr(0):.2f} {lr(5):.2f} {lr(10):.2f} {lr(20):.2f} {lr(30):.2f}")
     0.10 0.30 0.50 0.10 0.30
     """
-    init_value = number("init_value", init_value, "[0, inf)")
-    peak_value = number("peak_value", peak_value, "[0, inf)")
+    init_value = number("init_value", init_value, "(-inf, inf)")
+    peak_value = number("peak_value", peak_value, "(-inf, inf)")
     transition_steps = steps("transition_steps", transition_steps)
     if mode not in ("triangular", "triangular2", "exp_range"):
         raise ValueError(f"mode must be 'triangular', 'triangular2' or 'exp_range', got {mode!r}")
@@ -50,16 +59,22 @@ def cyclic(
             f"decay_rate is for mode 'exp_range', which needs it; got {decay_rate} for {mode!r}"
         )
     if decay_rate is not None:
-        decay_rate = number("decay_rate", decay_rate, "(0, 1]")
+        decay_rate = number("decay_rate", decay_rate, "(0, inf)")
 
     def schedule(count):
-        count = jnp.asarray(count)
-        past = count % (2 * transition_steps)
-        height = as_float(jnp.minimum(past, 2 * transition_steps - past)) / transition_steps
+        count = as_count(count)
+        cycle, past = periods(count, 2 * transition_steps)
+        above = jnp.minimum(completed(past, transition_steps), 2 * left(past, 2 * transition_steps))
+        below = left(past, transition_steps)
+        if is_reachable(count, transition_steps):
+            below += completed(jnp.maximum(past - transition_steps, 0), transition_steps)
         if mode == "triangular2":
-            height *= geometric(0.5, as_float(count // (2 * transition_steps)))
+            scale = geometric(0.5, cycle)
+            below += above * (1 - scale)
+            above *= scale
         elif decay_rate is not None:
-            height *= geometric(decay_rate, as_float(count))
-        return init_value + (peak_value - init_value) * height
+            below += above * numerics.bias_correction(decay_rate, count)
+            above *= geometric(decay_rate, count)
+        return blend(init_value, peak_value, below, above)
 
     return schedule

@@ -1,11 +1,20 @@
-"""Schedules that fall from the first update on: exponential, inverse-time, steps, polynomial."""
+"""Schedules without a warm-up: exponential, inverse-time, steps, polynomial."""
 
 import itertools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 
-from adaptive_jax.schedules.pieces import as_float, geometric
+from adaptive_jax.schedules.pieces import (
+    as_count,
+    as_float,
+    blend,
+    completed,
+    geometric,
+    is_reachable,
+    left,
+    periods,
+)
 from adaptive_jax.typing import Scalar, Schedule
 from adaptive_jax.validation import number, steps
 
@@ -22,9 +31,10 @@ def exponential_decay(
         lr(t) = init\_value \cdot decay\_rate^{\,t / transition\_steps}
 
     Args:
-      init_value: the learning rate at t = 0; not negative.
+      init_value: the learning rate at t = 0.
       transition_steps: updates per factor of `decay_rate`.
-      decay_rate: in (0, 1].
+      decay_rate: not negative; above 1 the rate grows. 0 gives 0 from the second value on, where
+        `optax.exponential_decay` gives a constant rate.
       staircase: whether the exponent is rounded down to a whole number; default False (Keras).
 
     Raises:
@@ -36,12 +46,15 @@ def exponential_decay(
     >>> print(lr(9), lr(10))
     0.1 0.05
     """
-    init_value = number("init_value", init_value, "[0, inf)")
+    init_value = number("init_value", init_value, "(-inf, inf)")
     transition_steps = steps("transition_steps", transition_steps)
-    decay_rate = number("decay_rate", decay_rate, "(0, 1]")
+    decay_rate = number("decay_rate", decay_rate, "[0, inf)")
 
     def schedule(count):
-        return init_value * geometric(decay_rate, _periods(count, transition_steps, staircase))
+        count = as_count(count)
+        if staircase:
+            return init_value * geometric(decay_rate, periods(count, transition_steps)[0])
+        return init_value * geometric(decay_rate, count, transition_steps)
 
     return schedule
 
@@ -55,7 +68,7 @@ def inverse_time_decay(
         lr(t) = \frac{init\_value}{1 + decay\_rate \cdot t / transition\_steps}
 
     Args:
-      init_value: the learning rate at t = 0; not negative.
+      init_value: the learning rate at t = 0.
       transition_steps: updates over which the divisor grows by `decay_rate`.
       decay_rate: not negative.
       staircase: whether `t / transition_steps` is rounded down to a whole number; default False
@@ -70,12 +83,17 @@ def inverse_time_decay(
     >>> print(lr(0), lr(10), lr(30))
     0.1 0.05 0.025
     """
-    init_value = number("init_value", init_value, "[0, inf)")
+    init_value = number("init_value", init_value, "(-inf, inf)")
     transition_steps = steps("transition_steps", transition_steps)
     decay_rate = number("decay_rate", decay_rate, "[0, inf)")
 
     def schedule(count):
-        return init_value / (1 + decay_rate * _periods(count, transition_steps, staircase))
+        count = as_count(count)
+        if staircase:
+            passed = as_float(periods(count, transition_steps)[0])
+        else:
+            passed = as_float(count) / float(transition_steps)
+        return init_value / (1 + decay_rate * passed)
 
     return schedule
 
@@ -91,7 +109,7 @@ def piecewise_constant(boundaries: Sequence[int], values: Sequence[Scalar]) -> S
 
     Args:
       boundaries: counts of updates, strictly increasing.
-      values: one more than boundaries; not negative.
+      values: one more than boundaries.
 
     Raises:
       ValueError: an argument is out of range, or the lengths or the order do not fit.
@@ -103,7 +121,7 @@ def piecewise_constant(boundaries: Sequence[int], values: Sequence[Scalar]) -> S
     0.1 0.01 0.001
     """
     boundaries = [steps(f"boundaries[{i}]", b, minimum=0) for i, b in enumerate(boundaries)]
-    values = [number(f"values[{i}]", v, "[0, inf)") for i, v in enumerate(values)]
+    values = [number(f"values[{i}]", v, "(-inf, inf)") for i, v in enumerate(values)]
     if len(values) != len(boundaries) + 1:
         raise ValueError(
             f"values must be one more than boundaries, got {len(values)} values "
@@ -113,10 +131,11 @@ def piecewise_constant(boundaries: Sequence[int], values: Sequence[Scalar]) -> S
         raise ValueError(f"boundaries must be strictly increasing, got {boundaries}")
 
     def schedule(count):
-        count = jnp.asarray(count)
+        count = as_count(count)
         value = jnp.broadcast_to(as_float(values[0]), count.shape)
         for boundary, after in zip(boundaries, values[1:], strict=True):
-            value = jnp.where(count > boundary, as_float(after), value)
+            if is_reachable(count, boundary):
+                value = jnp.where(count > boundary, as_float(after), value)
         return value
 
     return schedule
@@ -130,7 +149,7 @@ def polynomial_decay(
     *,
     cycle: bool = False,
 ) -> Schedule:
-    r"""Falls to `end_value` along a polynomial, once or in ever longer cycles.
+    r"""Goes to `end_value` along a polynomial, once or in ever longer cycles.
 
     .. math::
         lr(t) = end\_value + (init\_value - end\_value)\,(1 - t/T)^{power}
@@ -140,10 +159,10 @@ def polynomial_decay(
     it starts the next one, at a height that grows towards `init_value`.
 
     Args:
-      init_value: the learning rate at t = 0; not negative.
+      init_value: the learning rate at t = 0.
       decay_steps: updates until `end_value`.
-      end_value: not negative; default 1e-4 (Keras).
-      power: positive; 1 is linear (default, as in Keras), 0.5 is a square root.
+      end_value: the learning rate from there on; default 1e-4 (Keras).
+      power: not negative; 1 is linear (default, as in Keras), 0.5 is a square root.
       cycle: whether to start again after `decay_steps`; default False (Keras).
 
     Raises:
@@ -155,26 +174,27 @@ def polynomial_decay(
     >>> print(f"{lr(0):.2f} {lr(5):.2f} {lr(10):.2f} {lr(11):.2f}")
     1.00 0.50 0.00 0.45
     """
-    init_value = number("init_value", init_value, "[0, inf)")
+    init_value = number("init_value", init_value, "(-inf, inf)")
     decay_steps = steps("decay_steps", decay_steps)
-    end_value = number("end_value", end_value, "[0, inf)")
-    power = number("power", power, "(0, inf)")
+    end_value = number("end_value", end_value, "(-inf, inf)")
+    power = number("power", power, "[0, inf)")
 
     def schedule(count):
-        count = jnp.asarray(count)
-        if cycle:
-            left = jnp.where(count == 0, decay_steps, -count % decay_steps)
-            cycles = jnp.maximum((count - 1) // decay_steps + 1, 1)
+        count = as_count(count)
+        if cycle and is_reachable(count, decay_steps):
+            cycles = as_float(jnp.maximum(-(-count // decay_steps), 1))
+            to_go = jnp.where(count == 0, decay_steps, -count % decay_steps)
+            below = as_float(to_go) / (decay_steps * cycles)
+            above = as_float(count) / (decay_steps * cycles)
         else:
-            left, cycles = jnp.maximum(decay_steps - count, 0), 1
-        fraction = as_float(left) / (decay_steps * as_float(cycles))
-        return end_value + (init_value - end_value) * fraction**power
+            below, above = left(count, decay_steps), completed(count, decay_steps)
+        return blend(init_value, end_value, below**power, _one_minus_power(below, above, power))
 
     return schedule
 
 
-def _periods(count, transition_steps: int, staircase: bool):
-    """How often `transition_steps` have passed, in whole numbers for a staircase."""
-    if staircase:
-        return as_float(jnp.asarray(count) // transition_steps)
-    return as_float(count) / transition_steps
+def _one_minus_power(below, above, power: Scalar):
+    """`1 - below^power`, where `above` is `1 - below`, to the last digits near 0 and 1."""
+    known = jnp.where(below > 0, below, 1)
+    log = jnp.where(above < 0.5, jnp.log1p(-jnp.minimum(above, 0.5)), jnp.log(known))
+    return jnp.where(below > 0, -jnp.expm1(power * log), 1 - below**power)

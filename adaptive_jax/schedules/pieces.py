@@ -1,18 +1,26 @@
-"""What schedules are made of: Optax's own where they are right, fed with a float count.
+"""What schedules are made of, accurate to the last digits of float32 at every count.
 
-Optax's schedules divide an int32 count, which yields float32 even where JAX computes in float64,
-and `cosine_decay_schedule` rejects one under strict dtype promotion. A float count avoids both.
-Boundaries and staircases compare integers: float32 cannot tell counts beyond 2^24 apart.
+A schedule between two values is `blend(start, end, falling, rising)`, whose two weights are each
+computed without a difference of nearly equal numbers: from the updates made and from the updates
+left, both whole numbers. Boundaries and staircases compare whole numbers, too, since float32
+cannot tell counts beyond 2^24 apart.
+
+Steps are Python integers of any size. An optimizer's count is int32 and stays at 2^31 - 1, so a
+boundary beyond that is never reached.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
+import numpy as np
 
 from adaptive_jax import numerics
 from adaptive_jax.typing import Scalar, Schedule
+
+LAST_COUNT = 2**31 - 1  # where an optimizer's int32 count stops
 
 
 def as_float(count: Any) -> jax.Array:
@@ -20,13 +28,48 @@ def as_float(count: Any) -> jax.Array:
     return jnp.asarray(count, jnp.result_type(float))
 
 
-def geometric(rate: Scalar, exponent: jax.Array) -> jax.Array:
-    """`rate^exponent` for a rate in (0, 1].
+def as_count(count: Any) -> jax.Array:
+    """The count as int32 or a float, from 0 to 2^31 - 1; int64 stays and may be larger."""
+    largest = jnp.iinfo(jnp.result_type(int)).max
+    if isinstance(count, int):
+        count = min(count, largest)
+    elif isinstance(count, (np.ndarray, np.generic)) and count.dtype.itemsize == 8:
+        count = np.minimum(count, count.dtype.type(largest))
+    count = jnp.asarray(count)
+    if jnp.issubdtype(count.dtype, jnp.floating):
+        return jnp.clip(as_float(count), 0, float(LAST_COUNT))
+    if count.dtype != jnp.int64:
+        count = jnp.minimum(count, min(LAST_COUNT, jnp.iinfo(count.dtype).max)).astype(jnp.int32)
+    return jnp.maximum(count, 0)
 
-    A rate such as 0.9999 loses a thousandth of its distance to 1 in float32. So the logarithm is
-    taken in double precision where `rate` is a Python number.
-    """
-    return jnp.exp(exponent * numerics.log(rate))
+
+def is_reachable(count: jax.Array, boundary: int) -> bool:
+    """Whether a count of this dtype can become as large as `boundary`."""
+    return boundary <= (jnp.iinfo(count.dtype).max if count.dtype == jnp.int64 else LAST_COUNT)
+
+
+def left(count: jax.Array, steps: int) -> jax.Array:
+    """The fraction of the steps that is left: from 1 to 0, then 0."""
+    last = steps if is_reachable(count, steps) else LAST_COUNT
+    updates = as_float(jnp.maximum(last - count, 0)) + float(steps - last)
+    return updates / float(steps)
+
+
+def completed(count: jax.Array, steps: int) -> jax.Array:
+    """The fraction of the steps that is made: from 0 to 1, then 1."""
+    return jnp.minimum(as_float(count) / float(steps), 1)
+
+
+def periods(count: jax.Array, length: int) -> tuple[jax.Array, jax.Array]:
+    """How often `length` updates have passed, and the updates since."""
+    if not is_reachable(count, length):
+        return jnp.zeros_like(count), count
+    return count // length, count % length
+
+
+def blend(start: Scalar, end: Scalar, falling: jax.Array, rising: jax.Array) -> jax.Array:
+    """`start·falling + end·rising`, for weights from 1 to 0 and from 0 to 1."""
+    return start * falling + end * rising
 
 
 def half_cosine(completed: jax.Array) -> jax.Array:
@@ -34,13 +77,63 @@ def half_cosine(completed: jax.Array) -> jax.Array:
     return (1 + jnp.cos(jnp.pi * completed)) / 2
 
 
-def linear(init_value: Scalar, end_value: Scalar, transition_steps: int) -> Schedule:
-    """`optax.linear_schedule` on a float count."""
-    schedule = optax.linear_schedule(init_value, end_value, transition_steps)
-    return lambda count: schedule(as_float(count))
+def rise(x: jax.Array) -> jax.Array:
+    """From 0 to 1 along half a period of the cosine: (1 - cos πx)/2 without a difference."""
+    return jnp.sin(jnp.pi / 2 * x) ** 2
 
 
-def cosine(init_value: Scalar, decay_steps: int, alpha: Scalar) -> Schedule:
-    """`optax.cosine_decay_schedule` on a float count."""
-    schedule = optax.cosine_decay_schedule(init_value, decay_steps, alpha)
-    return lambda count: schedule(as_float(count))
+def geometric(rate: Scalar, count: jax.Array, period: int = 1) -> jax.Array:
+    """`rate^(count / period)` for a positive rate, or 0 (0^0 is 1).
+
+    The exponential of a rounded number x loses x last digits. So where `rate` is a Python
+    number, its exponent of 2 is split into a whole number and a fraction, which alone is rounded:
+    the fraction of count·slope is a product of 32-bit integers, which wraps around at 1.
+    """
+    if not isinstance(rate, float):
+        return jnp.exp(as_float(count) / float(period) * numerics.log(rate))
+    if rate == 0:
+        return jnp.where(count > 0, as_float(0.0), as_float(1.0))
+    slope = math.log2(rate) / period
+    in_units = round(slope * 2**32)  # of 2^-32
+    whole_count = jnp.minimum(count, LAST_COUNT).astype(jnp.int32)
+    wrapped = whole_count * np.array(in_units % 2**32, np.uint32).astype(np.int32)
+    rest = as_float(whole_count) * (slope - in_units / 2**32)
+    rest += as_float(count - whole_count.astype(count.dtype)) * slope  # of a fractional count
+    fraction = as_float(wrapped) / 2.0**32 + rest
+    whole = jnp.clip(jnp.round(as_float(count) * slope - fraction), -2000, 2000)
+    return jnp.ldexp(jnp.exp(math.log(2) * fraction), whole.astype(jnp.int32))
+
+
+def linear(start: Scalar, end: Scalar, steps: int) -> Schedule:
+    """From one value to another in a line, then constant."""
+
+    def schedule(count):
+        count = as_count(count)
+        return blend(start, end, left(count, steps), completed(count, steps))
+
+    return schedule
+
+
+def cosine(start: Scalar, end: Scalar, steps: int) -> Schedule:
+    """From one value to another along half a cosine, then constant."""
+
+    def schedule(count):
+        count = as_count(count)
+        return blend(start, end, rise(left(count, steps)), rise(completed(count, steps)))
+
+    return schedule
+
+
+def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
+    """One schedule after another, each from 0 on; like `optax.join_schedules`, for any integer."""
+
+    def schedule(count):
+        count = as_count(count)
+        value = schedules[0](count)
+        for boundary, after in zip(boundaries, schedules[1:], strict=True):
+            if is_reachable(count, boundary):
+                later = after(jnp.maximum(count - boundary, 0))
+                value = jnp.where(count < boundary, value, later)
+        return value
+
+    return schedule

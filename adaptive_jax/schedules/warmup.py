@@ -1,9 +1,9 @@
 """Schedules that warm up first: linearly, to an inverse square root, warmup-stable-decay."""
 
 import jax.numpy as jnp
-import optax
 
-from adaptive_jax.schedules.pieces import as_float, linear
+from adaptive_jax import numerics
+from adaptive_jax.schedules.pieces import as_count, as_float, blend, completed, join, left, linear
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule
 from adaptive_jax.validation import number, number_or_schedule, steps
 
@@ -16,7 +16,7 @@ def linear_warmup(peak_value: ScalarOrSchedule, warmup_steps: int) -> Schedule:
 
     Args:
       peak_value: a number or a schedule, which goes on from t = 0 whether warm or not.
-      warmup_steps: at least 1.
+      warmup_steps: 0 is no warm-up.
 
     Raises:
       ValueError: an argument is out of range.
@@ -27,12 +27,13 @@ def linear_warmup(peak_value: ScalarOrSchedule, warmup_steps: int) -> Schedule:
     >>> print(f"{lr(0):.3f} {lr(1):.3f} {lr(3):.3f} {lr(9):.3f}")
     0.025 0.050 0.100 0.100
     """
-    peak_value = number_or_schedule("peak_value", peak_value, "[0, inf)")
-    warmup_steps = steps("warmup_steps", warmup_steps)
+    peak_value = number_or_schedule("peak_value", peak_value, "(-inf, inf)")
+    warmup_steps = steps("warmup_steps", warmup_steps, minimum=0)
 
     def schedule(count):
-        now = peak_value(count) if callable(peak_value) else peak_value
-        return now * jnp.minimum(1, (as_float(count) + 1) / warmup_steps)
+        now = numerics.at_step(peak_value, count)
+        update = as_float(as_count(count)) + 1
+        return now * jnp.minimum(update / float(max(warmup_steps, 1)), 1)
 
     return schedule
 
@@ -49,8 +50,8 @@ def inverse_sqrt(init_value: Scalar, peak_value: Scalar, warmup_steps: int) -> S
     1/√warmup_steps: constant at first.
 
     Args:
-      init_value: the learning rate at t = 0; not negative.
-      peak_value: the learning rate at t = `warmup_steps`; not negative.
+      init_value: the learning rate at t = 0.
+      peak_value: the learning rate at t = `warmup_steps`.
       warmup_steps: at least 1.
 
     Raises:
@@ -63,17 +64,14 @@ def inverse_sqrt(init_value: Scalar, peak_value: Scalar, warmup_steps: int) -> S
     >>> print(f"{lr(50):.3f} {lr(100):.3f} {lr(400):.3f}")
     0.050 0.100 0.050
     """
-    init_value = number("init_value", init_value, "[0, inf)")
-    peak_value = number("peak_value", peak_value, "[0, inf)")
+    init_value = number("init_value", init_value, "(-inf, inf)")
+    peak_value = number("peak_value", peak_value, "(-inf, inf)")
     warmup_steps = steps("warmup_steps", warmup_steps)
 
     def fall(count):
-        count = as_float(jnp.maximum(count, 0)) + warmup_steps
-        return peak_value * jnp.sqrt(warmup_steps / count)
+        return peak_value * jnp.sqrt(warmup_steps / (as_float(count) + warmup_steps))
 
-    return optax.join_schedules(
-        [linear(init_value, peak_value, warmup_steps), fall], [warmup_steps]
-    )
+    return join([linear(init_value, peak_value, warmup_steps), fall], [warmup_steps])
 
 
 def warmup_stable_decay(
@@ -95,11 +93,11 @@ def warmup_stable_decay(
     in the last part, constant from its end on.
 
     Args:
-      init_value: the learning rate at t = 0; not negative.
-      peak_value: the learning rate between warm-up and decay; not negative.
+      init_value: the learning rate at t = 0.
+      peak_value: the learning rate between warm-up and decay.
       warmup_steps, stable_steps: may be 0.
       decay_steps: at least 1.
-      end_value: not negative; default 0.
+      end_value: the last learning rate; default 0.
       decay: `"1-sqrt"` (default; Hägele et al. found it better) or `"linear"`.
 
     Raises:
@@ -112,25 +110,24 @@ def warmup_stable_decay(
     >>> print(f"{lr(5):.3f} {lr(10):.3f} {lr(80):.3f} {lr(85):.3f} {lr(100):.3f}")
     0.050 0.100 0.100 0.050 0.000
     """
-    init_value = number("init_value", init_value, "[0, inf)")
-    peak_value = number("peak_value", peak_value, "[0, inf)")
+    init_value = number("init_value", init_value, "(-inf, inf)")
+    peak_value = number("peak_value", peak_value, "(-inf, inf)")
     warmup_steps = steps("warmup_steps", warmup_steps, minimum=0)
     stable_steps = steps("stable_steps", stable_steps, minimum=0)
     decay_steps = steps("decay_steps", decay_steps)
-    end_value = number("end_value", end_value, "[0, inf)")
+    end_value = number("end_value", end_value, "(-inf, inf)")
     if decay not in ("1-sqrt", "linear"):
         raise ValueError(f"decay must be '1-sqrt' or 'linear', got {decay!r}")
 
     def one_minus_sqrt(count):
-        count = jnp.clip(count, 0, decay_steps)
-        completed, left = as_float(count) / decay_steps, as_float(decay_steps - count) / decay_steps
-        height = left / (1 + jnp.sqrt(completed))  # = 1 − √completed, but 0 at the end to the digit
-        return end_value + (peak_value - end_value) * height
+        root = jnp.sqrt(completed(count, decay_steps))
+        height = left(count, decay_steps) / (1 + root)  # 1 − root without a difference
+        return blend(peak_value, end_value, height, root)
 
-    return optax.join_schedules(
+    return join(
         [
-            linear(init_value, peak_value, warmup_steps),
-            lambda count: jnp.asarray(peak_value),
+            linear(init_value, peak_value, max(warmup_steps, 1)),
+            lambda count: as_float(peak_value),
             linear(peak_value, end_value, decay_steps) if decay == "linear" else one_minus_sqrt,
         ],
         [warmup_steps, warmup_steps + stable_steps],

@@ -172,12 +172,14 @@ def scale_by_param_rms(min_rms: Scalar = 1e-3) -> optax.GradientTransformationEx
 def relative_step(learning_rate: ScalarOrSchedule = 1e-2) -> Schedule:
     r"""Adafactor's learning rate: :math:`\min(lr, 1/\sqrt{t})`, with t = 1 at the first update.
 
+    A negative learning rate, which ascends, is at least :math:`-1/\sqrt{t}`.
+
     Args:
       learning_rate: the most it is; a number or a schedule of the number of updates already
         made. Default 1e-2 (paper).
 
     Raises:
-      ValueError: the learning rate is negative or not finite.
+      ValueError: the learning rate is not finite.
 
     Reference: Shazeer & Stern 2018, arXiv 1804.04235.
 
@@ -185,11 +187,11 @@ def relative_step(learning_rate: ScalarOrSchedule = 1e-2) -> Schedule:
     >>> print(f"{lr(0):.4f} {lr(39999):.4f}")
     0.0100 0.0050
     """
-    learning_rate = number_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "(-inf, inf)")
 
     def schedule(count):
         t = jnp.asarray(count, jnp.result_type(float)) + 1
         rate = numerics.at_step(learning_rate, count)
-        return jnp.minimum(jnp.asarray(rate, t.dtype), 1 / jnp.sqrt(t))
+        return jnp.clip(jnp.asarray(rate, t.dtype), -1 / jnp.sqrt(t), 1 / jnp.sqrt(t))
 
     return schedule

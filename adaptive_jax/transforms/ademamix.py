@@ -124,8 +124,8 @@ def ademamix_warmup(
     b3, b1 = number("b3", b3, "(0, 1)"), number("b1", b1, "(0, 1)")
 
     def completed(count):
-        times = jnp.minimum(jnp.asarray(count), warmup_steps - 1) + 1
-        return times.astype(jnp.result_type(float)) / warmup_steps
+        t = jnp.asarray(count, jnp.result_type(float)) + 1
+        return jnp.minimum(t / float(warmup_steps), 1)
 
     def alpha_at(count):
         x = completed(count)

@@ -104,10 +104,10 @@ def averaged_params(state: State) -> Params:
 def asgd_schedule(
     learning_rate: ScalarOrSchedule = 0.01, lambd: Scalar = 1e-4, alpha: Scalar = 0.75
 ) -> Schedule:
-    r"""The learning rate of averaged SGD: :math:`lr / (1 + lambd \cdot lr \cdot t)^{alpha}`.
+    r"""The learning rate of averaged SGD: :math:`lr / (1 + lambd \cdot |lr| \cdot t)^{alpha}`.
 
     Args:
-      learning_rate: not negative; its value at t = 0, or a schedule itself. Default 0.01
+      learning_rate: its value at t = 0, or a schedule itself; a negative one ascends. Default 0.01
         (PyTorch).
       lambd: not negative; how soon it falls, in the units of 1 / (learning rate · updates).
         Default 1e-4 (PyTorch).
@@ -123,13 +123,13 @@ def asgd_schedule(
     >>> print(f"{lr(0):.3f} {lr(30):.3f}")
     0.100 0.050
     """
-    learning_rate = number_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "(-inf, inf)")
     lambd = number("lambd", lambd, "[0, inf)")
     alpha = number("alpha", alpha, "[0, inf)")
 
     def schedule(count):
         rate = numerics.at_step(learning_rate, count)
         passed = jnp.asarray(count, jnp.result_type(float))
-        return rate * jnp.exp(-alpha * jnp.log1p(lambd * rate * passed))
+        return rate * jnp.exp(-alpha * jnp.log1p(lambd * abs(rate) * passed))
 
     return schedule

@@ -1,5 +1,6 @@
 """AdaBound's bounds: a scale squeezed between two schedules, from adaptive to SGD."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 
 from adaptive_jax import numerics
 from adaptive_jax.algebra import ScaleModifier, constructor
+from adaptive_jax.schedules.pieces import LAST_COUNT, as_count, as_float
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule
 from adaptive_jax.validation import number, number_or_schedule
 
@@ -125,11 +127,11 @@ def adabound_bounds(final_lr: Scalar = 0.1, gamma: Scalar = 1e-3) -> tuple[Sched
     final_lr, gamma = number("final_lr", final_lr, "(0, inf)"), number("gamma", gamma, "(0, inf)")
 
     def lower(count):  # x / (x + 1) rather than 1 − 1/(x + 1), which cancels for small x
-        x = gamma * (jnp.asarray(count, jnp.result_type(float)) + 1)
+        x = gamma * (as_float(count) + 1)
         return final_lr * (x / (x + 1))
 
     def upper(count):
-        x = gamma * (jnp.asarray(count, jnp.result_type(float)) + 1)
+        x = gamma * (as_float(count) + 1)
         return final_lr * (1 + 1 / x)
 
     return lower, upper
@@ -170,11 +172,20 @@ def convergent_bounds(final_lr: Scalar, m: Scalar) -> tuple[Schedule, Schedule]:
     c = (m * final_lr - 1) / 2
 
     def lower(count):
-        t = jnp.asarray(count, jnp.result_type(float)) + 1
+        t = as_float(count) + 1
         return final_lr * (t / (t + c))
 
     def upper(count):
-        t = jnp.asarray(count, jnp.result_type(float)) + 1
-        return jnp.where(t > c, final_lr * (t / jnp.where(t > c, t - c, 1)), jnp.inf)
+        t = as_float(count) + 1
+        past = _past(count, c)
+        return jnp.where(past > 0, final_lr * (t / jnp.where(past > 0, past, 1)), jnp.inf)
 
     return lower, upper
+
+
+def _past(count, c: Scalar):
+    """`count + 1 - c`, exact where c is a Python number that float32 cannot tell from others."""
+    if not isinstance(c, float):
+        return as_float(count) + 1 - c
+    whole = min(math.floor(c), LAST_COUNT)
+    return as_float(as_count(count) - whole) + (whole + 1 - c)

@@ -29,7 +29,8 @@ def add_decayed_weights(
     decay times the learning rate (AdamW).
 
     Args:
-      weight_decay: not negative; a number or a schedule of the number of updates already made.
+      weight_decay: a number or a schedule of the number of updates already made. A negative one
+        pushes the parameters away from 0.
       mask: a tree of booleans like the parameters (or a prefix of it), or a function from the
         parameters to one; only leaves with True decay, by default all. Commonly
         `lambda params: jax.tree.map(lambda p: p.ndim > 1, params)`: no decay of biases.
@@ -37,7 +38,7 @@ def add_decayed_weights(
     State: `count`, int32, for a schedule; none for a number.
 
     Raises:
-      ValueError: the rate is negative or not finite, or `update` is called without parameters.
+      ValueError: the rate is not finite, or `update` is called without parameters.
 
     Reference: Loshchilov & Hutter 2019, arXiv 1711.05101.
 
@@ -47,7 +48,7 @@ def add_decayed_weights(
     >>> print(tx.update(jnp.array(1.0), tx.init(params), params)[0])
     1.5
     """
-    weight_decay = number_or_schedule("weight_decay", weight_decay, "[0, inf)")
+    weight_decay = number_or_schedule("weight_decay", weight_decay, "(-inf, inf)")
 
     def init(params):
         if callable(weight_decay):
@@ -86,7 +87,7 @@ class AddProximalDecayState(NamedTuple):
 def add_proximal_decay(
     weight_decay: ScalarOrSchedule, learning_rate: ScalarOrSchedule, mask: PyTree | None = None
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Shrinks the parameters after the step, by a factor that is positive for any rate.
+    r"""Shrinks the parameters after the step, by a factor that stays positive for large rates.
 
     .. math::
         p_t = \frac{p_{t-1} + u_t}{1 + lr_t\, weight\_decay_t}
@@ -97,14 +98,16 @@ def add_proximal_decay(
     on the penalty: :math:`p_t = (1 - lr_t\, weight\_decay_t)\, p_{t-1} + u_t`.
 
     Args:
-      weight_decay: not negative; a number or a schedule of the number of updates already made.
-      learning_rate: that of `scale_by_learning_rate`; a number or a schedule.
+      weight_decay: a number or a schedule of the number of updates already made.
+      learning_rate: that of `scale_by_learning_rate`; a number or a schedule. Where one of the
+        two is negative, :math:`1 + lr_t\, weight\_decay_t` must still be positive.
       mask: as in `add_decayed_weights`.
 
     State: `count`, int32, if there is a schedule; none for numbers.
 
     Raises:
-      ValueError: a rate is negative or not finite, or `update` is called without parameters.
+      ValueError: a rate is not finite, two numbers make the factor negative or infinite, or
+        `update` is called without parameters.
 
     Reference: Zhuang et al. 2022, arXiv 2202.00089; Xie et al. 2022, arXiv 2208.06677, for Adan.
 
@@ -114,9 +117,18 @@ def add_proximal_decay(
     >>> print(params + tx.update(jnp.array(0.0), tx.init(params), params)[0])
     4.0
     """
-    weight_decay = number_or_schedule("weight_decay", weight_decay, "[0, inf)")
-    learning_rate = number_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    weight_decay = number_or_schedule("weight_decay", weight_decay, "(-inf, inf)")
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "(-inf, inf)")
     scheduled = callable(weight_decay) or callable(learning_rate)
+    if (
+        isinstance(weight_decay, float)
+        and isinstance(learning_rate, float)
+        and weight_decay * learning_rate <= -1
+    ):
+        raise ValueError(
+            "1 + learning_rate * weight_decay must be positive, got "
+            f"learning_rate {learning_rate} and weight_decay {weight_decay}"
+        )
 
     def init(params):
         return AddProximalDecayState(numerics.count_zero()) if scheduled else optax.EmptyState()

@@ -9,7 +9,13 @@ import optax
 from adaptive_jax import numerics, trees
 from adaptive_jax.algebra import constructor
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Updates
-from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
+from adaptive_jax.validation import (
+    NO_ASCENT,
+    map_leaves,
+    number,
+    number_or_schedule,
+    require_params,
+)
 
 
 class FtrlState(NamedTuple):
@@ -72,7 +78,7 @@ def ftrl_proximal(
     >>> print(params + updates)
     [-0.075  0.   ]
     """
-    learning_rate = number_or_schedule("learning_rate", learning_rate, "(0, inf)")
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "(0, inf)", NO_ASCENT)
     power = number("learning_rate_power", learning_rate_power, "(-inf, 0]")
     initial_accumulator = number("initial_accumulator", initial_accumulator, "[0, inf)")
     l1, l2 = number("l1", l1, "[0, inf)"), number("l2", l2, "[0, inf)")

@@ -11,20 +11,20 @@ from adaptive_jax.validation import number_or_schedule
 
 @constructor
 def scale_by_learning_rate(
-    learning_rate: ScalarOrSchedule, flip_sign: bool = True
+    learning_rate: ScalarOrSchedule | None, flip_sign: bool = True
 ) -> optax.GradientTransformationExtraArgs:
     r"""Multiplies updates by :math:`-lr_t`, so that adding them descends.
 
     Args:
-      learning_rate: not negative; a number or a schedule of the number of updates already made.
-        The product is taken in float32 or wider, so 1e-8 does not vanish in float16 before it
-        meets the update.
+      learning_rate: a number or a schedule of the number of updates already made. A negative one
+        ascends. None leaves updates as they are, sign included (as in Optax). The product is
+        taken in float32 or wider, so 1e-8 does not vanish in float16 before it meets the update.
       flip_sign: False multiplies by :math:`+lr_t`. Default True.
 
     State: `optax.ScaleByScheduleState` with a `count`, int32, for a schedule; none for a number.
 
     Raises:
-      ValueError: the learning rate is negative or not finite.
+      ValueError: the learning rate is not finite.
 
     >>> import jax.numpy as jnp
     >>> tx = scale_by_learning_rate(lambda count: 0.1 * 0.5**count)
@@ -34,7 +34,9 @@ def scale_by_learning_rate(
     >>> print(update)
     -0.05
     """
-    learning_rate = number_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    if learning_rate is None:
+        return optax.with_extra_args_support(optax.identity())
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "(-inf, inf)")
     sign = -1.0 if flip_sign else 1.0
 
     def init(params):

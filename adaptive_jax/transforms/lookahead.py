@@ -8,6 +8,7 @@ import optax
 
 from adaptive_jax import numerics, trees
 from adaptive_jax.algebra import constructor
+from adaptive_jax.schedules.pieces import periods
 from adaptive_jax.typing import Params, Scalar, State
 from adaptive_jax.validation import map_leaves, number, require_params, steps
 
@@ -70,7 +71,7 @@ def lookahead(
         require_params("lookahead", params)
         fast, inner = tx.update(updates, state.inner, params, **extra)
         count = numerics.count_next(state.count)
-        now = count % sync_period == 0
+        now = periods(count, sync_period)[1] == 0
 
         def follow(p, u, slow):
             p, u = jnp.asarray(p, slow.dtype), jnp.asarray(u, slow.dtype)

@@ -75,7 +75,7 @@ def schedule_free(
     >>> print(state.z, schedule_free_params(state, params), params)  # x is the mean of 1, 2, 3
     3.0 2.0 2.5
     """
-    learning_rate = number_or_schedule("learning_rate", learning_rate, "[0, inf)")
+    learning_rate = number_or_schedule("learning_rate", learning_rate, "(-inf, inf)")
     b1 = number("b1", b1, "(0, 1]")
     weight_lr_power = number("weight_lr_power", weight_lr_power, "[0, inf)")
     r = number("r", r, "[0, inf)")
@@ -103,7 +103,7 @@ def schedule_free(
 
         dtype = state.weight_sum.dtype
         count = numerics.count_next(state.count)
-        rate = jnp.asarray(numerics.at_step(learning_rate, state.count), dtype)
+        rate = jnp.abs(jnp.asarray(numerics.at_step(learning_rate, state.count), dtype))
         max_rate = jnp.maximum(state.max_rate, rate)
         weight = numerics.power(max_rate, weight_lr_power)
         weight *= numerics.power(count.astype(dtype), r)

@@ -8,6 +8,7 @@ import optax
 
 from adaptive_jax import numerics, trees
 from adaptive_jax.algebra import constructor
+from adaptive_jax.schedules.pieces import LAST_COUNT
 from adaptive_jax.typing import Scalar, State
 from adaptive_jax.validation import near_misses, number, steps
 
@@ -92,8 +93,8 @@ def skip_spikes(
     threshold = number("threshold", threshold, "(0, inf)")
     decay = number("decay", decay, "[0, 1)")
     min_deviation = number("min_deviation", min_deviation, "[0, inf)")
-    warmup_steps = steps("warmup_steps", warmup_steps)
-    max_consecutive = steps("max_consecutive", max_consecutive)
+    warmup_steps = min(steps("warmup_steps", warmup_steps), LAST_COUNT)
+    max_consecutive = min(steps("max_consecutive", max_consecutive), LAST_COUNT)
     if watch not in _WATCHED:
         raise ValueError(f"nothing to watch by the name {watch!r}: {near_misses(watch, _WATCHED)}")
     tx = optax.with_extra_args_support(tx)
