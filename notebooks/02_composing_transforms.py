@@ -23,6 +23,7 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import adaptive_jax as aj
 from adaptive_jax.comparison import compare, figures
@@ -37,14 +38,13 @@ BUDGET = {"trials": 1, "seeds": 1, "epochs": 2} if SMALL else {"trials": 3, "see
 # ## The two factors
 #
 # `scale_by_adam` is an ordinary Optax transformation, with `init` and `update`. Being a
-# `Preconditioner` it has two more functions: `accumulate` takes the gradients into the state, and
-# `factor` reads direction and scale from it. Three gradients that are a millionfold apart:
+# `Preconditioner` it also has `step`, which returns the direction, the scale and the new state. Three
+# gradients that are a millionfold apart:
 
 # %%
 adam = aj.scale_by_adam()
 params, grads = jnp.zeros(3), jnp.array([1e-3, 1.0, 1e3])
-state = adam.accumulate(grads, adam.init(params), params)
-direction, scale = adam.factor(grads, state)
+direction, scale, state, _ = adam.step(grads, adam.init(params), params)
 updates, _ = adam.update(grads, adam.init(params), params)
 shown = {"gradient": grads, "direction": direction, "scale": scale, "update": updates}
 for name, numbers in shown.items():
@@ -139,7 +139,10 @@ def near_the_median(factor):
         middle = jnp.median(scale)
         return jnp.clip(scale, middle / factor, middle * factor)
 
-    return aj.ScaleModifier(lambda scale, _: jax.tree.map(clip, scale))
+    def modify(scale, state):
+        return jax.tree.map(clip, scale), state
+
+    return aj.ScaleModifier(optax.init_empty_state, modify)
 
 
 def adam_near_median(learning_rate=1e-3):

@@ -13,6 +13,8 @@ ROOMS = (
     "typing",
     "numerics",
     "validation",
+    "trees",
+    "algebra",
     "storage",
     "schedules",
     "transforms",
