@@ -72,7 +72,8 @@ class Transformation(optax.GradientTransformationExtraArgs):
     A copy is the transformation itself, so a copied `TrainState` has the same tree structure,
     and what was compiled for one serves the other. It can be pickled if the function that built
     it can be imported and its arguments can be pickled. `_replace` gives a plain Optax
-    transformation.
+    transformation. A Python number in a state, as `optax.tree.set(state, count=0)` leaves there,
+    is taken for an array.
 
     >>> import adaptive_jax as aj
     >>> aj.adam(1e-3, b1=0.95)
@@ -83,7 +84,10 @@ class Transformation(optax.GradientTransformationExtraArgs):
     parts: tuple[optax.GradientTransformation, ...]
 
     def __new__(cls, init: optax.TransformInitFn, update: Callable[..., Any]) -> Self:
-        self = super().__new__(cls, init, update)
+        def update_arrays(updates, state, params=None, **extra):
+            return update(updates, trees.numbers_as_arrays(state), params, **extra)
+
+        self = super().__new__(cls, init, update_arrays)
         self.call = Call(cls, (init, update), {})
         self.parts = ()
         return self

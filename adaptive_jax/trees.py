@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_jax import numerics
-from adaptive_jax.typing import Params, PyTree, Scalar, Updates
+from adaptive_jax.typing import Params, PyTree, Scalar, State, Updates
 from adaptive_jax.validation import check_inexact, map_leaves
 
 
@@ -41,6 +41,18 @@ def real_scalar(params: Params, value: Scalar = 0.0) -> jax.Array:
     dtypes = [numerics.real_dtype(p) for p in jax.tree.leaves(params)]
     widest = max(dtypes, key=lambda dtype: jnp.finfo(dtype).bits, default=jnp.dtype(jnp.float32))
     return jnp.full((), value, widest)
+
+
+def numbers_as_arrays(state: State) -> State:
+    """The state with arrays of the default types in place of Python numbers."""
+    if _NUMBERS.isdisjoint(map(type, jax.tree.leaves(state))):
+        return state
+    return jax.tree.map(
+        lambda x: jnp.asarray(x, jnp.result_type(type(x))) if type(x) in _NUMBERS else x, state
+    )
+
+
+_NUMBERS = frozenset({bool, int, float, complex})
 
 
 def as_computed(grads: Updates) -> Updates:

@@ -468,6 +468,23 @@ def test_gradients_through_an_update_are_finite(case):
 
 
 @every_structure
+def test_python_numbers_in_a_state_are_arrays(case):
+    """As `optax.tree.set(state, count=0)` leaves them there."""
+    params, tx = make_params(), case.build()
+    if not isinstance(tx, aj.Transformation):
+        pytest.skip("made by Optax's or this test's own function")
+    state = tx.init(params)
+
+    def number(x):
+        plain = jnp.ndim(x) == 0 and not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+        return x.item() if plain else x
+
+    with_numbers = jax.tree.map(number, state)
+    result = jax.eval_shape(lambda g: tx.update(g, with_numbers, g), params)
+    assert types(result) == types(jax.eval_shape(tx.update, params, state, params))
+
+
+@every_structure
 def test_state_keeps_its_types_under_cond(case):
     params = make_params(jnp.bfloat16)
     tx = case.build()
