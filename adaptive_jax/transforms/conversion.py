@@ -1,0 +1,128 @@
+"""States of Optax's optimizers as those of the same optimizers here."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_jax.transforms.ademamix import ScaleByAdemamixState
+from adaptive_jax.transforms.adopt import ScaleByAdoptState
+from adaptive_jax.transforms.rms import ScaleByCorrectedRmsState
+from adaptive_jax.transforms.schedule_free import ScheduleFreeState
+from adaptive_jax.typing import Params, State
+
+
+def from_optax_state(tx: optax.GradientTransformation, params: Params, state: State) -> State:
+    """The state of an Optax optimizer as that of the same optimizer of this library.
+
+    Most states are Optax's own classes and need no conversion: those of `adam`, `adamw`,
+    `amsgrad`, `adagrad`, `adabelief`, `lamb`, `lion` and `sgd` have the same structure. This
+    function also converts those of `adadelta`, `adamax`, `ademamix`, `adopt`, `radam`, `rmsprop`,
+    `schedule_free` and `yogi`, and chains that differ in their stateless stages.
+
+    Args:
+      tx: the optimizer of this library.
+      params: its parameters, arrays or `jax.ShapeDtypeStruct`.
+      state: of the optimizer of Optax with the same hyperparameters, for the same parameters.
+
+    Returns:
+      A state as `tx.init(params)` returns it, with the numbers of `state`.
+
+    Raises:
+      ValueError: a part of the state has no counterpart in the other, or a shape differs.
+
+    >>> import adaptive_jax as aj
+    >>> params = jnp.ones(2)
+    >>> theirs = optax.radam(0.1)
+    >>> _, state = theirs.update(jnp.ones(2), theirs.init(params))
+    >>> from_optax_state(aj.radam(0.1), params, state)[0].count
+    Array(1, dtype=int32)
+    """
+    return _convert(jax.eval_shape(tx.init, params), state, "the state")
+
+
+def _convert(like: Any, state: Any, where: str) -> Any:
+    """`state` in the structure and the dtypes of `like`, which has shapes only."""
+    if _is_chain(like) and _is_chain(state):
+        return _convert_chain(like, state, where)
+    if _is_record(like):
+        return _convert_record(like, state, where)
+    if jax.tree.structure(like) != jax.tree.structure(state):
+        raise ValueError(f"{where} is {_shown(state)} in Optax's optimizer, {_shown(like)} here")
+
+    def leaf(x, y):
+        if x.shape != jnp.shape(y):
+            raise ValueError(f"{where} has shape {jnp.shape(y)} in Optax's state, {x.shape} here")
+        return jnp.asarray(y, x.dtype)
+
+    return jax.tree.map(leaf, like, state)
+
+
+def _is_record(x):
+    return isinstance(x, tuple) and hasattr(x, "_fields")
+
+
+def _is_chain(x):
+    return isinstance(x, tuple) and not _is_record(x)
+
+
+def _shown(x):
+    return type(x).__name__
+
+
+def _convert_chain(like, state, where):
+    """Stage by stage, without those that have no state."""
+    theirs = [i for i, part in enumerate(state) if jax.tree.leaves(part)]
+    ours = [i for i, part in enumerate(like) if jax.tree.leaves(part)]
+    if len(theirs) != len(ours):
+        shown = [
+            ", ".join(_shown(x[i]) for i in at) or "none"
+            for x, at in ((state, theirs), (like, ours))
+        ]
+        raise ValueError(
+            f"{where} has other stages with a state in Optax's optimizer ({shown[0]}) than here "
+            f"({shown[1]})"
+        )
+    new = list(like)
+    for i, j in zip(ours, theirs, strict=True):
+        if isinstance(like[i], optax.TraceState) and len(like) - i != len(state) - j:
+            raise ValueError(
+                f"stage {j} of {where} is a momentum of steps in Optax's optimizer, and of "
+                f"gradients here: divide the trace by minus the learning rate, and convert by hand"
+            )
+        new[i] = _convert(like[i], state[j], f"stage {j} of {where}")
+    return tuple(new)
+
+
+def _convert_record(like, state, where):
+    kind = type(like)
+    if _is_record(state) and (kind is type(state) or issubclass(kind, type(state))):
+        fields = state._asdict()
+    elif kind in _FIELDS and type(state).__name__ == _FIELDS[kind][0]:
+        fields = _FIELDS[kind][1](state)
+    else:
+        raise ValueError(f"{where} is {_shown(state)} in Optax's optimizer, {_shown(like)} here")
+    new = {
+        name: _convert(part, fields[name], f"{name} of {where}")
+        for name, part in like._asdict().items()
+    }
+    return kind(**new)
+
+
+def _ademamix(state):
+    return {"adam": optax.ScaleByAdamState(state.count, state.m1, state.nu), "mu_slow": state.m2}
+
+
+def _schedule_free(state):
+    return {**state._asdict(), "step_count": state.step_count - 1, "y": None}
+
+
+_FIELDS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    ScaleByAdemamixState: ("ScaleByAdemamixState", _ademamix),
+    ScaleByAdoptState: ("ScaleByAdamState", lambda state: state._asdict()),
+    ScaleByCorrectedRmsState: ("ScaleByRmsWithCountState", lambda state: state._asdict()),
+    ScheduleFreeState: ("ScheduleFreeState", _schedule_free),
+}
+"""A state's class -> the name of Optax's class, and our fields from its."""
