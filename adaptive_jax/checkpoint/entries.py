@@ -15,6 +15,7 @@ from adaptive_jax.distributed.hosts import on_host
 from adaptive_jax.typing import PyTree
 
 _PYTHON = {"bool": bool, "int": int, "float": float, "str": str}
+_CONTAINERS = {"dict", "list", "tuple", "NoneType"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,8 +195,8 @@ class Difference:
 
     @property
     def is_of_classes(self) -> bool:
-        """Whether two containers are of different classes."""
-        return all(e is not None and e.is_container and e.kind != "NoneType" for e in self._both)
+        """Whether two containers are of different classes, none of them Python's own."""
+        return all(e and e.is_container and e.kind not in _CONTAINERS for e in self._both)
 
     @property
     def _both(self):

@@ -196,9 +196,10 @@ def describe(path: str | PathLike[str]) -> Manifest:
 
 
 def absolute(path: str | PathLike[str]) -> Path:
-    """The path from the root; raises a CheckpointError for one that no file can have."""
-    if "\0" in str(path):
-        raise CheckpointError(f"no path has a NUL character: {str(path)!r}")
+    """The path from the root; raises a CheckpointError for one that Orbax cannot have."""
+    text = str(Path(path))
+    if "\0" in text or text != text.encode(errors="ignore").decode():
+        raise CheckpointError(f"a path must be UTF-8 without NUL characters, got {text!a}")
     return Path(path).absolute()
 
 
@@ -211,19 +212,31 @@ def _restore_part(path, manifest, like):
     found = entries.differences(manifest.entries, [entry for entry, _ in entries.nodes(like)])
     leaves = {jax.tree_util.keystr(k): x for k, x in jax.tree_util.tree_leaves_with_path(like)}
     fitting = {p for p in leaves if p not in found and not entries.is_below(p, found)}
-    differ = "; ".join(map(str, found.values()))
     if leaves and not fitting:
+        differ = "; ".join(map(str, found.values()))
         raise MismatchError(f"{path} has nothing that fits: {differ}: {_advice(found)}")
     for p in leaves.keys() - fitting:
         if isinstance(leaves[p], jax.ShapeDtypeStruct):
             raise MismatchError(
                 f"{path} has nothing that fits at {p}, and the tree to restore it to has no value "
-                f"there: give it one ({differ})"
+                "there: give it one"
             )
     if found:
-        warnings.warn(f"{path} is restored in part: {differ}", stacklevel=3)
+        warnings.warn(f"{path} is restored in part{_listed(found)}", stacklevel=3)
     arrays = backend.load(path, manifest.entries, fitting)
     return _filled(like, manifest, arrays, leaves.keys() - fitting)
+
+
+def _listed(found):
+    """What of a checkpoint is left out, and what of the tree is kept."""
+    left = [f"{d.path} ({d.here})" for d in found.values() if d.there is None]
+    kept = [
+        f"{d.path or 'the root'} ({d.there}, where the checkpoint has {d.here or 'nothing'})"
+        for d in found.values()
+        if d.there is not None
+    ]
+    text = f"; left out: {', '.join(left)}" if left else ""
+    return text + (f"; kept as given: {', '.join(kept)}" if kept else "")
 
 
 def _filled(like, manifest, arrays, kept=frozenset()):
