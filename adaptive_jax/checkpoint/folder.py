@@ -167,12 +167,9 @@ class Checkpoints:
         self.wait()
         options = {"config": self.config, "optimizer": self.optimizer, **options}
         found, misnamed = _find(self.folder)
-        for path, true in misnamed.items():
-            warnings.warn(
-                f"{path} is left out: it was saved as step {true}, so it was renamed or copied; "
-                f"name it {true}, or restore it by its path",
-                stacklevel=2,
-            )
+        if misnamed:
+            told = f"{self.folder} has renamed or copied checkpoints, which are left out"
+            warnings.warn(told + _hint(misnamed), stacklevel=2)
         chosen = found[::-1] if step is None else [f for f in found if f.step == step]
         if step is None:
             chosen = self._of_one_run(chosen)
@@ -314,8 +311,8 @@ class _Found(NamedTuple):
         return run is not None and self.run in (run, None)
 
 
-def _find(folder: Path) -> tuple[list[_Found], dict[Path, int]]:
-    """The checkpoints in a folder by age, and those in a folder of another number with theirs."""
+def _find(folder: Path) -> tuple[list[_Found], dict[str, int]]:
+    """The checkpoints in a folder by age, and the steps of those with another number as a name."""
     found, unreadable, misnamed = [], [], {}
     for path in _numbered(folder):
         step = manifest_lib.step_of(path.name)
@@ -328,7 +325,7 @@ def _find(folder: Path) -> tuple[list[_Found], dict[Path, int]]:
         if manifest.step == step:
             found.append(_Found(step, manifest.run, manifest.order))
         else:
-            misnamed[path] = manifest.step
+            misnamed[path.name] = manifest.step
     # The age of what cannot be read is that of the last before it by number.
     for step in unreadable:
         order = max((each.order for each in found if each.step < step), default=0)
@@ -346,7 +343,7 @@ def _numbered(folder):
 
 
 def _hint(misnamed):
-    told = (f"{path.name} was saved as step {step}" for path, step in misnamed.items())
+    told = (f"{name} was saved as step {step}" for name, step in sorted(misnamed.items()))
     return f"; {', '.join(told)}: name it so, or restore it by its path" if misnamed else ""
 
 
