@@ -132,6 +132,29 @@ def test_checkpoints_of_older_versions_are_continued(tmp_path):
     assert checkpoint.describe(tmp_path / "9").order == 0
 
 
+def test_a_folder_that_was_removed_is_made_again(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "run")
+    (tmp_path / "run").rmdir()
+    assert checkpoints.steps == ()
+    checkpoints.save(1, EMPTY)
+    checkpoints.close()
+    assert names(tmp_path / "run") == ["1"]
+
+
+def test_what_was_damaged_once_and_is_whole_again_stays(tmp_path):
+    write(tmp_path, 1, 2)
+    file = tmp_path / "2" / "manifest" / "manifest.json"
+    whole = file.read_bytes()
+    file.write_bytes(flipped(whole, 100))
+    with Checkpoints(tmp_path) as checkpoints:
+        with pytest.warns(UserWarning, match="the one before is tried"):
+            assert checkpoints.restore(EMPTY)[0] == 1
+        file.write_bytes(whole)
+        with pytest.raises(CheckpointError, match=r"saved after this run was restored \(steps 2\)"):
+            checkpoints.save(3, EMPTY)
+    assert names(tmp_path) == ["1", "2"]
+
+
 # Other runs.
 
 

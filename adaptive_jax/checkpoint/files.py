@@ -239,7 +239,7 @@ def _listed(found):
     return text + (f"; kept as given: {', '.join(kept)}" if kept else "")
 
 
-def _filled(like, manifest, arrays, kept=frozenset()):
+def _filled(like, manifest, arrays, kept=()):
     """The tree with the checkpoint's leaves but at the paths that are kept."""
     # By path: the keys of an OrderedDict may be in another order.
     saved = {entry.path: (entry, arrays.get(i)) for i, entry in enumerate(manifest.entries)}

@@ -103,11 +103,17 @@ class Checkpoints:
         if self._lock.held:
             return
         with backend.writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self._remove_unfinished()
-            for step in sorted(self._damaged):
+        for step in sorted(self._damaged):  # some of which another writer may have replaced
+            try:
+                files.verify(self.path(step))
+            except DamagedError:
                 self._set_aside(step)
-            self._damaged.clear()
+            except CheckpointError:
+                pass
+        self._damaged.clear()
 
     def save(self, step: int, tree: PyTree) -> None:
         """Begins to write a tree; what the one before it met is raised first.
@@ -170,9 +176,10 @@ class Checkpoints:
         if misnamed:
             told = f"{self.folder} has renamed or copied checkpoints, which are left out"
             warnings.warn(told + _hint(misnamed), stacklevel=2)
-        chosen = found[::-1] if step is None else [f for f in found if f.step == step]
         if step is None:
-            chosen = self._of_one_run(chosen)
+            chosen = self._of_one_run(found)[::-1]
+        else:
+            chosen = [each for each in found if each.step == step]
         for candidate in chosen:
             path = self.path(candidate.step)
             try:
@@ -180,9 +187,8 @@ class Checkpoints:
             except CheckpointError as error:
                 if not path.exists():  # its writer has removed it meanwhile
                     return self.restore(like, step=step, **options)
-                if not isinstance(error, DamagedError) or step is not None:
-                    raise
-                if jax.process_count() > 1:
+                goes_on = step is None and jax.process_count() == 1
+                if not (isinstance(error, DamagedError) and goes_on):
                     raise
                 self._leave_out(candidate.step, error)
                 continue
@@ -231,7 +237,7 @@ class Checkpoints:
         if self._kept is not None:
             return [each for each in found if each.is_of(self._run)]
         runs = {}
-        for each in reversed(found):
+        for each in found:
             if each.run is not None:
                 runs.setdefault(each.run, []).append(str(each.step))
         if len(runs) > 1:
@@ -280,8 +286,9 @@ class Checkpoints:
                 shutil.rmtree(path)
 
     def _remove_old(self):
-        while len(self._kept) > self._keep:
-            step = self._kept.pop(0)
+        kept = self._kept or []
+        while len(kept) > self._keep:
+            step = kept.pop(0)
             if jax.process_index() == 0 and self.path(step).exists():
                 # Renamed first: a kill while it is removed would leave half of a checkpoint.
                 unfinished = self.folder / f"{step}{UNFINISHED}"
@@ -323,7 +330,7 @@ def _find(folder: Path) -> tuple[list[_Found], dict[str, int]]:
                 unreadable.append(step)
             continue
         if manifest.step == step:
-            found.append(_Found(step, manifest.run, manifest.order))
+            found.append(_Found(manifest.step, manifest.run, manifest.order))
         else:
             misnamed[path.name] = manifest.step
     # The age of what cannot be read is that of the last before it by number.
