@@ -86,9 +86,7 @@ from adaptive_jax.transforms.preconditioner import Preconditioner as Preconditio
 from adaptive_jax.transforms.preconditioner import ScaleModifier as ScaleModifier
 from adaptive_jax.transforms.preconditioner import ScaleModifierState as ScaleModifierState
 from adaptive_jax.transforms.preconditioner import chain as chain
-from adaptive_jax.transforms.qhadam import ScaleByQhadamState as ScaleByQhadamState
 from adaptive_jax.transforms.qhadam import scale_by_qhadam as scale_by_qhadam
-from adaptive_jax.transforms.radam import ScaleByRadamState as ScaleByRadamState
 from adaptive_jax.transforms.radam import scale_by_radam as scale_by_radam
 from adaptive_jax.transforms.rms import ScaleByCenteredRmsState as ScaleByCenteredRmsState
 from adaptive_jax.transforms.rms import ScaleByCorrectedRmsState as ScaleByCorrectedRmsState

@@ -11,12 +11,6 @@ from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
 
-class ScaleByQhadamState(ScaleByAdamState):
-    """Adam's fields under another name, so that neither's checkpoint is taken for the other's."""
-
-    __slots__ = ()
-
-
 def scale_by_qhadam(
     b1: Scalar = 0.995,
     b2: Scalar = 0.999,
@@ -41,8 +35,8 @@ def scale_by_qhadam(
         recommend; those of their code are Adam's.
       eps, eps_root: as in `scale_by_adam`.
 
-    State: `ScaleByQhadamState`, with Adam's fields: `count` int32, `mu` in the parameters'
-    shapes and `nu` real, both float32 or wider.
+    State: Adam's: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or
+    wider.
 
     Raises:
       ValueError: a hyperparameter is out of range, or trees do not match.
@@ -62,13 +56,13 @@ def scale_by_qhadam(
     eps, eps_root = number("eps", eps, "[0, inf)"), number("eps_root", eps_root, "[0, inf)")
 
     def init(params):
-        return ScaleByQhadamState(
+        return ScaleByAdamState(
             numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
         )
 
     def accumulate(grads, state, params, **extra):
         mu, nu = moments(grads, state, b1, b2)
-        return ScaleByQhadamState(numerics.count_next(state.count), mu, nu)
+        return ScaleByAdamState(numerics.count_next(state.count), mu, nu)
 
     def factor(grads, state):
         grads = trees.squarable(grads, state.nu)

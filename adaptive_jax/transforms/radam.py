@@ -11,12 +11,6 @@ from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
 
-class ScaleByRadamState(ScaleByAdamState):
-    """Adam's fields under another name, so that neither's checkpoint is taken for the other's."""
-
-    __slots__ = ()
-
-
 def scale_by_radam(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
@@ -49,8 +43,8 @@ def scale_by_radam(
         authors' code and PyTorch, so `eps_hat` has their default here; the paper has none.
       threshold: at least 4; 5 in the authors' code and PyTorch, 4 in the paper.
 
-    State: `ScaleByRadamState`, with Adam's fields: `count` int32, `mu` in the parameters'
-    shapes and `nu` real, both float32 or wider.
+    State: Adam's: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or
+    wider.
 
     Raises:
       ValueError: a hyperparameter is out of range, or trees do not match.
@@ -70,13 +64,13 @@ def scale_by_radam(
     threshold = number("threshold", threshold, "[4, inf)")
 
     def init(params):
-        return ScaleByRadamState(
+        return ScaleByAdamState(
             numerics.count_zero(), trees.zeros_like(params), trees.real_full_like(params)
         )
 
     def accumulate(grads, state, params, **extra):
         mu, nu = moments(grads, state, b1, b2)
-        return ScaleByRadamState(numerics.count_next(state.count), mu, nu)
+        return ScaleByAdamState(numerics.count_next(state.count), mu, nu)
 
     def factor(grads, state):
         correction1 = numerics.bias_correction(b1, state.count)
