@@ -277,6 +277,32 @@ def test_what_is_no_checkpoint_is_told(saved, tmp_path):
     assert checkpoint.verify(path) == checkpoint.describe(path)
 
 
+def test_a_manifest_of_somebody_else_is_damaged(saved, tmp_path):
+    tree, path = saved[0], shutil.copytree(saved[1], tmp_path / "run")
+    file = path / "manifest" / "manifest.json"
+    whole = file.read_text()
+    for change in (
+        {"step": "3"},
+        {"order": None},
+        {"run": 1},
+        {"version": "1"},
+        {"entries": 5},
+        {"entries": [{}]},
+        {"entries": [{"path": "", "kind": "int", "new": 1}]},
+    ):
+        edit(path, lambda body, change=change: body.update(change))
+        with pytest.raises(DamagedError, match=r"manifest.json is damaged"):
+            checkpoint.restore(path, tree)
+        file.write_text(whole)
+    file.write_text("[" * 100_000)
+    with pytest.raises(DamagedError, match=r"manifest.json is damaged"):
+        checkpoint.describe(path)
+    file.unlink()
+    os.mkfifo(file)  # which nobody writes to
+    with pytest.raises(DamagedError, match="cannot read manifest/manifest"):
+        checkpoint.describe(path)
+
+
 def without(tree, *names):
     return {name: x for name, x in tree.items() if name not in names}
 

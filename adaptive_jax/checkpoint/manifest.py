@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,13 +105,22 @@ def read(path: Path) -> Manifest:
         raise CheckpointError(f"{path} was never finished: restore another checkpoint")
     file = path / NAME / FILE
     try:
+        if not file.is_file():  # a device or a pipe might never end
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         body = json.loads(file.read_bytes())
     except OSError as error:
         raise _absent(path, error) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedError(f"{file} is damaged: {error}") from error
     if not isinstance(body, dict) or body.pop("digest", None) != _digest(body):
         raise DamagedError(f"{file} is damaged: its text is not the one that its digest is of")
+    try:
+        return _parse(path, body)
+    except (KeyError, TypeError) as error:
+        raise DamagedError(f"{file} is damaged: {error!r}") from error
+
+
+def _parse(path, body):
     if body["version"] > VERSION:
         raise CheckpointError(
             f"{path} has format {body['version']}, and this version of adaptive_jax reads formats "
@@ -120,8 +130,15 @@ def read(path: Path) -> Manifest:
         if "shape" in entry:
             entry["shape"] = tuple(entry["shape"])
     entries = tuple(Entry(**entry) for entry in body["entries"])
-    since = {name: body[name] for name in ("optimizer", "run", "order") if name in body}
-    return Manifest(body["step"], body["config"], entries, **since)
+    run, order = body.get("run", ""), body.get("order", 0)
+    for name, value, kind in (
+        ("step", body["step"], int),
+        ("order", order, int),
+        ("run", run, str),
+    ):
+        if type(value) is not kind:
+            raise TypeError(f"{name} is {value!r}")
+    return Manifest(body["step"], body["config"], entries, body.get("optimizer"), run, order)
 
 
 def _digest(body):
