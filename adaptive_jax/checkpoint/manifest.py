@@ -130,15 +130,10 @@ def _parse(path, body):
         if "shape" in entry:
             entry["shape"] = tuple(entry["shape"])
     entries = tuple(Entry(**entry) for entry in body["entries"])
-    run, order = body.get("run", ""), body.get("order", 0)
-    for name, value, kind in (
-        ("step", body["step"], int),
-        ("order", order, int),
-        ("run", run, str),
-    ):
-        if type(value) is not kind:
-            raise TypeError(f"{name} is {value!r}")
-    return Manifest(body["step"], body["config"], entries, body.get("optimizer"), run, order)
+    step, run, order = body["step"], body.get("run", ""), body.get("order", 0)
+    if (type(step), type(run), type(order)) != (int, str, int):
+        raise TypeError(f"step, run and order are {step!r}, {run!r} and {order!r}")
+    return Manifest(step, body["config"], entries, body.get("optimizer"), run, order)
 
 
 def _digest(body):
