@@ -380,7 +380,9 @@ def test_another_optimizer_is_told(tmp_path):
     assert checkpoint.describe(path).optimizer == "adam(learning_rate=0.001)"
     for same in (Named(adam.text), adam.text, None):
         assert_same(checkpoint.restore(path, tree, optimizer=same), tree)
-    message = r"of the optimizer adam\(.*=0.001\), where radam\(\) is wanted: .* give no optimizer"
+    message = (
+        r"of the optimizer adam\(.*=0.001\), where radam\(\) is wanted: .* give optimizer=None"
+    )
     with pytest.raises(MismatchError, match=message):
         checkpoint.restore(path, tree, optimizer="radam()")
     checkpoint.save(tmp_path / "silent", tree)
@@ -395,6 +397,10 @@ def test_another_optimizer_is_told(tmp_path):
         pytest.raises(MismatchError, match="of the optimizer adam"),
     ):
         checkpoints.restore(tree)
+    with Checkpoints(tmp_path / "runs", optimizer="sgd()") as checkpoints:
+        checkpoints.restore(tree, optimizer=None)
+        checkpoints.save(2, tree)
+    assert checkpoint.describe(checkpoints.path(2)).optimizer == "sgd()"
 
 
 # A part.

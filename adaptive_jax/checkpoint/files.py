@@ -291,7 +291,7 @@ def _check_optimizer(path, manifest, wanted):
         return
     raise MismatchError(
         f"{path} is of the optimizer {manifest.optimizer or '(it does not say which)'}, where "
-        f"{wanted} is wanted: to restore it anyway, give no optimizer"
+        f"{wanted} is wanted: to restore it anyway, give optimizer=None"
     )
 
 

@@ -1,4 +1,4 @@
-"""The checkpoints of one training run: written while it goes on, and the last few kept."""
+"""The checkpoints of one training run: written in the background, the last few kept."""
 
 import contextlib
 import itertools
@@ -26,24 +26,24 @@ from adaptive_jax.validation import steps as whole_number
 
 
 class Checkpoints:
-    """The checkpoints of a run, in a folder with one of its own for each, named by its step.
+    """The checkpoints of a run, each in a subfolder named by its step.
 
     `save` returns when it has copied the arrays to the host; Orbax writes that copy while
-    training goes on, and the digests are of it as well. An error of that is raised by the next
-    call, of `close` at the latest, which a `with` statement calls.
+    training continues. An error in the background is raised by the next call, at the latest by
+    `close`, which a `with` statement calls.
 
-    A folder has one writer: the first `save` (or `lock`) takes a lock, which ends with `close` or
-    with the process, and removes what an interrupted run left unfinished. Whoever only restores
-    needs no lock, changes nothing, and may do so while another process writes. A folder has one
-    run, too: where there are checkpoints already, `restore` continues their run, and a `save`
-    without it is an error.
+    A folder has one writer. The first `save` (or `lock`) takes a lock, which `close` or the end of
+    the process releases, and removes what an interrupted run left unfinished. Readers need no
+    lock, change nothing, and may restore while another process writes.
+
+    A folder has one run. If it has checkpoints already, `restore` continues their run; a `save`
+    without a `restore` is an error.
 
     Args:
-      folder: of the run, made if there is none.
-      keep: how many of the last checkpoints to keep; once a new one is there, those saved
-        longest ago are removed, whatever their steps. Default 3: one that turns out damaged is no
-        disaster.
-      config, optimizer: of each checkpoint, see `save`; those with another are not restored.
+      folder: of the run; made if there is none.
+      keep: how many checkpoints to keep. Once a new one is written, those saved longest ago are
+        removed, whatever their steps. Default 3, so that a damaged one is no disaster.
+      config, optimizer: recorded in each checkpoint and compared by `restore`; see `save`.
         Default: none.
 
     Raises:
@@ -86,7 +86,7 @@ class Checkpoints:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Of the checkpoints that are there, the one saved last at the end."""
+        """The steps of the checkpoints that are there, the newest last."""
         return tuple(found.step for found in _find(self.folder)[0])
 
     def path(self, step: int) -> Path:
@@ -94,11 +94,11 @@ class Checkpoints:
         return self.folder / str(step)
 
     def lock(self) -> None:
-        """Makes this the folder's only writer now, as the first `save` would.
+        """Makes this object the folder's only writer, as the first `save` does.
 
         Raises:
-          CheckpointError: another is, on this host or elsewhere; says which process and since
-            when.
+          CheckpointError: another process or object is; the error names its host, its process id
+            and since when.
         """
         if self._lock.held:
             return
@@ -116,11 +116,11 @@ class Checkpoints:
         self._damaged.clear()
 
     def save(self, step: int, tree: PyTree) -> None:
-        """Begins to write a tree; what the one before it met is raised first.
+        """Starts writing a tree, after the one before it is written.
 
         Raises:
-          CheckpointError: there is a checkpoint of that step, one could not be written, another
-            process writes to the folder, or it has checkpoints of a run that this has not restored.
+          CheckpointError: the step exists already, a checkpoint could not be written, another
+            process writes to the folder, or it has checkpoints of a run that was not restored.
         """
         step = whole_number("step", step, minimum=0)
         self.wait()
@@ -136,10 +136,10 @@ class Checkpoints:
         self._pending.append((step, response))
 
     def wait(self) -> None:
-        """Returns when all is written.
+        """Returns when everything is written.
 
         Raises:
-          CheckpointError: something could not be.
+          CheckpointError: a checkpoint could not be written; nothing of it is left.
         """
         if not self._pending:
             return
@@ -154,21 +154,21 @@ class Checkpoints:
     def restore(
         self, like: PyTree, *, step: int | None = None, **options: Any
     ) -> tuple[int, PyTree]:
-        """The step and the tree of the last whole checkpoint, with the arguments of `restore`.
+        """The step and the tree of the newest whole checkpoint.
 
-        The last is the one saved last, whatever its step. A damaged one is told in a warning, and
-        the one before it is restored; the next `save` renames it. In a run of several processes,
-        which could disagree on that, it is an error.
+        The newest is the one saved last, whatever its step. If it is damaged, a warning says so
+        and the one before it is restored; the next `save` renames the damaged one. In a run of
+        several processes, which could disagree on that, damage is an error.
 
         Args:
-          like: see `restore`.
-          step: of the checkpoint to restore. Default: the last.
-          **options: other arguments of `restore`.
+          like: a tree such as was saved; see `checkpoint.restore`.
+          step: of the checkpoint to restore. Default: the newest.
+          **options: other arguments of `checkpoint.restore`.
 
         Raises:
-          CheckpointError: there is none, none that is whole, or there are several runs'.
-          DamagedError: the one of `step` is damaged.
-          MismatchError: it is not of such a tree, or the config or optimizer differs.
+          CheckpointError: there is no whole checkpoint, or there are checkpoints of several runs.
+          DamagedError: the checkpoint of `step` is damaged.
+          MismatchError: the tree, the config or the optimizer differs.
         """
         self.wait()
         options = {"config": self.config, "optimizer": self.optimizer, **options}
@@ -200,7 +200,7 @@ class Checkpoints:
         raise CheckpointError(f"{self.folder} has {what}{_hint(misnamed)}")
 
     def close(self) -> None:
-        """Waits until all is written, and gives the lock back; raises as `wait` does."""
+        """Waits until everything is written and releases the lock; raises as `wait` does."""
         try:
             self.wait()
         finally:

@@ -23,9 +23,9 @@ _UNSUPPORTED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 class WriterLock:
     """An exclusive lock on a folder, held by one object at a time.
 
-    The lock is the kernel's (`flock`), so it ends with its process, however that ends, and NFS
-    servers pass it on to other hosts. The text of the file only names the owner; it is never
-    asked whether the lock is held. In a run of several processes, the first holds the lock for all.
+    It is a lock of the kernel (`flock`). So it ends with its process, even with a killed one, and
+    on NFS it holds between hosts. The text of the file only names the owner: whether the lock is
+    held does not depend on it. In a run of several processes, the first holds it for all.
 
     Args:
       folder: to lock; it must exist.
@@ -57,7 +57,7 @@ class WriterLock:
         self.held = True
 
     def release(self) -> None:
-        """Gives the lock back and removes its file."""
+        """Releases the lock and removes its file."""
         descriptor, self._descriptor, self.held = self._descriptor, None, False
         if descriptor is None:
             return
