@@ -385,6 +385,17 @@ def test_a_lock_of_a_removed_file_locks_nobody_out(tmp_path, monkeypatch):
     assert not names(tmp_path)
 
 
+def test_what_a_killed_process_left_can_be_locked_by_other_users(tmp_path):
+    mask = os.umask(0o077)
+    try:
+        held = lock.WriterLock(tmp_path)
+        held.acquire()
+    finally:
+        os.umask(mask)
+    assert (tmp_path / lock.FILE).stat().st_mode & 0o777 == 0o666
+    held.release()
+
+
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

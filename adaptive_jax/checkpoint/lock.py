@@ -73,6 +73,8 @@ class WriterLock:
                 self._lock(descriptor)
                 if self._is_file(descriptor):
                     text = json.dumps(_owner()).encode()
+                    with contextlib.suppress(PermissionError):  # of a file that another user left
+                        os.fchmod(descriptor, 0o666)  # so that whoever may write here may lock
                     os.ftruncate(descriptor, 0)
                     os.pwrite(descriptor, text, 0)
                     self._descriptor = descriptor
