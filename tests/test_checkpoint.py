@@ -1,10 +1,14 @@
 """Checkpoints: what was saved comes back to the bit, or there is an error that says why not."""
 
 import collections
+import errno
 import functools
 import json
+import os
 import pickle
+import re
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +21,13 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import adaptive_jax as aj
 from adaptive_jax import checkpoint
-from adaptive_jax.checkpoint import CheckpointError, Checkpoints, DamagedError, MismatchError
+from adaptive_jax.checkpoint import (
+    CheckpointError,
+    Checkpoints,
+    DamagedError,
+    MismatchError,
+    backend,
+)
 from adaptive_jax.transforms.storage import decode_state, encode_state
 
 ADAM = {"optimizer": "adam", "learning_rate": 1e-3}
@@ -252,9 +262,7 @@ def test_what_is_no_checkpoint_is_told(saved, tmp_path):
 
     assert_error(CheckpointError, "there is no checkpoint .*/nowhere", tmp_path / "nowhere")
     (tmp_path / "file").write_text("{}")
-    assert_error(
-        CheckpointError, "is no checkpoint, which is a folder, but a file", tmp_path / "file"
-    )
+    assert_error(CheckpointError, "is a file; a checkpoint is a folder", tmp_path / "file")
     (tmp_path / "folder").mkdir()
     assert_error(DamagedError, "is no checkpoint, or a damaged one", tmp_path / "folder")
     shutil.copytree(path, tmp_path / "12.orbax-checkpoint-tmp")
@@ -267,6 +275,32 @@ def test_what_is_no_checkpoint_is_told(saved, tmp_path):
     assert_error(CheckpointError, "has format 2, .* reads formats up to 1: install", path)
     edit(path, lambda body: body.update(version=1))
     assert checkpoint.verify(path) == checkpoint.describe(path)
+
+
+def test_a_manifest_of_somebody_else_is_damaged(saved, tmp_path):
+    tree, path = saved[0], shutil.copytree(saved[1], tmp_path / "run")
+    file = path / "manifest" / "manifest.json"
+    whole = file.read_text()
+    for change in (
+        {"step": "3"},
+        {"order": None},
+        {"run": 1},
+        {"version": "1"},
+        {"entries": 5},
+        {"entries": [{}]},
+        {"entries": [{"path": "", "kind": "int", "new": 1}]},
+    ):
+        edit(path, lambda body, change=change: body.update(change))
+        with pytest.raises(DamagedError, match=r"manifest.json is damaged"):
+            checkpoint.restore(path, tree)
+        file.write_text(whole)
+    file.write_text("[" * 100_000)
+    with pytest.raises(DamagedError, match=r"manifest.json is damaged"):
+        checkpoint.describe(path)
+    file.unlink()
+    os.mkfifo(file)  # which nobody writes to
+    with pytest.raises(DamagedError, match="cannot read manifest/manifest"):
+        checkpoint.describe(path)
 
 
 def without(tree, *names):
@@ -310,6 +344,123 @@ def test_what_differs_is_named(saved):
         )
 
 
+STATES = ["adam", "radam", "qhadam"]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_states_with_the_same_fields_are_told_apart(tmp_path, name):
+    params = {"w": np.ones(3, np.float32)}
+    states = {n: jax.device_get(getattr(aj, n)(1e-3).init(params)) for n in STATES}
+    classes = {n: type(state[0]).__name__ for n, state in states.items()}
+    checkpoint.save(tmp_path / "run", states[name])
+    for other, like in states.items():
+        if other == name:
+            assert_same(checkpoint.restore(tmp_path / "run", like), like)
+            continue
+        rename = {classes[name]: classes[other]}
+        message = f"has a {classes[name]} at .*where a {classes[other]} is wanted.*rename_classes="
+        with pytest.raises(MismatchError, match=message + re.escape(str(rename))):
+            checkpoint.restore(tmp_path / "run", like)
+        assert_same(checkpoint.restore(tmp_path / "run", like, rename_classes=rename), like)
+
+
+class Named:
+    """As a transformation with a readable repr."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __repr__(self):
+        return self.text
+
+
+def test_another_optimizer_is_told(tmp_path):
+    path, tree, adam = tmp_path / "run", {"w": np.ones(2)}, Named("adam(learning_rate=0.001)")
+    checkpoint.save(path, tree, optimizer=adam)
+    assert checkpoint.describe(path).optimizer == "adam(learning_rate=0.001)"
+    for same in (Named(adam.text), adam.text, None):
+        assert_same(checkpoint.restore(path, tree, optimizer=same), tree)
+    message = (
+        r"of the optimizer adam\(.*=0.001\), where radam\(\) is wanted: .* give optimizer=None"
+    )
+    with pytest.raises(MismatchError, match=message):
+        checkpoint.restore(path, tree, optimizer="radam()")
+    checkpoint.save(tmp_path / "silent", tree)
+    with pytest.raises(MismatchError, match="it does not say which"):
+        checkpoint.restore(tmp_path / "silent", tree, optimizer=adam)
+    with pytest.raises(TypeError, match=r"memory addresses, got .*: describe it, as in optimizer="):
+        checkpoint.save(tmp_path / "other", tree, optimizer=optax.sgd(0.1))
+    with Checkpoints(tmp_path / "runs", optimizer=adam) as checkpoints:
+        checkpoints.save(1, tree)
+    with (
+        Checkpoints(tmp_path / "runs", optimizer="sgd()") as checkpoints,
+        pytest.raises(MismatchError, match="of the optimizer adam"),
+    ):
+        checkpoints.restore(tree)
+    with Checkpoints(tmp_path / "runs", optimizer="sgd()") as checkpoints:
+        checkpoints.restore(tree, optimizer=None)
+        checkpoints.save(2, tree)
+    assert checkpoint.describe(checkpoints.path(2)).optimizer == "sgd()"
+
+
+# A part.
+
+
+def test_parameters_alone_are_restored(saved):
+    tree, path = saved
+    message = (
+        r"restored in part; left out: \['at'\] \(an int\), \['key'\].*, \['state'\] \(a tuple\)$"
+    )
+    for params in (abstract(tree["params"]), jax.tree.map(jnp.zeros_like, tree["params"])):
+        with pytest.warns(UserWarning, match=message):
+            restored = checkpoint.restore(path, {"params": params}, partial=True)
+        assert_same(restored, {"params": tree["params"]})
+
+
+def test_only_the_arrays_that_fit_are_read(tmp_path):
+    path = tmp_path / "run"
+    big = {"params": {"w": np.ones(3)}, "state": np.random.default_rng(0).normal(size=10**5)}
+    checkpoint.save(path, big)
+    largest = max((f for f in path.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    largest.write_bytes(flipped(largest.read_bytes(), largest.stat().st_size // 2))
+    with pytest.raises(DamagedError):
+        checkpoint.restore(path, big)
+    with pytest.warns(UserWarning, match="left out: .*state"):
+        restored = checkpoint.restore(path, {"params": {"w": np.zeros(3)}}, partial=True)
+    assert_same(restored, {"params": {"w": np.ones(3)}})
+
+
+def test_a_changed_model_keeps_what_does_not_fit(saved):
+    tree, path = saved
+    new = {"b": jnp.zeros(4), "c": jnp.full(2, 5.0), "w": jnp.zeros((20, 30))}
+    like = {"params": new, "state": aj.lion(1e-3).init(new), "at": 0.5, "key": jax.random.key(9)}
+    with pytest.warns(UserWarning) as told:
+        restored = checkpoint.restore(path, like, partial=True)
+    assert_same(
+        restored,
+        {**like, "params": {**new, "w": tree["params"]["w"]}, "key": tree["key"]},
+    )
+    text = str(told[0].message)
+    assert "kept as given: ['at'] (a float, where the checkpoint has an int)" in text
+    assert "['params']['b'] (float32[4], where the checkpoint has float32[3])" in text
+    assert "['params']['c'] (float32[2], where the checkpoint has nothing)" in text
+    assert "['state'][0] (a ScaleByLionState, where the checkpoint has a ScaleByAdamState)" in text
+    with pytest.raises(MismatchError, match=r"nothing that fits at \['params'\]\['.'\].* no value"):
+        checkpoint.restore(path, {"params": abstract(new)}, partial=True)
+    with pytest.raises(MismatchError, match=r"has nothing that fits: .*at the root, where a list"):
+        checkpoint.restore(path, [tree["params"]], partial=True)
+    with pytest.raises(ValueError, match="partial and convert_storage cannot be given together"):
+        checkpoint.restore(path, like, partial=True, convert_storage={"mu": "int8"})
+
+
+def test_names_that_begin_alike_are_not_below_one_another(tmp_path):
+    pair = collections.namedtuple("pair", ["mu", "mu2"])
+    checkpoint.save(tmp_path / "run", pair({"a": 1}, 2))
+    with pytest.warns(UserWarning, match=r"left out: \.mu\['a'\].*kept as given: \.mu\['b'\]"):
+        restored = checkpoint.restore(tmp_path / "run", pair({"b": 0}, 0), partial=True)
+    assert restored == pair({"b": 0}, 2)
+
+
 def test_another_config_is_told(saved):
     tree, path = saved
     assert_same(checkpoint.restore(path, tree, config=ADAM), tree)
@@ -337,6 +488,48 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="exists already: name another folder"):
         checkpoint.save(path, {"x": 2})
     assert checkpoint.restore(path, {"x": 0}) == {"x": 1}
+
+
+HOSTILE = ["a|b", "a%20b", "ü b", "a?b#c", "-x", "a'b", "${HOME}"]
+IMPOSSIBLE = {"a\0b": "NUL", "\udcff": "UTF-8", "x" * 300: "File name too long"}
+
+
+def test_any_path_works_or_is_refused(tmp_path):
+    for name in HOSTILE:
+        checkpoint.save(tmp_path / name, {"x": 1})
+        assert checkpoint.restore(tmp_path / name, {"x": 0}) == {"x": 1}
+    for name, message in IMPOSSIBLE.items():
+        for function in (checkpoint.verify, checkpoint.describe, Checkpoints):
+            with pytest.raises(CheckpointError, match=message) as error:
+                function(tmp_path / name)
+            assert not isinstance(error.value, DamagedError)
+        with pytest.raises(CheckpointError, match=message):
+            checkpoint.save(tmp_path / name, {"x": 1})
+    with pytest.raises(CheckpointError, match="name of an unfinished checkpoint"):
+        checkpoint.save(tmp_path / "1.orbax-checkpoint-tmp", {"x": 1})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(HOSTILE)
+
+
+def test_what_cannot_be_read_now_is_not_damaged(saved, monkeypatch):
+    tree, path = saved
+
+    def fail(*args, **kwargs):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def fail_as_tensorstore(*args, **kwargs):
+        raise ValueError("PERMISSION_DENIED: Error opening: x [os_error_code='24']")
+
+    for target, name, function in (
+        (Path, "read_bytes", fail),
+        (backend.ocp, "load", fail_as_tensorstore),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(CheckpointError) as error:
+            patch.setattr(target, name, function)
+            checkpoint.restore(path, tree)
+        assert re.fullmatch(
+            r"cannot read .*: (Permission denied|Too many open files)", str(error.value)
+        )
+        assert not isinstance(error.value, DamagedError)
 
 
 def test_double_precision_is_never_cut_silently(tmp_path):
@@ -422,50 +615,3 @@ def test_storages_are_converted_when_asked(tmp_path):
     with pytest.raises(MismatchError, match="does not fit"):
         wrong = {**storage, "minimum": 4096}
         checkpoint.restore(tmp_path / "plain", states["stored"], convert_storage=wrong)
-
-
-# The checkpoints of a run.
-
-
-def test_the_last_ones_are_kept_and_the_last_whole_one_restored(tmp_path):
-    tree, folder = small_run(), tmp_path / "deep" / "run"
-    with Checkpoints(folder, keep=2, config=ADAM) as checkpoints:
-        with pytest.raises(CheckpointError, match="has no whole checkpoint"):
-            checkpoints.restore(tree)
-        for step in (1, 5, 10):
-            checkpoints.save(step, {**tree, "at": step})
-        with pytest.raises(CheckpointError, match="exists already"):
-            checkpoints.save(10, tree)
-    assert sorted(p.name for p in folder.iterdir()) == ["10", "5"]
-    (folder / "11.orbax-checkpoint-tmp").mkdir()  # as a kill would leave it
-    with Checkpoints(folder, config=ADAM) as checkpoints:
-        assert checkpoints.steps == (5, 10)
-        assert checkpoints.restore(abstract(tree))[1]["at"] == 10
-        file = checkpoints.path(10) / "manifest" / "manifest.json"
-        file.write_bytes(flipped(file.read_bytes(), 100))
-        with pytest.warns(UserWarning, match=r"10.* is damaged.*; it is now .*10\.damaged-1, and"):
-            step, restored = checkpoints.restore(abstract(tree))
-        assert step == 5
-        assert_same(restored, {**tree, "at": 5})
-        checkpoints.save(10, tree)
-    assert sorted(p.name for p in folder.iterdir()) == ["10", "10.damaged-1", "5"]
-    with (
-        Checkpoints(folder, config={"optimizer": "sgd"}) as checkpoints,
-        pytest.raises(
-            MismatchError, match=r"config\['optimizer'\] is 'adam', where 'sgd' is wanted"
-        ),
-    ):
-        checkpoints.restore(tree)
-
-
-def test_what_happens_after_save_returns_is_not_saved(tmp_path):
-    w, b = jnp.arange(10000.0), np.arange(3)
-    expected = np.array(w)
-    with Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(1, {"w": w, "b": b})
-        b += 1
-        jax.jit(lambda w: w * 0 - 1, donate_argnums=0)(w).block_until_ready()
-        assert w.is_deleted()
-        restored = checkpoints.restore({"w": np.empty(10000, np.float32), "b": b})[1]
-    np.testing.assert_array_equal(restored["w"], expected)
-    np.testing.assert_array_equal(restored["b"], [0, 1, 2])

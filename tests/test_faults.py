@@ -215,6 +215,7 @@ def on_a_small_disk(folder):
         checkpoints.save(2, tree)
         with pytest.raises(checkpoint.CheckpointError, match=r"cannot write .*: No space left on"):
             checkpoints.save(3, tree)
+        assert not unfinished(runs)
         step, restored = checkpoints.restore(tree)
         assert step == 1 and np.array_equal(restored["w"], tree["w"])
         (folder / "ballast").unlink()

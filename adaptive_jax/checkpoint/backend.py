@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from adaptive_jax.checkpoint.manifest import Manifest
 from adaptive_jax.typing import PyTree
 
 _ARRAYS = "arrays"
+# With these, files cannot be read now; that does not make them damaged.
+_UNREADABLE = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +79,13 @@ def context() -> ocp.Context:
     return settings
 
 
-def items(tree: PyTree, step: int, config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What Orbax is to write of a tree; of its arrays the host's copy, which this waits for."""
+def items(tree: PyTree, step: int, config: Mapping[str, Any] | None, **more: Any) -> dict[str, Any]:
+    """What Orbax is to write of a tree; of its arrays the host's copy, which this waits for.
+
+    Args:
+      tree: to write.
+      step, config, **more: fields of its manifest.
+    """
     config = manifest_lib.check_config(config)
     nodes = list(entries_lib.nodes(tree))
     by_path = {entry.path: i for i, (entry, _) in enumerate(nodes)}
@@ -88,28 +96,44 @@ def items(tree: PyTree, step: int, config: Mapping[str, Any] | None) -> dict[str
         if isinstance(leaf, jax.Array):
             leaf.copy_to_host_async()
     arrays = {i: entries_lib.copied(x) for i, (entry, x) in enumerate(nodes) if entry.is_stored}
-    manifest = Manifest(step, config, tuple(entry for entry, _ in nodes))
+    manifest = Manifest(step, config, tuple(entry for entry, _ in nodes), **more)
     written: dict[str, Any] = {manifest_lib.NAME: _Undigested(manifest, arrays)}
     if arrays:
         written[_ARRAYS] = {str(i): array for i, array in arrays.items()}
     return written
 
 
-def load(path: Path, entries: Sequence[Entry]) -> dict[int, np.ndarray]:
+def load(
+    path: Path, entries: Sequence[Entry], paths: Collection[str] | None = None
+) -> dict[int, np.ndarray]:
     """The arrays of a checkpoint by their entries, each compared with its digest.
 
+    Args:
+      path: of the checkpoint.
+      entries: of its manifest.
+      paths: of the entries to read. Default: all.
+
     Raises:
+      CheckpointError: the files cannot be read now.
       DamagedError: Orbax cannot read them, or one has another digest.
     """
-    stand_ins = {i: entries_lib.stand_in(e) for i, e in enumerate(entries) if e.is_stored}
-    if not stand_ins:
+    stored = {i: entry for i, entry in enumerate(entries) if entry.is_stored}
+    read = {i: e for i, e in stored.items() if paths is None or e.path in paths}
+    if not read:
         return {}
-    wanted = {str(i): array for i, array in stand_ins.items()}
+    wanted = {str(i): entries_lib.stand_in(entry) for i, entry in read.items()}
+    settings = ocp.Context()
+    settings.pytree.loading.partial_load = len(read) < len(stored)
     try:
-        found = ocp.load(str(path), wanted, checkpointable_name=_ARRAYS)
+        with settings:
+            found = ocp.load(str(path), wanted, checkpointable_name=_ARRAYS)
+        arrays = {i: found[str(i)] for i in read}
+    except MemoryError:
+        raise
     except Exception as error:  # of many kinds, according to what is damaged
+        if _error_code(error) in _UNREADABLE:
+            raise CheckpointError(f"cannot read {path}: {brief(error)}") from error
         raise DamagedError(f"{path} is damaged: Orbax cannot read it: {brief(error)}") from error
-    arrays = {i: found[str(i)] for i in stand_ins}
     for i, array in arrays.items():
         if entries_lib.digest(array) != entries[i].digest:
             leaf = entries[i].path or "the array"
@@ -130,16 +154,24 @@ def writing(path: Path) -> Iterator[None]:
 
 def brief(error: BaseException) -> str:
     """What and why in a few words; TensorStore puts all that it was doing in between."""
+    code = _error_code(error)
+    if code is not None:
+        return os.strerror(code)
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    code = re.search(r"\[os_error_code='(\d+)'\]", str(error))
-    if code:
-        return os.strerror(int(code[1]))
     what, *between = str(error).split(" [tensorstore_spec")[0].split(": ")
     text = " ".join(": ".join((what, *between[-1:])).split())
     return text or type(error).__name__
+
+
+def _error_code(error):
+    """The operating system's number of an error of its own, of TensorStore's or of a group."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, OSError):
+        return error.errno
+    code = re.search(r"\[os_error_code='(\d+)'\]", str(error))
+    return int(code[1]) if code else None
 
 
 def quiet() -> None:

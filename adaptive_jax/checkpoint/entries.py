@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from adaptive_jax.distributed.hosts import on_host
 from adaptive_jax.typing import PyTree
 
 _PYTHON = {"bool": bool, "int": int, "float": float, "str": str}
+_CONTAINERS = {"dict", "list", "tuple", "NoneType"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +43,19 @@ class Entry:
     digest: str | None = None
 
     @property
+    def type(self) -> tuple[str, str | None, tuple[int, ...] | None]:
+        """What an entry must share with another to take its place."""
+        return self.kind, self.dtype, self.shape
+
+    @property
     def is_array(self) -> bool:
         """Whether it has a dtype and a shape."""
         return self.dtype is not None
+
+    @property
+    def is_container(self) -> bool:
+        """Whether it is no leaf; None is one to JAX."""
+        return self.dtype is None and self.value is None
 
     @property
     def is_stored(self) -> bool:
@@ -168,17 +179,47 @@ def _weak(x):
     return jax.jit(lambda x: x).lower(like).compile()(x)
 
 
-def differences(saved: Sequence[Entry], wanted: Sequence[Entry]) -> list[str]:
-    """What differs between a checkpoint and the tree that it is restored to, path by path."""
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A path at which a checkpoint and the tree that it is restored to differ.
+
+    Attributes:
+      path: the same in both.
+      here: the checkpoint's entry, or None.
+      there: that of the tree, or None.
+    """
+
+    path: str
+    here: Entry | None
+    there: Entry | None
+
+    @property
+    def is_of_classes(self) -> bool:
+        """Whether two containers are of different classes, none of them Python's own."""
+        return all(e and e.is_container and e.kind not in _CONTAINERS for e in self._both)
+
+    @property
+    def _both(self):
+        return self.here, self.there
+
+    def __str__(self) -> str:
+        here, there = (entry or "nothing" for entry in self._both)
+        where = self.path or "the root"
+        return f"the checkpoint has {here} at {where}, where {there} is wanted"
+
+
+def differences(saved: Sequence[Entry], wanted: Sequence[Entry]) -> dict[str, Difference]:
+    """Where a checkpoint and the tree that it is restored to differ, without what is below."""
     has, wants = ({entry.path: entry for entry in entries} for entries in (saved, wanted))
-    found = []
+    found = {}
     for path in dict.fromkeys((*wants, *has)):
         here, there = has.get(path), wants.get(path)
-        where = path or "the root"
-        if here is None:
-            found.append(f"the checkpoint has nothing at {where}, where {there} is wanted")
-        elif there is None:
-            found.append(f"the checkpoint has {here} at {where}, where nothing is wanted")
-        elif (here.kind, here.dtype, here.shape) != (there.kind, there.dtype, there.shape):
-            found.append(f"the checkpoint has {here} at {where}, where {there} is wanted")
+        alike = here and there and here.type == there.type
+        if not alike and not is_below(path, found):
+            found[path] = Difference(path, here, there)
     return found
+
+
+def is_below(path: str, others: Collection[str]) -> bool:
+    """Whether a path leads through one of the others."""
+    return any(path[:i] in others for i, character in enumerate(path) if character in ".[")

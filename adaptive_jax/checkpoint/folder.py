@@ -1,40 +1,54 @@
-"""The checkpoints of one training run: written while it goes on, and the last few kept."""
+"""The checkpoints of one training run: written in the background, the last few kept."""
 
 import contextlib
 import itertools
+import os
 import shutil
+import uuid
 import warnings
+import weakref
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 from orbax.checkpoint import v1 as ocp
 
 from adaptive_jax.checkpoint import backend, files
+from adaptive_jax.checkpoint import manifest as manifest_lib
 from adaptive_jax.checkpoint.errors import CheckpointError, DamagedError
+from adaptive_jax.checkpoint.lock import WriterLock
 from adaptive_jax.checkpoint.manifest import UNFINISHED
+from adaptive_jax.distributed.hosts import told_by_first
 from adaptive_jax.typing import PyTree
 from adaptive_jax.validation import steps as whole_number
 
 
 class Checkpoints:
-    """The checkpoints of a run, in a folder with one of its own for each, named by its step.
+    """The checkpoints of a run, each in a subfolder named by its step.
 
     `save` returns when it has copied the arrays to the host; Orbax writes that copy while
-    training goes on, and the digests are of it as well. An error of that is raised by the next
-    call, of `close` at the latest, which a `with` statement calls.
+    training continues. An error in the background is raised by the next call, at the latest by
+    `close`, which a `with` statement calls.
+
+    A folder has one writer. The first `save` (or `lock`) takes a lock, which `close` or the end of
+    the process releases, and removes what an interrupted run left unfinished. Readers need no
+    lock, change nothing, and may restore while another process writes.
+
+    A folder has one run. If it has checkpoints already, `restore` continues their run; a `save`
+    without a `restore` is an error.
 
     Args:
-      folder: of the run, made if there is none. What an interrupted run left unfinished in it
-        is removed.
-      keep: how many of the last checkpoints to keep; an older one is removed once a newer one
-        is there. Default 3: one that turns out damaged is no disaster.
-      config: of each checkpoint, see `save`; those with another are not restored. Default: none.
+      folder: of the run; made if there is none.
+      keep: how many checkpoints to keep. Once a new one is written, those saved longest ago are
+        removed, whatever their steps. Default 3, so that a damaged one is no disaster.
+      config, optimizer: recorded in each checkpoint and compared by `restore`; see `save`.
+        Default: none.
 
     Raises:
       CheckpointError: the folder cannot be made.
+      TypeError: the repr of `optimizer` has a memory address.
       ValueError: `keep` is not a whole number of at least 1.
 
     >>> import tempfile
@@ -54,86 +68,193 @@ class Checkpoints:
         *,
         keep: int = 3,
         config: Mapping[str, Any] | None = None,
+        optimizer: Any = None,
     ):
-        self.folder: Path = Path(folder).absolute()
+        self.folder: Path = files.absolute(folder)
         self.config = config
+        self.optimizer: str | None = manifest_lib.optimizer_text(optimizer)
         self._keep = whole_number("keep", keep)
         with backend.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._checkpointer = self._open()
-        self._pending = None
-
-    def _open(self):
-        return ocp.training.Checkpointer(
-            str(self.folder), context=backend.context(), cleanup_tmp_directories=True
-        )
+        self._lock = WriterLock(self.folder)
+        self._pending: list[tuple[int, Any]] = []  # the step that is being written, if any
+        self._run: str | None = None  # that was restored or begun
+        self._order = 0  # of the newest checkpoint when it was
+        self._kept: list[int] | None = None  # once this has saved: the run's steps by age
+        self._damaged: set[int] = set()  # found by `restore` and not renamed yet
+        weakref.finalize(self, _finish, self._pending, self._lock)
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """Of the checkpoints that are there, in order."""
-        names = [path.name for path in self.folder.iterdir() if path.is_dir()]
-        return tuple(sorted(int(name) for name in names if name.isdecimal()))
+        """The steps of the checkpoints that are there, the newest last."""
+        return tuple(found.step for found in _find(self.folder)[0])
 
     def path(self, step: int) -> Path:
         """The folder of one checkpoint, for `restore`, `verify` and `describe`."""
         return self.folder / str(step)
 
-    def save(self, step: int, tree: PyTree) -> None:
-        """Begins to write a tree; what the one before it met is raised first.
+    def lock(self) -> None:
+        """Makes this object the folder's only writer, as the first `save` does.
 
         Raises:
-          CheckpointError: there is a checkpoint of that step, or one could not be written.
+          CheckpointError: another process or object is; the error names its host, its process id
+            and since when.
+        """
+        if self._lock.held:
+            return
+        with backend.writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            self._remove_unfinished()
+        for step in sorted(self._damaged):  # some of which another writer may have replaced
+            try:
+                files.verify(self.path(step))
+            except DamagedError:
+                self._set_aside(step)
+            except CheckpointError:
+                pass
+        self._damaged.clear()
+
+    def save(self, step: int, tree: PyTree) -> None:
+        """Starts writing a tree, after the one before it is written.
+
+        Raises:
+          CheckpointError: the step exists already, a checkpoint could not be written, another
+            process writes to the folder, or it has checkpoints of a run that was not restored.
         """
         step = whole_number("step", step, minimum=0)
         self.wait()
-        if step in self.steps:
+        if self._kept is None or not self._lock.held:
+            self._begin()
+        if os.path.lexists(self.path(step)):
             raise CheckpointError(f"{self.path(step)} exists already: save another step")
-        items = backend.items(tree, step, self.config)
-        with backend.writing(self.path(step)):
-            self._pending = self._checkpointer.save_checkpointables_async(step, items, force=True)
+        more = {"optimizer": self.optimizer, "run": self._run, "order": self._order + 1}
+        items = backend.items(tree, step, self.config, **more)
+        with backend.writing(self.path(step)), self._cleaning_up(), backend.context():
+            response = ocp.save_checkpointables_async(str(self.path(step)), items)
+        self._order += 1
+        self._pending.append((step, response))
 
     def wait(self) -> None:
-        """Returns when all is written.
+        """Returns when everything is written.
 
         Raises:
-          CheckpointError: something could not be.
+          CheckpointError: a checkpoint could not be written; nothing of it is left.
         """
-        pending, self._pending = self._pending, None
-        if pending is None:
+        if not self._pending:
             return
+        step, response = self._pending[0]  # which an interrupt leaves there
         with backend.writing(self.folder):
-            try:
-                pending.result()
-            except Exception:  # which Orbax would raise at every later save, too
-                with contextlib.suppress(Exception):
-                    self._checkpointer.close()
-                self._checkpointer = self._open()
-                raise
+            with self._cleaning_up():
+                response.result()
+            self._pending.clear()
+            self._kept = [*(self._kept or ()), step]
             self._remove_old()
 
-    def restore(self, like: PyTree, **options: Any) -> tuple[int, PyTree]:
-        """The step and the tree of the last whole checkpoint, with the arguments of `restore`.
+    def restore(
+        self, like: PyTree, *, step: int | None = None, **options: Any
+    ) -> tuple[int, PyTree]:
+        """The step and the tree of the newest whole checkpoint.
 
-        A damaged one is renamed and told in a warning, and the one before it is restored; in a run
-        of several processes, which could disagree on that, it is an error.
+        The newest is the one saved last, whatever its step. If it is damaged, a warning says so
+        and the one before it is restored; the next `save` renames the damaged one. In a run of
+        several processes, which could disagree on that, damage is an error.
+
+        Args:
+          like: a tree such as was saved; see `checkpoint.restore`.
+          step: of the checkpoint to restore. Default: the newest.
+          **options: other arguments of `checkpoint.restore`.
 
         Raises:
-          CheckpointError: there is none, or none that is whole.
-          MismatchError: it is not of such a tree, or the config differs.
+          CheckpointError: there is no whole checkpoint, or there are checkpoints of several runs.
+          DamagedError: the checkpoint of `step` is damaged.
+          MismatchError: the tree, the config or the optimizer differs.
         """
         self.wait()
-        options = {"config": self.config, **options}
-        for step in reversed(self.steps):
+        options = {"config": self.config, "optimizer": self.optimizer, **options}
+        found, misnamed = _find(self.folder)
+        if misnamed:
+            told = f"{self.folder} has renamed or copied checkpoints, which are left out"
+            warnings.warn(told + _hint(misnamed), stacklevel=2)
+        if step is None:
+            chosen = self._of_one_run(found)[::-1]
+        else:
+            chosen = [each for each in found if each.step == step]
+        for candidate in chosen:
+            path = self.path(candidate.step)
             try:
-                return step, files.restore(self.path(step), like, **options)
-            except DamagedError as error:
-                if jax.process_count() > 1:
+                tree = files.restore(path, like, **options)
+            except CheckpointError as error:
+                if not path.exists():  # its writer has removed it meanwhile
+                    return self.restore(like, step=step, **options)
+                goes_on = step is None and jax.process_count() == 1
+                if not (isinstance(error, DamagedError) and goes_on):
                     raise
-                aside = self._set_aside(step)
-                warnings.warn(
-                    f"{error}; it is now {aside}, and the one before is tried", stacklevel=2
-                )
-        raise CheckpointError(f"{self.folder} has no whole checkpoint")
+                self._leave_out(candidate.step, error)
+                continue
+            if self._kept is None:
+                self._run = candidate.run
+                self._order = max(each.order for each in found)
+            return candidate.step, tree
+        what = "no whole checkpoint" if step is None else f"no checkpoint of step {step}"
+        raise CheckpointError(f"{self.folder} has {what}{_hint(misnamed)}")
+
+    def close(self) -> None:
+        """Waits until everything is written and releases the lock; raises as `wait` does."""
+        try:
+            self.wait()
+        finally:
+            self._kept = None
+            self._lock.release()
+
+    def _begin(self):
+        """Makes this the writer of a folder that is empty or has the run that was restored."""
+        self.lock()
+        found, _ = _find(self.folder)
+        others = [f"{each.step}" for each in found if not each.is_of(self._run)]
+        newer = [f"{each.step}" for each in found if each.order > self._order]
+        message = ""
+        if others:
+            message = (
+                f"{self.folder} has checkpoints of another run (steps {', '.join(others)}): to "
+                "continue that, restore() it first; to begin anew, name another folder, or move "
+                "those away"
+            )
+        elif newer:
+            message = (
+                f"{self.folder} has checkpoints that were saved after this run was restored (steps "
+                f"{', '.join(newer)}): restore() again, or move those away"
+            )
+        message = told_by_first(message)
+        if message:
+            self._lock.release()
+            raise CheckpointError(message)
+        self._run = told_by_first(uuid.uuid4().hex) if self._run is None else self._run
+        self._kept = [each.step for each in found]
+
+    def _of_one_run(self, found):
+        """Of this object's run, if it writes one; else all, if they are of one run."""
+        if self._kept is not None:
+            return [each for each in found if each.is_of(self._run)]
+        runs = {}
+        for each in found:
+            if each.run is not None:
+                runs.setdefault(each.run, []).append(str(each.step))
+        if len(runs) > 1:
+            steps = " and ".join(f"steps {', '.join(steps)}" for steps in runs.values())
+            raise CheckpointError(
+                f"{self.folder} has checkpoints of {len(runs)} runs, {steps}: move those of one "
+                "elsewhere, or say which step to restore"
+            )
+        return found
+
+    def _leave_out(self, step, error):
+        aside = ""
+        if self._lock.held:
+            aside = f"; it is now {self._set_aside(step)}"
+        else:
+            self._damaged.add(step)
+        warnings.warn(f"{error}{aside}; the one before is tried", stacklevel=3)
 
     def _set_aside(self, step):
         aside = next(
@@ -141,25 +262,38 @@ class Checkpoints:
             for i in itertools.count(1)
             if not (path := self.folder / f"{step}.damaged-{i}").exists()
         )
-        with backend.writing(aside):
+        with backend.writing(aside), contextlib.suppress(FileNotFoundError):
             self.path(step).rename(aside)
-            self._checkpointer.reload()
+        if self._kept is not None and step in self._kept:
+            self._kept.remove(step)
         return aside
 
-    def _remove_old(self):
-        # Orbax would do so too, but a kill while it does leaves half of a checkpoint.
-        for step in self.steps[: -self._keep] if jax.process_index() == 0 else ():
-            unfinished = self.folder / f"{step}{UNFINISHED}"
-            self.path(step).rename(unfinished)
-            shutil.rmtree(unfinished)
-
-    def close(self) -> None:
-        """Waits until all is written, and ends Orbax's threads; raises as `wait` does."""
+    @contextlib.contextmanager
+    def _cleaning_up(self):
+        """Leaves nothing of what could not be written, which may be what fills the disk."""
         try:
-            self.wait()
-        finally:
-            with backend.writing(self.folder):
-                self._checkpointer.close()
+            yield
+        except Exception:
+            self._pending.clear()
+            with contextlib.suppress(OSError):
+                self._remove_unfinished()
+            raise
+
+    def _remove_unfinished(self):
+        for path in self.folder.iterdir() if jax.process_index() == 0 else ():
+            name = path.name.removesuffix(UNFINISHED)
+            if name != path.name and manifest_lib.step_of(name) is not None:
+                shutil.rmtree(path)
+
+    def _remove_old(self):
+        kept = self._kept or []
+        while len(kept) > self._keep:
+            step = kept.pop(0)
+            if jax.process_index() == 0 and self.path(step).exists():
+                # Renamed first: a kill while it is removed would leave half of a checkpoint.
+                unfinished = self.folder / f"{step}{UNFINISHED}"
+                self.path(step).rename(unfinished)
+                shutil.rmtree(unfinished)
 
     def __enter__(self) -> Self:
         return self
@@ -170,3 +304,59 @@ class Checkpoints:
         else:
             with contextlib.suppress(CheckpointError):  # that a write failed as well is less news
                 self.close()
+
+
+class _Found(NamedTuple):
+    """A checkpoint in a folder; one whose manifest cannot be read has no run."""
+
+    step: int
+    run: str | None
+    order: int
+
+    def is_of(self, run):
+        """Whether it may be of a run; one that was neither restored nor begun has none."""
+        return run is not None and self.run in (run, None)
+
+
+def _find(folder: Path) -> tuple[list[_Found], dict[str, int]]:
+    """The checkpoints in a folder by age, and the steps of those with another number as a name."""
+    found, unreadable, misnamed = [], [], {}
+    for path in _numbered(folder):
+        step = manifest_lib.step_of(path.name)
+        try:
+            manifest = manifest_lib.read(path)
+        except CheckpointError:
+            if step is not None and path.exists():
+                unreadable.append(step)
+            continue
+        if manifest.step == step:
+            found.append(_Found(manifest.step, manifest.run, manifest.order))
+        else:
+            misnamed[path.name] = manifest.step
+    # The age of what cannot be read is that of the last before it by number.
+    for step in unreadable:
+        order = max((each.order for each in found if each.step < step), default=0)
+        found.append(_Found(step, None, order))
+    return sorted(found, key=lambda each: (each.order, each.step)), misnamed
+
+
+def _numbered(folder):
+    try:
+        return [path for path in folder.iterdir() if path.name.isdigit() and path.is_dir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise CheckpointError(f"cannot read {folder}: {error.strerror}") from error
+
+
+def _hint(misnamed):
+    told = (f"{name} was saved as step {step}" for name, step in sorted(misnamed.items()))
+    return f"; {', '.join(told)}: name it so, or restore it by its path" if misnamed else ""
+
+
+def _finish(pending, lock):
+    """What becomes of a `Checkpoints` that was never closed."""
+    for _, response in pending:
+        with contextlib.suppress(Exception):
+            response.result()
+    lock.release()

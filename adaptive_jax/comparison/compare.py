@@ -10,11 +10,11 @@ from adaptive_jax.comparison.config import TUNING_SEED, CompareConfig
 from adaptive_jax.comparison.cost import measure_costs
 from adaptive_jax.comparison.result import Comparison
 from adaptive_jax.comparison.search import best_settings, beyond_the_edge, settings
+from adaptive_jax.distributed.hosts import told_by_first
 from adaptive_jax.training import records
 from adaptive_jax.training.callbacks import Callback
 from adaptive_jax.training.config import AnyOptimizer, Member, OptimizerSpec
 from adaptive_jax.training.population import Population
-from adaptive_jax.training.processes import told_by_first
 from adaptive_jax.training.records import RunRecord
 from adaptive_jax.workloads.workload import Workload
 

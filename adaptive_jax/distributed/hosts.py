@@ -1,4 +1,4 @@
-"""Arrays on the host, wherever they are."""
+"""Arrays and text on every host, wherever they are."""
 
 import jax
 import numpy as np
@@ -10,3 +10,15 @@ def on_host(x: jax.Array) -> np.ndarray:
     if x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)
     return np.asarray(multihost_utils.process_allgather(x, tiled=True))
+
+
+def told_by_first(text: str) -> str:
+    """The first process's text, in all of them, which all call this."""
+    if jax.process_count() == 1:
+        return text
+    mine = np.frombuffer(text.encode(), np.uint8)
+    size = multihost_utils.broadcast_one_to_all(np.int32(len(mine)))
+    if size == 0:
+        return ""
+    told = multihost_utils.broadcast_one_to_all(np.resize(mine, int(size)))
+    return np.asarray(told, np.uint8).tobytes().decode()

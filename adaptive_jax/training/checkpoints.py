@@ -21,6 +21,7 @@ class ProgressCheckpoints(Checkpoints):
 
     def __init__(self, folder: Path, config: Mapping[str, Any], every: int, epochs: int):
         super().__init__(folder, config=config)
+        self.lock()  # before an epoch is trained in vain
         self._every, self._epochs = every, epochs
 
     def last(self, start: Progress) -> Progress:

@@ -4,8 +4,6 @@ import socket
 import time
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
 from adaptive_jax.validation import steps as whole_number
 
@@ -52,18 +50,6 @@ def join(
         if None in arguments:
             reason += ": where no cluster says them, give coordinator, num_processes and process_id"
         raise ValueError(f"cannot join other processes: {reason}") from error
-
-
-def told_by_first(text: str) -> str:
-    """The first process's text, in all of them, which all call this."""
-    if jax.process_count() == 1:
-        return text
-    mine = np.frombuffer(text.encode(), np.uint8)
-    size = multihost_utils.broadcast_one_to_all(np.int32(len(mine)))
-    if size == 0:
-        return ""
-    told = multihost_utils.broadcast_one_to_all(np.resize(mine, int(size)))
-    return np.asarray(told, np.uint8).tobytes().decode()
 
 
 def _address(coordinator):

@@ -38,7 +38,8 @@ def train(
     Raises:
       DataError: the workload's data are missing or wrong.
       ValueError: its model or loss do not fit them.
-      CheckpointError: a checkpoint cannot be written, or those in the folder are of another run.
+      CheckpointError: a checkpoint cannot be written, those in the folder are of another run, or
+        another process writes to the folder.
 
     >>> record = train(RunConfig("noisy_quadratic", "sgd"))
     >>> record.steps, len(record.curve), record.diverged
