@@ -49,10 +49,26 @@ class Call(NamedTuple):
         return functools.partial(self.function, *self.args, **self.kwargs), ()
 
 
-def _shown(value: Any) -> str:
-    """The value's repr, without the addresses of functions, which differ from run to run."""
+def _shown(value: Any, depth: int = 8) -> str:
+    """The value's repr, without the addresses of functions, which differ from run to run.
+
+    A function that another one built, such as a schedule, is shown as the call of that one with
+    the values that it closes over; so is a transformation of Optax, whose functions are such.
+    """
+
+    def inner(value):
+        return _shown(value, depth - 1)
+
+    if isinstance(value, optax.GradientTransformation) and not isinstance(value, Transformation):
+        return inner(value.update)
+    outer, local, _ = getattr(value, "__qualname__", "").partition(".<locals>")
+    if local and inspect.isfunction(value) and value.__closure__ and depth > 0:
+        held = sorted(inspect.getclosurevars(value).nonlocals.items())
+        return f"{outer}({', '.join(f'{k}={inner(v)}' for k, v in held if v is not value)})"
     if inspect.isroutine(value) or inspect.isclass(value):
         return value.__qualname__
+    if type(value) in (tuple, list):
+        return f"{type(value).__name__}({', '.join(map(inner, value))})"
     if is_traced(value):
         return f"<traced {value.dtype}>"
     if isinstance(value, jax.Array) and not value.shape:
@@ -121,8 +137,8 @@ def constructor(build: Callable[P, T]) -> Callable[P, T]:
     """
 
     @functools.wraps(build)
-    def built(*args: P.args, **kwargs: P.kwargs):
-        tx = build(*args, **kwargs)
+    def built(*args: P.args, **kwargs: P.kwargs) -> Any:
+        tx: Any = build(*args, **kwargs)
         if not isinstance(tx, (Transformation, ScaleModifier)):
             tx = Transformation(*optax.with_extra_args_support(tx))
             given = (*args, *kwargs.values())

@@ -91,15 +91,16 @@ def tunable(
         raise ValueError(f"no argument {name!r} for static_args: {near_misses(name, arguments)}")
     tx = factory(**arguments)
     values = {
-        k: v if is_traced(v) else np.float32(v)
+        k: v if is_traced(v) else float(np.float32(v))
         for k, v in arguments.items()
         if k not in static and _is_number(v, accepted[k]) and (k in hyperparams or v != 0)
     }
-    schedules = {
-        k: optax.schedules.WrappedSchedule(v)
+    schedules: dict[str, Any] = {
+        k: v
         for k, v in arguments.items()
         if k not in static and callable(v) and float in accepted[k]
     }
+    schedules = {k: optax.schedules.WrappedSchedule(v) for k, v in schedules.items()}
     made = _tunable(tx, _Hyperparameters(factory, arguments, values, schedules))
     if static:
         hyperparams = {"static_args": static_args, **hyperparams}
@@ -150,7 +151,7 @@ class _Hyperparameters:
         states = {k: schedule.update(states[k]) for k, schedule in self.schedules.items()}
         return TunableState(numerics.count_next(state.count), leaves, states, inner)
 
-    def _leaves(self, values, states):
+    def _leaves(self, values, states) -> Any:
         """Numbers, and the schedules' values for this update, in float32."""
         now = {k: values[k] for k in self.values}
         now |= {k: schedule(states[k]) for k, schedule in self.schedules.items()}
