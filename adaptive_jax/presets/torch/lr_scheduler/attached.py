@@ -47,11 +47,14 @@ class Attached(Protocol):
       position: where it is while `SequentialLR` and `ChainedScheduler` are constructed.
       multiplies: whether no call adds anything to the rate.
       sets: whether no call depends on the rate before.
+      last_added: position -> that after the last call that added something to the rate, for those
+        that multiply it by 0 just before and do nothing but multiply in between.
     """
 
     position: int
     multiplies: bool
     sets: bool
+    last_added: Callable[[Any], Any] | None
 
     def between(self, start: Any, end: Any) -> Affine:
         """What the calls from one position to another do to the rate."""
@@ -89,6 +92,7 @@ class Single:
     again: Affine | str | None = None
     multiplies: bool = False
     sets: bool = False
+    last_added: Callable[[Any], Any] | None = None
     position: int = 0
 
     def between(self, start: Any, end: Any) -> Affine:

@@ -90,9 +90,10 @@ def ChainedScheduler(
 
     Those that multiply it give the product of their factors. As in torch, one that sets the rate
     (`LambdaLR`, `CyclicLR`, `OneCycleLR`, `CosineAnnealingWarmRestarts`) makes those before it
-    ineffective, and those after it change only by their last factor. With a `CosineAnnealingLR`,
-    an `SWALR` or a `SequentialLR` among others, the rates of all steps so far are computed anew at
-    every update, which takes the longer the more there are; so set `updates_per_step`.
+    ineffective, and those after it change only by their last factor. With an `SWALR`, a
+    `SequentialLR`, a `CosineAnnealingLR` with an `eta_min`, or two of them, the rates of all steps
+    so far are computed anew at every update, which takes the longer the more there are; so set
+    `updates_per_step`.
 
     Args:
       schedulers: of this module, in the order in which torch's were constructed.
@@ -122,6 +123,7 @@ class _Composite:
 
     multiplies = False
     sets = False
+    last_added = None
 
     def __init__(self, parts: list[Attached]):
         self.parts, self.position = parts, 0
@@ -229,6 +231,11 @@ class _Chain(_Composite):
             return self._once(start, end)
         if self.sets:
             return where(start == end, IDENTITY, self._once(jnp.maximum(end - 1, 0), end))
+        others = [part for part in self.parts if not part.multiplies]
+        if len(others) == 1 and others[0].last_added:
+            last = others[0].last_added(others[0].position + end) - others[0].position
+            added = self._once(last - 1, last).offset * self._once(last, end).slope
+            return Affine(self._once(start, end).slope, jnp.where(last > start, added, 0.0))
         return self._step_by_step(jnp.asarray(start), jnp.asarray(end))
 
     def _once(self, start, end):

@@ -7,6 +7,7 @@ from typing import Literal
 import jax.numpy as jnp
 
 from adaptive_jax import schedules
+from adaptive_jax.presets.arguments import is_zero
 from adaptive_jax.presets.torch.lr_scheduler.attached import (
     IDENTITY,
     LAST_COUNT,
@@ -58,9 +59,12 @@ def CosineAnnealingLR(
         left = T_max - (past if T_max <= LAST_COUNT else as_float(past))
         return jnp.sin(jnp.pi / 2 * as_float(jnp.abs(left)) / T_max) ** 2
 
+    def last_bottom(n):
+        return n - (n - T_max) % (2 * T_max) if 2 * T_max <= LAST_COUNT else -LAST_COUNT
+
     def between(base, start, end):
         """Torch multiplies the distance to eta_min, except that after a bottom it adds to it."""
-        bottom = end - (end - T_max) % (2 * T_max) if 2 * T_max <= LAST_COUNT else -LAST_COUNT
+        bottom = last_bottom(end)
         before, after = height(start), height(end)
         ratio = after / jnp.where(before == 0, 1.0, before)
         falls = Affine(ratio, eta_min * (1 - ratio))
@@ -80,6 +84,7 @@ def CosineAnnealingLR(
                 lambda j, n: between(base, jnp.asarray(j), jnp.asarray(n)),
                 first=IDENTITY,
                 again=Affine(0.0, base),
+                last_added=(lambda n: last_bottom(n - 1) + 1) if is_zero(eta_min) else None,
             ),
         )
 
@@ -204,7 +209,10 @@ def CyclicLR(
 
     def attach(group):
         group["lr"] = base_lr
-        return sets(lambda base, n: base_lr + (max_lr - base_lr) * height(n))(group)
+        cycling = sets(lambda base, n: base_lr + (max_lr - base_lr) * height(n))(group)
+        # Torch's initial step is from the optimizer's rate, where one constructed before kept it.
+        group["lr"] = group["initial_lr"]
+        return cycling
 
     return attachable(
         "CyclicLR", None, attach, last_epoch, updates_per_step, momentum if cycle_momentum else None
