@@ -4,7 +4,7 @@ import optax
 
 from adaptive_jax import transforms
 from adaptive_jax.presets.scheduled import scheduled
-from adaptive_jax.presets.torch.constructor import Betas, descend, optimizer
+from adaptive_jax.presets.torch.constructor import Betas, constructor, descend, optimizer
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
 
@@ -62,7 +62,7 @@ def AdamW(
     )
 
 
-@optimizer
+@constructor("foreach")
 def Adamax(
     lr: ScalarOrSchedule = 2e-3,
     betas: Betas = (0.9, 0.999),

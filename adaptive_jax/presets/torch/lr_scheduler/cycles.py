@@ -23,13 +23,15 @@ from adaptive_jax.presets.torch.lr_scheduler.scheduler import (
     Scheduler,
     attachable,
     placed,
+    power_of,
     quotient,
     remainder,
+    remaining,
     scheduler,
     sets,
     traceable,
 )
-from adaptive_jax.schedules.pieces import as_float, geometric, half_cosine
+from adaptive_jax.schedules.pieces import as_float
 from adaptive_jax.typing import Scalar, Schedule
 from adaptive_jax.validation import steps
 
@@ -56,8 +58,8 @@ def CosineAnnealingLR(
     def height(n):
         # The root from the distance to the bottom, where 1 + cos would lose its digits.
         past = jnp.abs(n) % (2 * T_max) if 2 * T_max <= LAST_COUNT else jnp.abs(n)
-        left = T_max - (past if T_max <= LAST_COUNT else as_float(past))
-        return jnp.sin(jnp.pi / 2 * as_float(jnp.abs(left)) / T_max) ** 2
+        left = T_max - past if T_max <= LAST_COUNT else float(T_max) - as_float(past)
+        return jnp.sin(jnp.pi / 2 * as_float(jnp.abs(left)) / float(T_max)) ** 2
 
     def last_bottom(n):
         return n - (n - T_max) % (2 * T_max) if 2 * T_max <= LAST_COUNT else -LAST_COUNT
@@ -141,7 +143,7 @@ def SWALR(
 
     def left(n):
         ended = n >= min(anneal_epochs, LAST_COUNT)
-        completed = as_float(jnp.maximum(n, 0)) / max(anneal_epochs, 1)
+        completed = as_float(jnp.maximum(n, 0)) / float(max(anneal_epochs, 1))
         return jnp.where(ended, 0.0, shape(completed))
 
     def attach(group):
@@ -197,9 +199,9 @@ def CyclicLR(
 
     def height(n):
         past, cycle = remainder(n, up + down), quotient(n, up + down)
-        rising = as_float(past) / up
-        falling = as_float(up + down - past) / down
-        return jnp.where(past <= up, rising, falling) * peak(n, cycle)
+        rising = as_float(past) / float(up)
+        falling = as_float(remaining(past, up + down)) * ((up + down) / down)
+        return jnp.where(past <= min(up, LAST_COUNT), rising, falling) * peak(n, cycle)
 
     momentum = Scheduler(
         "CyclicLR",
@@ -228,8 +230,8 @@ def _peak(mode, gamma, scale_fn, scale_mode) -> Callable:
         return lambda n, cycle: call(cycle + 1 if scale_mode == "cycle" else n)
     peaks = {
         "triangular": lambda n, cycle: as_float(1.0),
-        "triangular2": lambda n, cycle: geometric(0.5, as_float(cycle)),
-        "exp_range": lambda n, cycle: geometric(gamma, as_float(n)),
+        "triangular2": lambda n, cycle: power_of(0.5, cycle),
+        "exp_range": lambda n, cycle: power_of(gamma, n),
     }
     if mode not in peaks:
         raise ValueError(f"mode must be {' or '.join(map(repr, peaks))}, got {mode!r}")
@@ -321,9 +323,11 @@ def _through(values, ends, shape) -> Schedule:
         n = jnp.where(n > last + 1, last, n)  # torch goes on for one step, and then raises
         value = None
         for start, end, before, after in reversed(legs):
-            completed = (as_float(n) - start) / ((end - start) or 1.0)
+            completed = (as_float(n) - start) / float((end - start) or 1.0)
             here = after + (before - after) * shape(completed)
-            value = here if value is None else jnp.where(n <= min(math.floor(end), last), here, value)
+            value = (
+                here if value is None else jnp.where(n <= min(math.floor(end), last), here, value)
+            )
         return value
 
     return at
@@ -331,7 +335,10 @@ def _through(values, ends, shape) -> Schedule:
 
 def _shape(anneal_strategy) -> Callable:
     """From 1 to 0, as the completed part goes from 0 to 1."""
-    shapes = {"cos": half_cosine, "linear": lambda completed: 1 - completed}
+    shapes = {
+        "cos": lambda completed: jnp.cos(jnp.pi / 2 * completed) ** 2,
+        "linear": lambda completed: 1 - completed,
+    }
     if anneal_strategy not in shapes:
         raise ValueError(f"anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
     return shapes[anneal_strategy]

@@ -23,6 +23,7 @@ from adaptive_jax.schedules.pieces import as_float, geometric
 from adaptive_jax.typing import Scalar, Schedule
 from adaptive_jax.validation import steps
 
+
 @dataclasses.dataclass(frozen=True)
 class Scheduler:
     """A schedule that `SequentialLR` and `ChainedScheduler` can take apart.
@@ -61,6 +62,15 @@ class Scheduler:
 
 FIRST = "torch's schedulers take the optimizer first; here give its learning rate, a number"
 HINTS = {"optimizer": "give the optimizer's learning rate as lr, and the result to it as lr"}
+PER_GROUP = (
+    "lr_lambda",
+    "swa_lr",
+    "base_lr",
+    "max_lr",
+    "base_momentum",
+    "max_momentum",
+    "min_lr",
+)
 
 scheduler = verbatim(
     "presets.torch.lr_scheduler",
@@ -82,6 +92,7 @@ scheduler = verbatim(
         "final_div_factor": "(0, inf)",
     },
     hints=HINTS,
+    per_group=PER_GROUP,
     first=FIRST,
 )
 
@@ -174,7 +185,9 @@ def sets(
         base = base_rate(group, lr)
 
         def maps(j, n):
-            return where(jnp.asarray(n > j), Affine(0.0, as_float(value(base, jnp.maximum(n, 0)))), IDENTITY)
+            return where(
+                jnp.asarray(n > j), Affine(0.0, as_float(value(base, jnp.maximum(n, 0)))), IDENTITY
+            )
 
         return start_at(group, kind(maps, sets=True))
 
@@ -198,8 +211,8 @@ def remainder(n: Any, length: int) -> Any:
 
 def remaining(n: Any, length: int) -> jax.Array:
     """`1 - n / length`, 0 where n is larger, likewise."""
-    left = length - n if length <= LAST_COUNT else length - as_float(n)
-    return as_float(jnp.maximum(left, 0)) / length
+    left = length - n if length <= LAST_COUNT else float(length) - as_float(n)
+    return as_float(jnp.maximum(left, 0)) / float(length)
 
 
 def traceable(name: str, function: Schedule) -> Schedule:
