@@ -256,9 +256,8 @@ def test_a_function_without_arguments_is_a_rate_in_keras():
             for _ in range(2):
                 update, state = tx.update(1.0, state)
             np.testing.assert_allclose(update, -0.1, rtol=1e-6)
-    tx = keras.SGD(
-        lambda count=5: jnp.where(count == 5, 1.0, 0.0)
-    )  # Keras would not give it the count
+    # Keras would call this one without the count.
+    tx = keras.SGD(lambda count=5: jnp.where(count == 5, 1.0, 0.0))
     assert tx.update(1.0, tx.init(0.0))[0] == 0
 
 

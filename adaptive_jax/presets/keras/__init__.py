@@ -54,6 +54,7 @@ _INSTEAD = {
     "LossScaleOptimizer": "bfloat16 has float32's range and needs none; for float16 scale the loss "
     "by hand and skip what overflows with optax.apply_if_finite",
     "MultiOptimizer": "use optax.partition",
+    "OptimizerMap": "use optax.partition, or partition_by_mask and mask_by_path for two optimizers",
 }
 
 
