@@ -40,8 +40,8 @@ def verbatim(
 ) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
     """Decorates a function that takes another library's arguments.
 
-    Numbers may be 0-d arrays, also of NumPy and PyTorch. They are checked under their own names, so that an error says `alpha` to those who wrote
-    `alpha`. An unknown argument is a TypeError that says which was meant.
+    Numbers may be 0-d arrays, also of NumPy and PyTorch. They are checked under their own names,
+    so that an error says `alpha` to those who wrote `alpha`. An unknown argument is a TypeError that says which was meant.
 
     Args:
       library: for messages.

@@ -116,7 +116,7 @@ class Single:
 
 
 class KeepsPosition(Single):
-    """One that a restart does not set back, as it counts by itself (`CosineAnnealingWarmRestarts`)."""
+    """One that a restart does not set back: `CosineAnnealingWarmRestarts` counts by itself."""
 
     def restart(self) -> Affine:
         self.position = max(self.position, 0)
@@ -124,7 +124,7 @@ class KeepsPosition(Single):
 
 
 class CountsCalls(KeepsPosition):
-    """One that does not see that a call is undone, either (`SWALR`)."""
+    """One that does not see that a call is undone, either: `SWALR` counts all calls."""
 
     def undo(self) -> None:
         pass

@@ -5,7 +5,7 @@ import copy
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -123,7 +123,7 @@ class _Composite:
 
     multiplies = False
     sets = False
-    last_added = None
+    last_added: Callable[[Any], Any] | None = None
 
     def __init__(self, parts: list[Attached]):
         self.parts, self.position = parts, 0

@@ -131,7 +131,7 @@ def SWALR(
     """From `lr` to `swa_lr` in `anneal_epochs` epochs, then constant (`torch.optim.swa_utils`).
 
     Args:
-      lr: the rate at which it sets in.
+      lr: the rate at which it sets in. In `SequentialLR` it goes on from the rate that it finds.
       anneal_strategy: "cos" or "linear".
 
     >>> lr = SWALR(0.1, swa_lr=0.05, anneal_epochs=10, anneal_strategy="linear")
@@ -259,8 +259,8 @@ def OneCycleLR(
     """Up from `max_lr / div_factor` to `max_lr`, and down to next to nothing.
 
     The peak is at step pct_start · total_steps - 1 and the end at total_steps - 1, which is one
-    earlier than in `schedules.one_cycle`. At step total_steps torch goes on by one step more, and so
-    does this. After that, where torch raises, the rate stays at its end value.
+    earlier than in `schedules.one_cycle`. At step total_steps torch goes one step beyond the end,
+    and so does this. After that, where torch raises, the rate stays at its end value.
 
     Args:
       total_steps: or else `epochs` times `steps_per_epoch`.
