@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adaptive_jax.validation import near_misses, number, number_or_schedule
+from adaptive_jax.validation import is_traced, near_misses, number, number_or_schedule
 
 Built = TypeVar("Built")  # what is constructed: an optimizer or a scheduler
 
@@ -41,7 +41,8 @@ def verbatim(
     """Decorates a function that takes another library's arguments.
 
     Numbers may be 0-d arrays, also of NumPy and PyTorch. They are checked under their own names,
-    so that an error says `alpha` to those who wrote `alpha`. An unknown argument is a TypeError that says which was meant.
+    so that an error says `alpha` to those who wrote `alpha`. An unknown argument is a
+    TypeError that says which was meant.
 
     Args:
       library: for messages.
@@ -137,7 +138,7 @@ def _plain(value):
     """A known number of another library as Python's, in tuples and lists, too."""
     if type(value) in (tuple, list):
         return type(value)(_plain(x) for x in value)
-    if isinstance(value, jax.core.Tracer) or not hasattr(value, "item"):
+    if is_traced(value) or not hasattr(value, "item"):
         return value
     if isinstance(value, jax.Array):
         whole = value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.integer)

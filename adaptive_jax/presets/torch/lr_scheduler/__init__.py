@@ -16,9 +16,9 @@ Arguments of all of them:
   `ChainedScheduler`, which have it themselves, leave it out.
 
 Torch's `step()` computes the rate from the current one; here it is computed from the number of
-steps directly, and equals torch's to rounding. In a composition, where a part finds the rate that the
-others leave, it does so, too; torch's schedulers are taken to be constructed in the order in
-which they are listed. Where torch takes a list with a value per parameter group, one value stands
+steps directly, and equals torch's to rounding, also in compositions, where a part finds the rate
+that the others leave. There torch's schedulers are taken to be constructed in the order in which
+they are listed. Where torch takes a list with a value per parameter group, one value stands
 for it. `ReduceLROnPlateau` is no function of the number of updates,
 but a transformation. Each raises a ValueError for a value out of range, and a TypeError for an
 argument that torch does not have.

@@ -4,7 +4,6 @@ import bisect
 import copy
 import functools
 import itertools
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -64,7 +63,9 @@ def SequentialLR(
     0.01 0.1 0.05
     """
     parts = _parts("SequentialLR", schedulers)
-    milestones = [steps(f"milestones[{i}]", m, minimum=-math.inf) for i, m in enumerate(milestones)]
+    milestones = [
+        steps(f"milestones[{i}]", m, minimum=-LAST_COUNT) for i, m in enumerate(milestones)
+    ]
     if len(milestones) != len(parts) - 1:
         raise ValueError(
             f"milestones must be one fewer than the {len(parts)} schedulers, got {milestones}"

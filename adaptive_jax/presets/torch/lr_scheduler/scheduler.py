@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +59,8 @@ class Scheduler:
         """This scheduler, constructed for the optimizer with that parameter group."""
         return self.attach(group) if self.attach else sets(lambda base, n: self.rate(n))(group)
 
+
+Made = TypeVar("Made", bound=Attached)
 
 FIRST = "torch's schedulers take the optimizer first; here give its learning rate, a number"
 HINTS = {"optimizer": "give the optimizer's learning rate as lr, and the result to it as lr"}
@@ -130,7 +132,7 @@ def attachable(
     return Scheduler(kind, rate, lr, attach, momentum, **placed(last_epoch, updates_per_step))
 
 
-def constructed(lr: Scalar | None, attach: Callable[[Group], Attached]) -> tuple[Group, Attached]:
+def constructed(lr: Scalar | None, attach: Callable[[Group], Made]) -> tuple[Group, Made]:
     """A parameter group with that learning rate, and the scheduler constructed for it."""
     group: Group = {"lr": 0.0 if lr is None else lr}
     group["given"] = group["lr"]
