@@ -251,3 +251,108 @@ def test_what_is_printed_is_what_the_library_prints(library, capsys):
     printed = capsys.readouterr().out.strip()
     assert re.search(r"# ([\d.]+)\s*$", before)[1] == printed
     assert re.search(r"# ([\d.]+)\s*$", after)[1] == printed
+
+
+# What the rows on the rest of a script say that their expressions do.
+
+
+def rest_of(library, start):
+    """The expressions in the row of "The rest of a script" that begins so."""
+    rows = [here for left, here in table(f"The rest of a {library} script") if start in left]
+    assert len(rows) == 1
+    return code(rows[0])
+
+
+def rates_of_keras(losses, patience, cooldown=0, factor=0.1, min_delta=1e-4):
+    """Keras's callback ReduceLROnPlateau: the rate after each epoch, by a loop in Python."""
+    rate, best, wait, cooling, after = 0.1, np.inf, 0, 0, []
+    for loss in losses:
+        if cooling:
+            cooling, wait = cooling - 1, 0
+        if loss < best - min_delta:
+            best, wait = loss, 0
+        elif not cooling:
+            wait += 1
+            if wait >= patience:
+                rate, cooling, wait = rate * factor, cooldown, 0
+        after.append(rate)
+    return after
+
+
+LOSSES = [3, 2, 2, 2.1, 1.99995, 2, 2, 2, 1, *[1.0] * 12, 0.5, *[-1.0] * 8, -2.0, -2.00005]
+
+
+@pytest.mark.parametrize("cooldown", [0, 1, 3])
+def test_the_plateau_of_keras_is_what_the_row_says(cooldown):
+    expected = rates_of_keras(LOSSES, 5, cooldown)
+    ours, optaxs = [e for e in rest_of("Keras", "ReduceLROnPlateau") if e.endswith(")")]
+    given = {"cooldown": max(cooldown - 1, 0)}
+    found = []
+    with jax.enable_x64(True):
+        # Ours reads no value at the first update, which comes before the end of an epoch.
+        for expression, losses in [(ours, [np.nan, *LOSSES]), (optaxs, LOSSES)]:
+            make, arguments = expression.rstrip(")").split("(", 1)
+            tx = eval(f"{make}({arguments}, **given)", NAMES | {"given": given})
+            rate = jnp.float64(0.1)
+
+            def step(state, loss, tx=tx, rate=rate):
+                updates, state = tx.update(rate, state, value=loss)
+                return state, updates
+
+            state = tx.init(rate)
+            found.append(jax.lax.scan(step, state, jnp.asarray(losses, jnp.float64))[1])
+    np.testing.assert_allclose(found[0][1:], expected, rtol=1e-12)
+    np.testing.assert_allclose(found[1], expected, rtol=1e-12)
+
+
+def assigned(expression, **names):
+    """The value of what stands to the right of an expression's "="."""
+    return eval(expression.split(" = ")[1], NAMES | names)
+
+
+def test_the_means_of_pytorchs_averaged_model():
+    paths = np.random.default_rng(0).normal(size=(5, 3))
+    now_and_then, _ = rest_of("PyTorch", "now and then")[:2]
+    exponential = rest_of("PyTorch", "get_ema_multi_avg_fn")[0]
+    average = mean = paths[0]
+    expected = paths[0]
+    for n, params in enumerate(paths):
+        average = assigned(now_and_then, params=params, average=average, n=n)
+        if n > 0:  # at first PyTorch copies
+            mean = assigned(exponential, params=params, average=mean)
+            expected = 0.99 * expected + 0.01 * params
+    np.testing.assert_allclose(average, paths.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(mean, expected, rtol=1e-5)
+    state = aj.polyak_average().init(jnp.zeros(3))
+    before = np.concatenate([np.zeros((1, 3)), paths[:-1]])
+    for p, after in zip(before, paths, strict=True):
+        _, state = aj.polyak_average().update(jnp.float32(after - p), state, jnp.float32(p))
+    np.testing.assert_allclose(aj.averaged_params(state), paths.mean(0), rtol=1e-5, atol=1e-6)
+
+
+def test_the_statistics_of_update_bn():
+    (expression,) = (e for e in rest_of("PyTorch", "update_bn") if e.startswith("stats"))
+    batches = np.random.default_rng(0).normal(size=(4, 3))
+    stats = np.full(3, 100.0)  # what they were before does not count
+    for i, batch_stats in enumerate(batches):
+        stats = assigned(expression, batch_stats=batch_stats, stats=stats, i=i)
+    np.testing.assert_allclose(stats, batches.mean(0), rtol=1e-5)
+
+
+def test_the_loss_scale_of_keras_is_flaxs():
+    scale_of_flax, skip = (e for e in rest_of("Keras", "LossScaleOptimizer") if e.endswith(")"))
+    dynamic_scale = pytest.importorskip("flax.training.dynamic_scale")
+    arguments = re.fullmatch(r"flax\.training\.dynamic_scale\.DynamicScale\((.*)\)", scale_of_flax)[
+        1
+    ]
+    made = eval(f"dict({arguments})")
+    # As in Keras: the scale doubles at the 2000th finite step in a row, and halves at another.
+    assert (made["scale"], made["growth_interval"] + 1) == (2.0**15, 2000)
+    scale, tx, params = dynamic_scale.DynamicScale(growth_interval=2, scale=8.0), build(skip), 1.0
+    state, scales = tx.init(params), []
+    for power in (1, 1, 1, 1e38, 1, 1, 1):
+        scale, finite, _, grad = scale.value_and_grad(lambda p, power=power: p * power)(params)
+        updates, state = tx.update(grad, state, params)
+        assert finite == (power == 1) == bool(updates != 0)
+        scales.append(float(scale.scale))
+    assert scales == [8, 8, 16, 8, 8, 8, 16]

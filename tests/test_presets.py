@@ -215,10 +215,69 @@ def test_parameters_do_not_come_first(params):
         torch.lr_scheduler.StepLR(params, step_size=3)
 
 
-@pytest.mark.parametrize("rate", [0.1, 1, np.float32(0.1), jnp.array(0.1), lambda count: 0.1])
+POSITIONAL = {
+    "RMSprop": ["capturable", "foreach", "maximize", "differentiable"],
+    "ASGD": ["foreach", "maximize", "differentiable", "capturable"],
+    "Adagrad": ["foreach"],
+    "Adadelta": ["foreach"],
+    "Adamax": ["foreach"],
+}
+
+
+@pytest.mark.parametrize("name", POSITIONAL)
+def test_what_torch_takes_by_position_is_taken(name):
+    recorded, last = TORCH["arguments"].get(name), POSITIONAL[name]
+    given = [recorded[key] for key in recorded if key not in [*last, "maximize"]]
+    given = given[: list(recorded).index(last[0])]
+    given = [tuple(value) if isinstance(value, list) else value for value in given]
+    make = getattr(torch, name)
+    tx = make(*given, *[key == "maximize" for key in last])
+    plain = make(maximize="maximize" in last)
+    params = jnp.ones(2)
+    updates = [t.update(params, t.init(params), params)[0] for t in (tx, plain)]
+    assert_close(*updates, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "rate", [0.1, 1, np.array(0.1), np.float32(0.1), jnp.array(0.1), lambda count: 0.1]
+)
 def test_the_rate_may_come_first(rate):
     for tx in (torch.SGD(rate), keras.SGD(rate)):
         assert tx.update(jnp.ones(2), tx.init(jnp.ones(2)))[0].shape == (2,)
+
+
+def test_a_function_without_arguments_is_a_rate_in_keras():
+    def rate(*, scale=0.1):
+        return scale
+
+    for given in (lambda: 0.1, rate):
+        for tx in (keras.SGD(given), keras.SGD(given, gradient_accumulation_steps=2)):
+            state = tx.init(0.0)
+            for _ in range(2):
+                update, state = tx.update(1.0, state)
+            np.testing.assert_allclose(update, -0.1, rtol=1e-6)
+    # Keras would call this one without the count.
+    tx = keras.SGD(lambda count=5: jnp.where(count == 5, 1.0, 0.0))
+    assert tx.update(1.0, tx.init(0.0))[0] == 0
+
+
+def test_keras_clips_by_positive_numbers_alone():
+    for limit in ("clipnorm", "clipvalue", "global_clipnorm"):
+        tx = keras.SGD(1.0, **{limit: -1.0})
+        assert tx.update(5.0, tx.init(0.0))[0] == -5
+
+
+@every_preset
+def test_what_a_method_refuses_it_calls_by_the_librarys_name(library, name):
+    """Also where it is a transform that refuses the value."""
+    make = getattr(LIBRARIES[library], name)
+    for key, default in defaults(library, name).items():
+        for value in (-1.0, 0.0, 1.0, 1.5) if isinstance(default, (float, tuple)) else ():
+            given = value if isinstance(default, float) else (value,) * len(default)
+            try:
+                make(**{key: given})
+            except ValueError as error:
+                assert str(error).startswith(key), error
 
 
 def test_what_is_not_here_says_what_to_use():

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from adaptive_jax.validation import near_misses, number, number_or_schedule
+from adaptive_jax.validation import is_traced, near_misses, number, number_or_schedule
 
 Built = TypeVar("Built")  # what is constructed: an optimizer or a scheduler
 
@@ -32,13 +33,16 @@ def verbatim(
     optional: Collection[str] = (),
     ignored: Mapping[str, Any] | None = None,
     hints: Mapping[str, str] | None = None,
+    positional: Collection[str] = (),
+    per_group: Collection[str] = (),
     first: str = "",
     check: Callable[[str, dict[str, Any]], None] = lambda constructor, values: None,
 ) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
     """Decorates a function that takes another library's arguments.
 
-    Numbers are checked under their own names, so that an error says `alpha` to those who wrote
-    `alpha`. An unknown argument is a TypeError that says which was meant.
+    Numbers may be 0-d arrays, also of NumPy and PyTorch. They are checked under their own names,
+    so that an error says `alpha` to those who wrote `alpha`. An unknown argument is a
+    TypeError that says which was meant.
 
     Args:
       library: for messages.
@@ -47,22 +51,15 @@ def verbatim(
       optional: the names that may also be None, besides those whose default that is.
       ignored: keyword arguments and their defaults, accepted and not passed on.
       hints: name of an argument that the library has and ours have not -> what to do instead.
+      positional: the names, in order, that the library takes by position after the function's own.
+      per_group: the names for which torch takes a list, with one value per parameter group.
       first: what to say where the first positional argument is neither number nor schedule.
       check: `(name of the function, arguments) -> None`, raises if they do not fit together.
     """
-    hints, ignored = hints or {}, ignored or {}
+    hints, ignored, per_group = hints or {}, ignored or {}, set(per_group)
 
     def decorate(function: Callable[..., Built]) -> Callable[..., Built]:
-        own = inspect.signature(function).parameters.values()
-        signature = inspect.Signature(
-            [
-                *own,
-                *(
-                    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
-                    for name, default in ignored.items()
-                ),
-            ]
-        )
+        signature = _signature(function, ignored, positional)
         defaults = {name: p.default for name, p in signature.parameters.items()}
 
         @functools.wraps(function)
@@ -73,10 +70,17 @@ def verbatim(
                         name, [k for k in defaults if k not in ignored]
                     )
                     raise TypeError(f"{library}.{function.__name__} has no {name!r}: {advice}")
-            if first and args and not _is_scalar_or_schedule(args[0]):
-                raise TypeError(f"{first}, got {type(args[0]).__name__}")
+            args = [_plain(value) for value in args]
+            kwargs = {name: _plain(value) for name, value in kwargs.items()}
+            if first and args:
+                leads = next(iter(defaults))
+                leading = _of_one_group(leads, args[0]) if leads in per_group else args[0]
+                if not _is_scalar_or_schedule(leading):
+                    raise TypeError(f"{first}, got {type(leading).__name__}")
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
+            for name in per_group & bound.arguments.keys():
+                bound.arguments[name] = _of_one_group(name, bound.arguments[name])
             for name in intervals.keys() & defaults.keys():
                 if name in optional and bound.arguments[name] is None:
                     continue
@@ -116,6 +120,42 @@ def explain_missing(
     if name in instead:
         return AttributeError(f"{module} has no {name}: {instead[name]}")
     return AttributeError(f"{module} has no {name!r}: {near_misses(name, known)}")
+
+
+def _signature(function, ignored, positional):
+    """The function's signature with the ignored arguments, by position where the library's are."""
+    own = dict(inspect.signature(function).parameters)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    added = {name: inspect.Parameter(name, kind, default=d) for name, d in ignored.items()}
+    every = own | added
+    by_position = [p for p in own.values() if p.kind is not kind]
+    by_position += [every[k].replace(kind=by_position[0].kind) for k in positional]
+    names = {p.name for p in by_position}
+    return inspect.Signature([*by_position, *(p for k, p in every.items() if k not in names)])
+
+
+def _plain(value):
+    """A known number of another library as Python's, in tuples and lists, too."""
+    if type(value) in (tuple, list):
+        return type(value)(_plain(x) for x in value)
+    if is_traced(value) or not hasattr(value, "item"):
+        return value
+    if isinstance(value, jax.Array):
+        whole = value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.integer)
+        return value.item() if whole else value  # floats can be those of a program
+    one = getattr(value, "shape", None) == () or getattr(value, "numel", lambda: 0)() == 1
+    return value.item() if one else value
+
+
+def _of_one_group(name, value):
+    if not isinstance(value, (list, tuple)):
+        return value
+    if len(value) != 1:
+        raise TypeError(
+            f"{name} must be one value, got {len(value)}: torch's parameter groups are "
+            "optax.partition here, with an optimizer for each"
+        )
+    return value[0]
 
 
 def _advice(name, known):

@@ -28,6 +28,9 @@ MULTI_STEP = ("MultiStepLR", {"milestones": [3, 9, 9, 30]})
 FLAT_CYCLE = {"base_lr": 0.1, "max_lr": 0.5, "step_size_up": 5, "cycle_momentum": False}
 CYCLE = FLAT_CYCLE | {"cycle_momentum": True}
 CYCLIC = ("CyclicLR", FLAT_CYCLE)
+ONE = ("OneCycleLR", {"max_lr": 0.5, "total_steps": 20, "cycle_momentum": False})
+SWA = ("SWALR", {"swa_lr": 0.05, "anneal_epochs": 7})
+FLOOR = ("CosineAnnealingLR", {"T_max": 7, "eta_min": 0.05})
 
 
 def sequential(*schedulers, milestones):
@@ -105,6 +108,31 @@ CASES = [
     chained(COSINE, LINEAR, STEP),
     chained(EXPONENTIAL, COSINE, POLYNOMIAL),
     chained(MULTIPLICATIVE, MULTI_STEP, LINEAR, STEP, POLYNOMIAL),
+]
+# At the ends of what torch takes, and where a part depends on what the others have done.
+FURTHER_CASES = [
+    ("StepLR", {"step_size": 7, "gamma": 0.0}),
+    ("ExponentialLR", {"gamma": 0.0}),
+    ("ConstantLR", {"total_iters": 0}),
+    ("LinearLR", {"total_iters": 0}),
+    ("PolynomialLR", {"total_iters": 0}),
+    sequential(CYCLIC, EXPONENTIAL, milestones=[40]),
+    sequential(EXPONENTIAL, ONE, COSINE, milestones=[9, 28]),
+    sequential(EXPONENTIAL, SWA, milestones=[15]),
+    sequential(SWA, MULTIPLICATIVE, MULTI_STEP, milestones=[5, 21]),
+    sequential(LINEAR, CYCLIC, RESTARTS, FLOOR, milestones=[6, 17, 33]),
+    sequential(EXPONENTIAL, LINEAR, STEP, milestones=[22, 9]),
+    sequential(EXPONENTIAL, LINEAR, SWA, RESTARTS, milestones=[12, 12, 0]),
+    sequential(STEP, POLYNOMIAL, milestones=[0]),
+    sequential(chained(CONSTANT, EXPONENTIAL), FLOOR, milestones=[13]),
+    sequential(sequential(LINEAR, MULTIPLICATIVE, milestones=[4]), COSINE, milestones=[13]),
+    chained(LAMBDA, STEP, EXPONENTIAL),
+    chained(STEP, RESTARTS, LINEAR, FLOOR),
+    chained(LINEAR, FLOOR),
+    chained(FLOOR, EXPONENTIAL, COSINE),
+    chained(SWA, EXPONENTIAL),
+    chained(CONSTANT, sequential(LINEAR, FLOOR, milestones=[9]), EXPONENTIAL),
+    chained(chained(CYCLIC, STEP), SWA),
 ]
 
 
@@ -221,6 +249,7 @@ if __name__ == "__main__":
             "torch": torch.__version__,
             "lr": LR,
             "schedulers": [record(*case) for case in CASES],
+            "further schedulers": [record(*case) for case in FURTHER_CASES],
             "plateau": {"values": VALUES, "cases": [plateau(VALUES, case) for case in PLATEAUS]},
             "optimizers": [trajectory(*case) for case in OPTIMIZERS],
             "arguments": {

@@ -6,10 +6,11 @@ transformation. All arguments are Keras's, in its order and with its defaults. `
 `beta_2` are our `b1` and `b2`, `epsilon` is added in the place that each constructor says. All of
 them take the arguments of Keras's base class:
 
-- `learning_rate`: a number or a schedule of the number of calls of `update` already made;
-  `presets.keras.schedules` has Keras's.
+- `learning_rate`: a number, a schedule of the number of calls of `update` already made, of which
+  `presets.keras.schedules` has Keras's, or a function without arguments. `jit` calls such a
+  function once; to change a rate between steps, use `adaptive_jax.tunable`.
 - `clipvalue`, `clipnorm`, `global_clipnorm`: limits of each coordinate, of each array's norm and
-  of the norm of them all; one of the three. None and 0 mean no limit.
+  of the norm of them all; one of the three. None, 0 and negative numbers mean no limit.
 - `weight_decay`: parameters lose learning_rate · weight_decay of themselves before the step.
 - `use_ema`, `ema_momentum`, `ema_overwrite_frequency`: a moving mean of the parameters is kept,
   and every so many steps they are set to it. `finalize_variable_values(params, state)` gives
@@ -53,6 +54,7 @@ _INSTEAD = {
     "LossScaleOptimizer": "bfloat16 has float32's range and needs none; for float16 scale the loss "
     "by hand and skip what overflows with optax.apply_if_finite",
     "MultiOptimizer": "use optax.partition",
+    "OptimizerMap": "use optax.partition, or partition_by_mask and mask_by_path for two optimizers",
 }
 
 

@@ -3,7 +3,7 @@
 import optax
 
 from adaptive_jax import optimizers, transforms
-from adaptive_jax.presets.keras.constructor import optimizer
+from adaptive_jax.presets.keras.constructor import constructor, optimizer
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
 
@@ -58,7 +58,7 @@ def scale_by_adam(beta_1, beta_2, epsilon, amsgrad):
     return scale_by(beta_1, beta_2, eps=0.0, eps_hat=epsilon)
 
 
-@optimizer
+@constructor(beta_2="[0, 1]")
 def Adamax(
     learning_rate: ScalarOrSchedule = 0.001,
     beta_1: Scalar = 0.9,
@@ -120,7 +120,7 @@ def Lamb(
     )
 
 
-@optimizer
+@constructor(beta_1="[0, 1]", beta_2="[0, 1]")
 def Lion(
     learning_rate: ScalarOrSchedule = 0.001, beta_1: Scalar = 0.9, beta_2: Scalar = 0.99
 ) -> optax.GradientTransformationExtraArgs:
@@ -136,7 +136,7 @@ def Lion(
     )
 
 
-@optimizer
+@constructor(beta_1="(0, 1]")
 def ScheduleFreeAdamW(
     learning_rate: ScalarOrSchedule = 0.0025,
     beta_1: Scalar = 0.9,

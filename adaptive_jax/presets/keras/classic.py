@@ -4,7 +4,7 @@ import optax
 
 from adaptive_jax import transforms
 from adaptive_jax.presets.arguments import is_zero
-from adaptive_jax.presets.keras.constructor import optimizer
+from adaptive_jax.presets.keras.constructor import constructor, optimizer
 from adaptive_jax.presets.scheduled import scheduled
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
@@ -49,7 +49,7 @@ def RMSprop(
     return transforms.chain(scale, rate, *trace)
 
 
-@optimizer
+@constructor(epsilon="(0, inf)")
 def Adadelta(
     learning_rate: ScalarOrSchedule = 0.001, rho: Scalar = 0.95, epsilon: Scalar = 1e-7
 ) -> optax.GradientTransformationExtraArgs:
@@ -87,7 +87,7 @@ def Adagrad(
     )
 
 
-@optimizer
+@constructor(learning_rate="(0, inf)")
 def Ftrl(
     learning_rate: ScalarOrSchedule = 0.001,
     learning_rate_power: Scalar = -0.5,

@@ -19,10 +19,10 @@ from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import steps
 
 _INTERVALS = {
-    "learning_rate": "[0, inf)",
+    "learning_rate": "(-inf, inf)",
     "beta_1": "[0, 1)",
     "beta_2": "[0, 1)",
-    "rho": "[0, 1)",
+    "rho": "[0, 1]",
     "epsilon": "[0, inf)",
     "momentum": "[0, 1]",
     "initial_accumulator_value": "[0, inf)",
@@ -32,7 +32,7 @@ _INTERVALS = {
     "clip_threshold": "(0, inf)",
     "adam_beta_1": "[0, 1)",
     "adam_beta_2": "[0, 1)",
-    "adam_weight_decay": "[0, inf)",
+    "adam_weight_decay": "(-inf, inf)",
     "adam_lr_ratio": "[0, inf)",
     "rms_rate": "[0, inf)",
     "muon_a": "(-inf, inf)",
@@ -43,10 +43,10 @@ _INTERVALS = {
     "l2_regularization_strength": "[0, inf)",
     "l2_shrinkage_regularization_strength": "[0, inf)",
     "beta": "[0, inf)",
-    "weight_decay": "[0, inf)",
-    "clipnorm": "[0, inf)",
-    "clipvalue": "[0, inf)",
-    "global_clipnorm": "[0, inf)",
+    "weight_decay": "(-inf, inf)",
+    "clipnorm": "(-inf, inf)",
+    "clipvalue": "(-inf, inf)",
+    "global_clipnorm": "(-inf, inf)",
     "ema_momentum": "[0, 1]",
     "loss_scale_factor": "(0, inf)",
 }
@@ -70,9 +70,17 @@ def _base(
 _COMMON = inspect.signature(_base).parameters
 
 
-def optimizer(
-    function: Callable[..., optax.GradientTransformation],
-) -> Callable[..., optax.GradientTransformationExtraArgs]:
+def constructor(
+    **intervals: str,
+) -> Callable[
+    [Callable[..., optax.GradientTransformation]],
+    Callable[..., optax.GradientTransformationExtraArgs],
+]:
+    """`optimizer`, with other intervals for some arguments."""
+    return functools.partial(_constructor, intervals=_INTERVALS | intervals)
+
+
+def _constructor(function, intervals):
     """Gives a method the arguments of Keras's base class, and does what they say.
 
     They follow the method's own and stand before its keyword-only ones, as in Keras. A method
@@ -86,6 +94,7 @@ def optimizer(
     @functools.wraps(function)
     def build(learning_rate, **arguments):
         options = {p.name: arguments.pop(p.name) for p in common}
+        learning_rate = _of_the_count(learning_rate)
         every = options["gradient_accumulation_steps"]
         every = steps("gradient_accumulation_steps", every, minimum=2) if every else 1
         rate = _at_last_of(every, learning_rate)
@@ -94,7 +103,7 @@ def optimizer(
     shown = with_signature(build, inspect.Signature([*positional, *common, *last]))
     return verbatim(
         "presets.keras",
-        _INTERVALS,
+        intervals,
         schedules=("learning_rate",),
         optional=("weight_decay", "adam_weight_decay", "rms_rate"),
         hints={
@@ -103,6 +112,23 @@ def optimizer(
         },
         first="expected the learning rate, a number or a schedule",
     )(shown)
+
+
+optimizer = constructor()
+
+
+def _of_the_count(learning_rate):
+    """A schedule also of a function without arguments, which Keras calls at every step."""
+    if not callable(learning_rate):
+        return learning_rate
+    try:
+        parameters = inspect.signature(learning_rate).parameters.values()
+    except ValueError:  # a function of C has no signature
+        return learning_rate
+    by_position = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
+    if any(p.kind not in by_position for p in parameters):
+        return learning_rate
+    return lambda count: learning_rate()
 
 
 def _wrapped(
@@ -150,7 +176,9 @@ def _clipping(clipnorm, clipvalue, global_clipnorm):
             f"clipnorm={clipnorm}, clipvalue={clipvalue}, global_clipnorm={global_clipnorm}"
         )
     return [
-        clip(limit) for clip, limit in given.items() if limit is not None and not is_zero(limit)
+        clip(limit)
+        for clip, limit in given.items()
+        if limit is not None and not (isinstance(limit, float) and limit <= 0)
     ]
 
 

@@ -16,14 +16,14 @@ from adaptive_jax.typing import Scalar, Schedule
 _schedule = verbatim(
     "presets.keras.schedules",
     {
-        "initial_learning_rate": "[0, inf)",
-        "end_learning_rate": "[0, inf)",
-        "warmup_target": "[0, inf)",
+        "initial_learning_rate": "(-inf, inf)",
+        "end_learning_rate": "(-inf, inf)",
+        "warmup_target": "(-inf, inf)",
         "decay_rate": "[0, inf)",
-        "power": "(0, inf)",
-        "alpha": "[0, 1]",
-        "t_mul": "[1, 1000]",
-        "m_mul": "(0, 1]",
+        "power": "[0, inf)",
+        "alpha": "(-inf, inf)",
+        "t_mul": "[1, inf)",
+        "m_mul": "[0, inf)",
     },
 )
 

@@ -8,9 +8,9 @@ constructors mean:
 
 - `lr`: a number or a schedule; `presets.torch.lr_scheduler` has torch's.
 - `betas`: our `b1` and `b2`. `eps`: ours, where the constructor does not say otherwise.
-- `betas`, `momentum`, `eps`, `weight_decay` and all other numbers may be arrays or traced, as
-  everywhere in this library; `momentum` and the first of the `betas` also a schedule, such as the
-  `.momentum` of `CyclicLR` and `OneCycleLR`.
+- `betas`, `momentum`, `eps`, `weight_decay` and all other numbers may be arrays, PyTorch's tensors
+  among them, or traced, as everywhere in this library; `momentum` and the first of the `betas`
+  also a schedule, such as the `.momentum` of `CyclicLR` and `OneCycleLR`.
 - `weight_decay`: coupled, that is added to the gradient, except where torch decouples it: in
   `AdamW`, `Adafactor` and `Muon`, and with `decoupled_weight_decay=True`. It is times the
   learning rate then.

@@ -40,7 +40,7 @@ def SGD(
     return descend(*trace, lr=lr, weight_decay=weight_decay, maximize=maximize)
 
 
-@constructor(alpha="[0, inf)")
+@constructor("foreach", "maximize", "differentiable", "capturable", alpha="[0, inf)")
 def ASGD(
     lr: ScalarOrSchedule = 1e-2,
     lambd: Scalar = 1e-4,
@@ -73,7 +73,7 @@ def ASGD(
     )
 
 
-@optimizer
+@constructor(lr="(0, inf)", etas="(0, inf)")
 def Rprop(
     lr: Scalar = 1e-2,
     etas: tuple[Scalar, Scalar] = (0.5, 1.2),
@@ -95,11 +95,14 @@ def Rprop(
     >>> print(tx.update(jnp.array(5.0), tx.init(jnp.zeros(())))[0])
     -0.1
     """
+    number("etas[0]", etas[0], "(0, 1)")
+    number("etas[1]", etas[1], "(1, inf)")
+    number("step_sizes[1]", step_sizes[1], "(0, inf)")
     steps = transforms.scale_by_rprop(number("lr", lr, "(0, inf)"), *etas, *step_sizes)
     return descend(steps, lr=1.0, weight_decay=0.0, maximize=maximize)
 
 
-@optimizer
+@constructor("foreach")
 def Adagrad(
     lr: ScalarOrSchedule = 1e-2,
     lr_decay: Scalar = 0.0,
@@ -135,7 +138,7 @@ def Adagrad(
     )
 
 
-@optimizer
+@constructor("foreach", eps="(0, inf)")
 def Adadelta(
     lr: ScalarOrSchedule = 1.0,
     rho: Scalar = 0.9,
@@ -158,7 +161,7 @@ def Adadelta(
     )
 
 
-@optimizer
+@constructor("capturable", "foreach", "maximize", "differentiable", alpha="[0, 1]")
 def RMSprop(
     lr: ScalarOrSchedule = 1e-2,
     alpha: Scalar = 0.99,

@@ -13,9 +13,9 @@ INTERVALS = {
     "momentum": "[0, 1]",
     "betas": "[0, 1)",
     "alpha": "[0, 1)",
-    "rho": "[0, 1)",
+    "rho": "[0, 1]",
     "eps": "[0, inf)",
-    "dampening": "[0, 1]",
+    "dampening": "(-inf, inf)",
     "weight_decay": "[0, inf)",
     "lr_decay": "[0, inf)",
     "initial_accumulator_value": "[0, inf)",
@@ -51,14 +51,21 @@ def _require_cycled_momentum(constructor, values):
 
 
 def constructor(
+    *positional: str,
     **intervals: str,
 ) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
-    """The decorator of all, with other intervals for some arguments."""
+    """The decorator of all.
+
+    Args:
+      *positional: what torch takes by position after the constructor's own arguments.
+      **intervals: where they are others than those of all.
+    """
     return verbatim(
         "presets.torch",
         INTERVALS | intervals,
         schedules=("lr", "momentum", "betas"),
         ignored={"foreach": None, "fused": None, "capturable": False, "differentiable": False},
+        positional=positional,
         hints={"params": "leave the parameters out, they come with init"},
         first="torch's optimizers take model.parameters() first; here leave it out: lr is a number",
         check=_require_cycled_momentum,

@@ -15,9 +15,11 @@ Arguments of all of them:
   where torch's loop steps the scheduler once an epoch. Inside `SequentialLR` and
   `ChainedScheduler`, which have it themselves, leave it out.
 
-Torch's `step()` multiplies the current rate by something that depends on the epoch, so its rates
-are products; here they are computed from the epoch directly, and equal those to rounding. Where
-that makes a difference it says so. `ReduceLROnPlateau` is no function of the number of updates,
+Torch's `step()` computes the rate from the current one; here it is computed from the number of
+steps directly, and equals torch's to rounding, also in compositions, where a part finds the rate
+that the others leave. There torch's schedulers are taken to be constructed in the order in which
+they are listed. Where torch takes a list with a value per parameter group, one value stands
+for it. `ReduceLROnPlateau` is no function of the number of updates,
 but a transformation. Each raises a ValueError for a value out of range, and a TypeError for an
 argument that torch does not have.
 """

@@ -1,16 +1,35 @@
 """Schedulers made of schedulers: one after another, and all at once."""
 
+import bisect
+import copy
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from adaptive_jax.presets.arguments import verbatim
-from adaptive_jax.presets.torch.lr_scheduler.scheduler import HINTS, LAST_COUNT, Scheduler, placed
+from adaptive_jax.presets.torch.lr_scheduler.attached import (
+    IDENTITY,
+    LAST_COUNT,
+    Affine,
+    Attached,
+    Single,
+    where,
+)
+from adaptive_jax.presets.torch.lr_scheduler.scheduler import (
+    HINTS,
+    Scheduler,
+    attachable,
+    constructed,
+)
+from adaptive_jax.schedules.pieces import as_float
 from adaptive_jax.typing import Schedule
 from adaptive_jax.validation import steps
 
+_BLOCK = 256  # calls that ChainedScheduler composes at once
 _composite = verbatim("presets.torch.lr_scheduler", {}, hints=HINTS)
 
 
@@ -24,14 +43,18 @@ def SequentialLR(
 ) -> Scheduler:
     """One scheduler after another, each from its own beginning.
 
+    As in torch, some schedulers go on from the rate that they find (`MultiplicativeLR`, `SWALR`),
+    and a `CyclicLR` or `OneCycleLR` changes what those after it in the list take for the learning
+    rate of the optimizer. This assumes that torch's schedulers were constructed in the order in
+    which they are listed.
+
     Args:
       schedulers: of this module, or any schedules.
       milestones: where the second and each later one begins, in steps.
 
     Raises:
-      ValueError: the milestones do not fit, or a scheduler cannot stand there: a composite or
-        one that cycles the momentum nowhere, and `MultiplicativeLR`, which in torch goes on from
-        the rate that it finds, only at the beginning.
+      ValueError: the number of milestones does not fit; a scheduler cycles the momentum; or torch
+        cannot start a scheduler at its milestone, such as a composite.
 
     >>> from adaptive_jax.presets.torch.lr_scheduler import ExponentialLR, LinearLR
     >>> warmup = LinearLR(0.1, start_factor=0.1, total_iters=10)
@@ -39,96 +62,217 @@ def SequentialLR(
     >>> print(f"{lr(0):.2f} {lr(10):.1f} {lr(11):.2f}")
     0.01 0.1 0.05
     """
-    parts = [_part("SequentialLR", i, part) for i, part in enumerate(schedulers)]
-    milestones = [steps(f"milestones[{i}]", m) for i, m in enumerate(milestones)]
-    if len(milestones) != len(parts) - 1 or sorted(set(milestones)) != milestones:
+    parts = _parts("SequentialLR", schedulers)
+    milestones = [
+        steps(f"milestones[{i}]", m, minimum=-LAST_COUNT) for i, m in enumerate(milestones)
+    ]
+    if len(milestones) != len(parts) - 1:
         raise ValueError(
-            f"milestones must be increasing and one fewer than the {len(parts)} schedulers, "
-            f"got {milestones}"
-        )
-    for i, part in enumerate(parts):
-        nested = part.kind in ("SequentialLR", "ChainedScheduler")
-        if nested or (part.kind == "MultiplicativeLR" and i > 0):
-            raise ValueError(
-                f"SequentialLR cannot have {part.kind} at index {i}: torch's rate there depends "
-                f"on what came before; {'unfold it' if nested else 'write it as a LambdaLR'}"
-            )
-
-    bounds = [0, *milestones, LAST_COUNT]
-
-    def rate(n):
-        values = [
-            part(jnp.clip(n, start, end) - start)  # where it is not read, it costs little
-            for part, (start, end) in zip(parts, itertools.pairwise(bounds), strict=True)
-        ]
-        return functools.reduce(
-            lambda before, after: jnp.where(n >= after[0], after[1], before),
-            zip(milestones, values[1:], strict=True),
-            values[0],
+            f"milestones must be one fewer than the {len(parts)} schedulers, got {milestones}"
         )
 
-    return Scheduler("SequentialLR", rate, **placed(last_epoch, updates_per_step))
+    def attach(group):
+        one_by_one = _Sequence([part.attached(group) for part in parts], milestones)
+        group["lr"] = group["initial_lr"]
+        one_by_one.undo()
+        group["lr"] = one_by_one.current().begin()(group["lr"])
+        return one_by_one
+
+    lr = _learning_rate(parts)
+    list(constructed(lr, attach)[1].segments())  # raises where a part cannot stand
+    return attachable("SequentialLR", lr, attach, last_epoch, updates_per_step)
 
 
 @_composite
 def ChainedScheduler(
-    schedulers: Sequence[Scheduler], last_epoch: int = -1, *, updates_per_step: int = 1
+    schedulers: Sequence[Schedule], last_epoch: int = -1, *, updates_per_step: int = 1
 ) -> Scheduler:
-    """All schedulers at once: the base learning rate times the factors of all.
+    """All schedulers at once, each of which changes the rate that the one before it leaves.
 
-    With a `CosineAnnealingLR` (one, with `eta_min=0`) it starts from the base rate again whenever
-    the cosine has been at its bottom, as torch's does.
+    Those that multiply it give the product of their factors. As in torch, one that sets the rate
+    (`LambdaLR`, `CyclicLR`, `OneCycleLR`, `CosineAnnealingWarmRestarts`) makes those before it
+    ineffective, and those after it change only by their last factor. With an `SWALR`, a
+    `SequentialLR`, a `CosineAnnealingLR` with an `eta_min`, or two of them, the rates of all steps
+    so far are computed anew at every update, which takes the longer the more there are; so set
+    `updates_per_step`.
+
+    Args:
+      schedulers: of this module, in the order in which torch's were constructed.
 
     Raises:
-      ValueError: a scheduler sets the rate instead of multiplying it, so that in torch those
-        before it have no effect; or the base rates differ.
+      ValueError: there is no scheduler, one cycles the momentum, or their base rates differ.
 
     >>> from adaptive_jax.presets.torch.lr_scheduler import ConstantLR, ExponentialLR
     >>> lr = ChainedScheduler([ConstantLR(0.1, 0.5, total_iters=4), ExponentialLR(0.1, 0.5)])
     >>> print(f"{lr(0):.2f} {lr(1):.3f} {lr(4):.5f}")
     0.05 0.025 0.00625
     """
-    parts = [_part("ChainedScheduler", i, part) for i, part in enumerate(schedulers)]
-    cosines = [i for i, part in enumerate(parts) if part.half_period]
-    factors, rates = [], []
-    for i, part in enumerate(parts):
-        if part.factor is None or part.lr is None:
-            raise ValueError(
-                f"ChainedScheduler multiplies factors, but the {part.kind} at index {i} sets the "
-                "rate whatever it was; use SequentialLR, or LambdaLR with the product"
-                + (" (a CosineAnnealingLR multiplies where eta_min is 0)" if i in cosines else "")
-            )
-        factors.append(part.factor)
-        rates.append(part.lr)
-    if len(cosines) > 1:
-        raise ValueError(f"ChainedScheduler takes one CosineAnnealingLR, got {len(cosines)}")
-    base = rates[0]
-    if any(isinstance(lr, float) and lr != base for lr in rates):
+    parts = _parts("ChainedScheduler", schedulers)
+    lr = _learning_rate(parts)
+    rates = [part.lr for part in parts if part.lr is not None]
+    if any(isinstance(rate, float) and rate != lr for rate in rates):
         raise ValueError(f"the schedulers must have one learning rate, got {rates}")
 
-    def rate(n):
-        value = base
-        for i, factor in enumerate(factors):
-            if cosines and i not in cosines:
-                half_period = parts[cosines[0]].half_period
-                value *= _since_bottom(factor, i < cosines[0], half_period, n)
+    def attach(group):
+        return _Chain([part.attached(group) for part in parts])
+
+    return attachable("ChainedScheduler", lr, attach, last_epoch, updates_per_step)
+
+
+class _Composite:
+    """What both have in common: what happens to the parts while they are constructed."""
+
+    multiplies = False
+    sets = False
+    last_added: Callable[[Any], Any] | None = None
+
+    def __init__(self, parts: list[Attached]):
+        self.parts, self.position = parts, 0
+
+    def undo(self) -> None:
+        for part in self.parts:
+            part.undo()
+
+    def restart(self) -> Affine:
+        raise ValueError(
+            "torch cannot start a SequentialLR or ChainedScheduler at a milestone of another "
+            "SequentialLR; put its schedulers into the outer one"
+        )
+
+
+class _Sequence(_Composite):
+    """Torch's `SequentialLR`, whose position is its `last_epoch`."""
+
+    def __init__(self, parts: list[Attached], milestones: list[int]):
+        super().__init__(parts)
+        self.milestones = milestones
+        self.sets = all(part.sets for part in parts)
+
+    def current(self) -> Attached:
+        return self.parts[self._index(self.position)]
+
+    def _index(self, position):
+        return bisect.bisect_right(self.milestones, position)
+
+    def _restarts(self, position):
+        """Whether the current part begins there, which it does only where milestones say so."""
+        index = self._index(position)
+        return index > 0 and self.milestones[index - 1] == position
+
+    def advance(self) -> None:
+        self.position += 1
+        self.current().restart() if self._restarts(self.position) else self.current().advance()
+
+    def begin(self) -> Affine:
+        begun = self.between(self.position, self.position + 1)
+        self.advance()
+        return begun
+
+    def segments(self) -> Iterator[tuple[int, int, Affine | None, Attached, int]]:
+        """Of each run of calls to one part: what torch has no formula for but these.
+
+        Its first call and that after its last; the map of the first call, if it is a restart; the
+        part; and what to add to a position here for the part's.
+        """
+        positions = [part.position for part in self.parts]
+        first = self.position + 1
+        later = {m for m in self.milestones if first < m <= LAST_COUNT}
+        for start, stop in itertools.pairwise([first, *sorted(later), LAST_COUNT + 2]):
+            index = self._index(start)
+            part, restart = self.parts[index], None
+            if self._restarts(start):
+                restarted = copy.copy(part)
+                restarted.position = positions[index]
+                restart = restarted.restart()
+                positions[index] = restarted.position
+                offset = positions[index] - start
             else:
-                value *= factor(n)
-        return value
+                offset = positions[index] - (start - 1)
+                if isinstance(part, Single) and positions[index] < -1:
+                    raise ValueError(
+                        f"torch steps the scheduler at index {index} from before its beginning: "
+                        "let milestones increase, or put the schedulers into one SequentialLR"
+                    )
+            positions[index] = offset + stop - 1
+            yield start, stop, restart, part, offset
 
-    return Scheduler("ChainedScheduler", rate, **placed(last_epoch, updates_per_step))
+    def between(self, start: Any, end: Any) -> Affine:
+        composed = IDENTITY
+        for first, stop, restart, part, offset in self.segments():
+            a, b = (jnp.clip(n, first - 1, stop - 1) for n in (start, end))
+            if restart is None:
+                calls = part.between(a + offset, b + offset)
+            else:
+                here = jnp.maximum(a, first) + offset
+                calls = part.between(here, jnp.maximum(b, first) + offset)
+                calls = where((a < first) & (b >= first), calls.after(restart), calls)
+            composed = calls.after(composed)
+        return composed
 
 
-def _since_bottom(factor, is_before_cosine, half_period, n):
-    """A scheduler's factor over that at the last bottom of the cosine, if there was one.
+class _Chain(_Composite):
+    """Torch's `ChainedScheduler`, whose position stays 0: its parts move."""
 
-    From the rate 0 at the bottom torch's cosine goes up by adding to the rate, so of the other
-    factors only what comes later has an effect, and none of one that was 0 already.
-    """
-    bottom = n - 1 - (n - 1 - half_period) % (2 * half_period)
-    lost = factor(jnp.maximum(bottom + int(is_before_cosine), 0))
-    ratio = jnp.where(lost == 0, 1, factor(n) / jnp.where(lost == 0, 1, lost))
-    return jnp.where(n > half_period, ratio, factor(n))
+    def __init__(self, parts: list[Attached]):
+        super().__init__(parts)
+        self.multiplies = all(part.multiplies for part in parts)
+        self.sets = any(part.sets for part in parts)
+
+    def advance(self) -> None:
+        for part in self.parts:
+            part.advance()
+
+    def begin(self) -> Affine:
+        begun = self.between(0, 1)
+        self.advance()
+        return begun
+
+    def between(self, start: Any, end: Any) -> Affine:
+        if self.multiplies:
+            return self._once(start, end)
+        if self.sets:
+            return where(start == end, IDENTITY, self._once(jnp.maximum(end - 1, 0), end))
+        others = [part for part in self.parts if not part.multiplies]
+        if len(others) == 1 and others[0].last_added:
+            last = others[0].last_added(others[0].position + end) - others[0].position
+            added = self._once(last - 1, last).offset * self._once(last, end).slope
+            return Affine(self._once(start, end).slope, jnp.where(last > start, added, 0.0))
+        return self._step_by_step(jnp.asarray(start), jnp.asarray(end))
+
+    def _once(self, start, end):
+        """The maps of all parts, one after another: right for one call, or if all multiply."""
+        maps = (p.between(p.position + start, p.position + end) for p in self.parts)
+        return functools.reduce(lambda before, map: map.after(before), maps)
+
+    def _step_by_step(self, start, end):
+        """What a call adds is multiplied by all calls after it, in blocks of calls."""
+
+        def block(i, before):
+            first = start + i * _BLOCK
+            last = jnp.minimum(first + _BLOCK, end)
+
+            def added(n):
+                here = jnp.minimum(n, last)
+                term = self._once(here - 1, here).offset * self._once(here, last).slope
+                return jnp.where(n <= last, term, 0.0)
+
+            terms = jax.vmap(added)(first + jnp.arange(1, _BLOCK + 1, dtype=first.dtype))
+            return Affine(self._once(first, last).slope, jnp.sum(terms)).after(before)
+
+        blocks = (end - start + _BLOCK - 1) // _BLOCK
+        return jax.lax.fori_loop(0, blocks, block, Affine(*map(as_float, IDENTITY)))
+
+
+def _learning_rate(parts):
+    """The base rate of the first part that has one."""
+    return next((part.lr for part in parts if part.lr is not None), None)
+
+
+def _parts(composite, schedulers):
+    parts = [_part(composite, i, part) for i, part in enumerate(schedulers)]
+    if not parts:
+        raise ValueError(f"{composite} needs at least one scheduler, got none")
+    return parts
 
 
 def _part(composite, position, part):

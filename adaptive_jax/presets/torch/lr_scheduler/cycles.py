@@ -8,13 +8,30 @@ import jax.numpy as jnp
 
 from adaptive_jax import schedules
 from adaptive_jax.presets.arguments import is_zero
+from adaptive_jax.presets.torch.lr_scheduler.attached import (
+    IDENTITY,
+    LAST_COUNT,
+    Affine,
+    CountsCalls,
+    KeepsPosition,
+    Single,
+    base_rate,
+    start_at,
+    where,
+)
 from adaptive_jax.presets.torch.lr_scheduler.scheduler import (
     Scheduler,
+    attachable,
     placed,
+    power_of,
+    quotient,
+    remainder,
+    remaining,
     scheduler,
+    sets,
     traceable,
 )
-from adaptive_jax.schedules.pieces import as_float, geometric, half_cosine
+from adaptive_jax.schedules.pieces import as_float
 from adaptive_jax.typing import Scalar, Schedule
 from adaptive_jax.validation import steps
 
@@ -39,16 +56,41 @@ def CosineAnnealingLR(
     T_max = steps("T_max", T_max)
 
     def height(n):
-        return half_cosine(as_float(n % (2 * T_max)) / T_max)
+        # The root from the distance to the bottom, where 1 + cos would lose its digits.
+        past = jnp.abs(n) % (2 * T_max) if 2 * T_max <= LAST_COUNT else jnp.abs(n)
+        left = T_max - past if T_max <= LAST_COUNT else float(T_max) - as_float(past)
+        return jnp.sin(jnp.pi / 2 * as_float(jnp.abs(left)) / float(T_max)) ** 2
 
-    return Scheduler(
-        "CosineAnnealingLR",
-        lambda n: eta_min + (lr - eta_min) * height(n),
-        height if is_zero(eta_min) else None,
-        lr,
-        half_period=T_max,
-        **placed(last_epoch, updates_per_step),
-    )
+    def last_bottom(n):
+        return n - (n - T_max) % (2 * T_max) if 2 * T_max <= LAST_COUNT else -LAST_COUNT
+
+    def between(base, start, end):
+        """Torch multiplies the distance to eta_min, except that after a bottom it adds to it."""
+        bottom = last_bottom(end)
+        before, after = height(start), height(end)
+        ratio = after / jnp.where(before == 0, 1.0, before)
+        falls = Affine(ratio, eta_min * (1 - ratio))
+        from_bottom = Affine(0.0, eta_min + (base - eta_min) * after)
+        # At the bottom itself the rate may be any, if another scheduler has changed it.
+        top = (base - eta_min) * height(bottom + 1)
+        rest = after / height(bottom + 1)
+        rises = Affine(rest, eta_min * (1 - rest) + rest * top)
+        passes = where(start < bottom, from_bottom, where(start == bottom, rises, falls))
+        return where(start == end, IDENTITY, passes)
+
+    def attach(group):
+        base = base_rate(group, lr)
+        return start_at(
+            group,
+            Single(
+                lambda j, n: between(base, jnp.asarray(j), jnp.asarray(n)),
+                first=IDENTITY,
+                again=Affine(0.0, base),
+                last_added=(lambda n: last_bottom(n - 1) + 1) if is_zero(eta_min) else None,
+            ),
+        )
+
+    return attachable("CosineAnnealingLR", lr, attach, last_epoch, updates_per_step)
 
 
 @scheduler
@@ -72,11 +114,8 @@ def CosineAnnealingWarmRestarts(
     0.05 0.1 0.05 0.1
     """
     height = schedules.cosine_restarts(1.0, steps("T_0", T_0), steps("T_mult", T_mult))
-    return Scheduler(
-        "CosineAnnealingWarmRestarts",
-        lambda n: eta_min + (lr - eta_min) * height(n),
-        **placed(last_epoch, updates_per_step),
-    )
+    attach = sets(lambda base, n: eta_min + (base - eta_min) * height(n), lr, KeepsPosition)
+    return attachable("CosineAnnealingWarmRestarts", lr, attach, last_epoch, updates_per_step)
 
 
 @scheduler
@@ -92,7 +131,7 @@ def SWALR(
     """From `lr` to `swa_lr` in `anneal_epochs` epochs, then constant (`torch.optim.swa_utils`).
 
     Args:
-      lr: the rate at which it sets in.
+      lr: the rate at which it sets in. In `SequentialLR` it goes on from the rate that it finds.
       anneal_strategy: "cos" or "linear".
 
     >>> lr = SWALR(0.1, swa_lr=0.05, anneal_epochs=10, anneal_strategy="linear")
@@ -102,11 +141,25 @@ def SWALR(
     anneal_epochs = steps("anneal_epochs", anneal_epochs, minimum=0)
     shape = _shape(anneal_strategy)
 
-    def rate(n):
-        completed = 1 - as_float(jnp.maximum(anneal_epochs - n, 0)) / max(anneal_epochs, 1)
-        return swa_lr + (lr - swa_lr) * shape(completed)
+    def left(n):
+        ended = n >= min(anneal_epochs, LAST_COUNT)
+        completed = as_float(jnp.maximum(n, 0)) / float(max(anneal_epochs, 1))
+        return jnp.where(ended, 0.0, shape(completed))
 
-    return Scheduler("SWALR", rate, **placed(last_epoch, updates_per_step))
+    def attach(group):
+        base_rate(group, lr)
+        group["swa_lr"] = swa_lr  # of all that are constructed, that of the last one holds
+
+        def between(start, end):
+            before = left(start)
+            # Without epochs to anneal in, the first call of all goes there.
+            ratio = left(end) / jnp.where(before == 0, 1.0, before)
+            there = Affine(ratio, group["swa_lr"] * (1 - ratio))
+            return where(start == end, IDENTITY, there)
+
+        return start_at(group, CountsCalls(between))
+
+    return attachable("SWALR", lr, attach, last_epoch, updates_per_step)
 
 
 @scheduler
@@ -145,20 +198,26 @@ def CyclicLR(
     peak = _peak(mode, gamma, scale_fn, scale_mode)
 
     def height(n):
-        past, cycle = n % (up + down), n // (up + down)
-        rising = as_float(past) / up
-        falling = as_float(up + down - past) / down
-        return jnp.where(past <= up, rising, falling) * peak(n, cycle)
+        past, cycle = remainder(n, up + down), quotient(n, up + down)
+        rising = as_float(past) / float(up)
+        falling = as_float(remaining(past, up + down)) * ((up + down) / down)
+        return jnp.where(past <= min(up, LAST_COUNT), rising, falling) * peak(n, cycle)
 
-    place = placed(last_epoch, updates_per_step)
     momentum = Scheduler(
-        "CyclicLR", lambda n: max_momentum - (max_momentum - base_momentum) * height(n), **place
-    )
-    return Scheduler(
         "CyclicLR",
-        lambda n: base_lr + (max_lr - base_lr) * height(n),
-        momentum=momentum if cycle_momentum else None,
-        **place,
+        lambda n: max_momentum - (max_momentum - base_momentum) * height(n),
+        **placed(last_epoch, updates_per_step),
+    )
+
+    def attach(group):
+        group["lr"] = base_lr
+        cycling = sets(lambda base, n: base_lr + (max_lr - base_lr) * height(n))(group)
+        # Torch's initial step is from the optimizer's rate, where one constructed before kept it.
+        group["lr"] = group["initial_lr"]
+        return cycling
+
+    return attachable(
+        "CyclicLR", None, attach, last_epoch, updates_per_step, momentum if cycle_momentum else None
     )
 
 
@@ -171,8 +230,8 @@ def _peak(mode, gamma, scale_fn, scale_mode) -> Callable:
         return lambda n, cycle: call(cycle + 1 if scale_mode == "cycle" else n)
     peaks = {
         "triangular": lambda n, cycle: as_float(1.0),
-        "triangular2": lambda n, cycle: geometric(0.5, as_float(cycle)),
-        "exp_range": lambda n, cycle: geometric(gamma, as_float(n)),
+        "triangular2": lambda n, cycle: power_of(0.5, cycle),
+        "exp_range": lambda n, cycle: power_of(gamma, n),
     }
     if mode not in peaks:
         raise ValueError(f"mode must be {' or '.join(map(repr, peaks))}, got {mode!r}")
@@ -200,7 +259,8 @@ def OneCycleLR(
     """Up from `max_lr / div_factor` to `max_lr`, and down to next to nothing.
 
     The peak is at step pct_start · total_steps - 1 and the end at total_steps - 1, which is one
-    earlier than in `schedules.one_cycle`. After its end, where torch raises, it is constant.
+    earlier than in `schedules.one_cycle`. At step total_steps torch goes one step beyond the end,
+    and so does this. After that, where torch raises, the rate stays at its end value.
 
     Args:
       total_steps: or else `epochs` times `steps_per_epoch`.
@@ -224,18 +284,32 @@ def OneCycleLR(
             f"pct_start · total_steps must not be 1, where torch divides by 0; "
             f"got {pct_start} · {total_steps}"
         )
-    first_lr = max_lr / div_factor
-    last_lr = first_lr / final_div_factor
     ends = [peak, 2 * peak, last] if three_phase else [peak, last]
-    rates = [first_lr, max_lr, first_lr, last_lr] if three_phase else [first_lr, max_lr, last_lr]
-    momenta = [max_momentum, base_momentum, max_momentum, max_momentum][: len(rates)]
-    shape, place = _shape(anneal_strategy), placed(last_epoch, updates_per_step)
-    momentum = Scheduler("OneCycleLR", _through(momenta, ends, shape), **place)
-    return Scheduler(
+    momenta = [max_momentum, base_momentum, max_momentum, max_momentum][: len(ends) + 1]
+    shape = _shape(anneal_strategy)
+    momentum = Scheduler(
+        "OneCycleLR", _through(momenta, ends, shape), **placed(last_epoch, updates_per_step)
+    )
+
+    def attach(group):
+        group["initial_lr"] = max_lr / div_factor
+        group["max_lr"] = max_lr
+        group["min_lr"] = group["initial_lr"] / final_div_factor
+        names = ["initial_lr", "max_lr", "initial_lr", "min_lr"]
+        passed = names if three_phase else [*names[:2], names[-1]]
+
+        def rate(base, n):  # of all that are constructed, the rates of the last one hold
+            return _through([group[name] for name in passed], ends, shape)(n)
+
+        return sets(rate)(group)
+
+    return attachable(
         "OneCycleLR",
-        _through(rates, ends, shape),
-        momentum=momentum if cycle_momentum else None,
-        **place,
+        None,
+        attach,
+        last_epoch,
+        updates_per_step,
+        momentum if cycle_momentum else None,
     )
 
 
@@ -243,13 +317,17 @@ def _through(values, ends, shape) -> Schedule:
     """From each value to the next, which is reached at the steps `ends`, fractions allowed."""
     legs = list(zip([0.0, *ends[:-1]], ends, values[:-1], values[1:], strict=True))
 
+    last = min(ends[-1], LAST_COUNT)
+
     def at(n):
-        n = jnp.minimum(n, ends[-1])
+        n = jnp.where(n > last + 1, last, n)  # torch goes on for one step, and then raises
         value = None
         for start, end, before, after in reversed(legs):
-            completed = (as_float(n) - start) / ((end - start) or 1.0)
+            completed = (as_float(n) - start) / float((end - start) or 1.0)
             here = after + (before - after) * shape(completed)
-            value = here if value is None else jnp.where(n <= math.floor(end), here, value)
+            value = (
+                here if value is None else jnp.where(n <= min(math.floor(end), last), here, value)
+            )
         return value
 
     return at
@@ -257,7 +335,10 @@ def _through(values, ends, shape) -> Schedule:
 
 def _shape(anneal_strategy) -> Callable:
     """From 1 to 0, as the completed part goes from 0 to 1."""
-    shapes = {"cos": half_cosine, "linear": lambda completed: 1 - completed}
+    shapes = {
+        "cos": lambda completed: jnp.cos(jnp.pi / 2 * completed) ** 2,
+        "linear": lambda completed: 1 - completed,
+    }
     if anneal_strategy not in shapes:
         raise ValueError(f"anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
     return shapes[anneal_strategy]

@@ -5,18 +5,24 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from adaptive_jax import schedules
+from adaptive_jax.presets.torch.lr_scheduler.attached import IDENTITY, LAST_COUNT
 from adaptive_jax.presets.torch.lr_scheduler.scheduler import (
+    REPEATS,
     Scheduler,
-    multiplying,
-    placed,
+    attachable,
+    multiplies,
+    power_of,
+    quotient,
+    remaining,
     scheduler,
+    sets,
     traceable,
 )
-from adaptive_jax.schedules.pieces import as_float, geometric, linear
+from adaptive_jax.schedules.pieces import as_float
 from adaptive_jax.typing import Scalar, Schedule
 from adaptive_jax.validation import steps
 
+_NO_RESTART = "with total_iters=0 it cannot follow another one in SequentialLR: torch divides by it"
 _BLOCK = 256  # factors that MultiplicativeLR multiplies at once
 
 
@@ -35,7 +41,9 @@ def LambdaLR(
     0.025
     """
     factor = traceable("lr_lambda", lr_lambda)
-    return Scheduler("LambdaLR", lambda n: lr * factor(n), **placed(last_epoch, updates_per_step))
+    return attachable(
+        "LambdaLR", lr, sets(lambda base, n: base * factor(n), lr), last_epoch, updates_per_step
+    )
 
 
 @scheduler
@@ -57,14 +65,17 @@ def MultiplicativeLR(
 
     ratios = jax.vmap(traceable("lr_lambda", lr_lambda))
 
-    def factor(n):
+    def product(start, end):
+        start, end = jnp.asarray(start), jnp.asarray(end)
+
         def block(i, product):
-            epochs = i * _BLOCK + jnp.arange(1, _BLOCK + 1, dtype=n.dtype)
-            return product * jnp.prod(jnp.where(epochs <= n, ratios(epochs), 1))
+            epochs = start + i * _BLOCK + jnp.arange(1, _BLOCK + 1, dtype=start.dtype)
+            return product * jnp.prod(jnp.where(epochs <= end, ratios(epochs), 1))
 
-        return jax.lax.fori_loop(0, (n + _BLOCK - 1) // _BLOCK, block, as_float(1.0))
+        return jax.lax.fori_loop(0, (end - start + _BLOCK - 1) // _BLOCK, block, as_float(1.0))
 
-    return multiplying("MultiplicativeLR", lr, factor, last_epoch, updates_per_step)
+    attach = multiplies(lr, product, first=IDENTITY, restarts_at=REPEATS)
+    return attachable("MultiplicativeLR", lr, attach, last_epoch, updates_per_step)
 
 
 @scheduler
@@ -83,13 +94,15 @@ def StepLR(
     0.1 0.05
     """
     step_size = steps("step_size", step_size)
-    return multiplying(
-        "StepLR",
-        lr,
-        lambda n: geometric(gamma, as_float(n // step_size)),
-        last_epoch,
-        updates_per_step,
-    )
+
+    def product(start, end):
+        # The call at epoch 0 does not multiply.
+        periods = quotient(jnp.maximum(end, 0), step_size) - quotient(
+            jnp.maximum(start, 0), step_size
+        )
+        return power_of(gamma, periods)
+
+    return attachable("StepLR", lr, multiplies(lr, product), last_epoch, updates_per_step)
 
 
 @scheduler
@@ -109,11 +122,11 @@ def MultiStepLR(
     """
     milestones = [steps(f"milestones[{i}]", m, minimum=0) for i, m in enumerate(milestones)]
 
-    def factor(n):
-        passed = sum((as_float(n >= milestone) for milestone in milestones), as_float(0.0))
-        return geometric(gamma, passed)
+    def product(start, end):
+        passed = [(start < m) & (m <= end) for m in milestones if m <= LAST_COUNT]
+        return power_of(gamma, sum((as_float(p) for p in passed), as_float(0.0)))
 
-    return multiplying("MultiStepLR", lr, factor, last_epoch, updates_per_step)
+    return attachable("MultiStepLR", lr, multiplies(lr, product), last_epoch, updates_per_step)
 
 
 @scheduler
@@ -131,14 +144,15 @@ def ConstantLR(
     >>> print(f"{lr(3):.2f} {lr(4):.1f}")
     0.05 0.1
     """
-    total_iters = steps("total_iters", total_iters)
-    return multiplying(
-        "ConstantLR",
-        lr,
-        lambda n: jnp.where(n < total_iters, as_float(factor), as_float(1.0)),
-        last_epoch,
-        updates_per_step,
-    )
+    total_iters = steps("total_iters", total_iters, minimum=0)
+
+    def product(start, end):
+        last = min(total_iters, LAST_COUNT)
+        begins, ends = (start < 0) & (end >= 0), (start < last) & (end >= last) & (last > 0)
+        return jnp.where(begins, as_float(factor), 1.0) / jnp.where(ends, as_float(factor), 1.0)
+
+    attach = multiplies(lr, product, restarts_at=None if total_iters else 1.0)
+    return attachable("ConstantLR", lr, attach, last_epoch, updates_per_step)
 
 
 @scheduler
@@ -160,8 +174,14 @@ def LinearLR(
     >>> print(f"{lr(0):.2f} {lr(2):.3f} {lr(4):.1f}")
     0.05 0.075 0.1
     """
-    factor = linear(start_factor, end_factor, steps("total_iters", total_iters))
-    return multiplying("LinearLR", lr, factor, last_epoch, updates_per_step)
+    total_iters = steps("total_iters", total_iters, minimum=0)
+
+    def factor(n):
+        left = remaining(n, total_iters) if total_iters else 1.0
+        return jnp.where(n < 0, 1.0, end_factor + (start_factor - end_factor) * left)
+
+    attach = multiplies(lr, _ratio(factor), restarts_at=None if total_iters else _NO_RESTART)
+    return attachable("LinearLR", lr, attach, last_epoch, updates_per_step)
 
 
 @scheduler
@@ -174,9 +194,12 @@ def ExponentialLR(
     >>> print(f"{lr(9):.1f} {lr(10):.2f}")
     0.1 0.05
     """
-    return multiplying(
-        "ExponentialLR", lr, lambda n: geometric(gamma, as_float(n)), last_epoch, updates_per_step
-    )
+
+    def product(start, end):
+        return power_of(gamma, end - start)
+
+    attach = multiplies(lr, product, first=IDENTITY)
+    return attachable("ExponentialLR", lr, attach, last_epoch, updates_per_step)
 
 
 @scheduler
@@ -194,5 +217,27 @@ def PolynomialLR(
     >>> print(f"{lr(2):.3f} {lr(4):.1f}")
     0.025 0.0
     """
-    factor = schedules.polynomial_decay(1.0, steps("total_iters", total_iters), 0.0, power)
-    return multiplying("PolynomialLR", lr, factor, last_epoch, updates_per_step)
+    total_iters = steps("total_iters", total_iters, minimum=0)
+
+    def factor(n):
+        return remaining(n, total_iters) ** power
+
+    attach = multiplies(
+        lr,
+        _ratio(factor) if total_iters else lambda start, end: as_float(1.0),
+        first=IDENTITY,
+        restarts_at=None if total_iters else _NO_RESTART,
+    )
+    return attachable("PolynomialLR", lr, attach, last_epoch, updates_per_step)
+
+
+def _ratio(factor):
+    """The product of the quotients of successive factors, none of one that is 0 already."""
+
+    def product(start, end):
+        before = factor(jnp.asarray(start))
+        return jnp.where(
+            before == 0, 1.0, factor(jnp.asarray(end)) / jnp.where(before == 0, 1.0, before)
+        )
+
+    return product

@@ -8,7 +8,7 @@ import optax
 
 from adaptive_jax import numerics, transforms
 from adaptive_jax.presets.arguments import verbatim
-from adaptive_jax.presets.torch.lr_scheduler.scheduler import FIRST, HINTS
+from adaptive_jax.presets.torch.lr_scheduler.scheduler import FIRST, HINTS, PER_GROUP
 from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import steps
 
@@ -36,6 +36,7 @@ _INTERVALS = {
     "presets.torch.lr_scheduler",
     _INTERVALS,
     hints=HINTS,
+    per_group=PER_GROUP,
     first=FIRST,
 )
 def ReduceLROnPlateau(
@@ -65,7 +66,10 @@ def ReduceLROnPlateau(
       mode: whether better is less ("min") or more ("max").
       factor: by which the rate is multiplied, in [0, 1).
       threshold, threshold_mode: by how much a value must be better than the best one, as a
-        fraction of that ("rel") or by itself ("abs").
+        fraction of that ("rel") or by itself ("abs"). With "rel" and `mode="min"` a value is
+        better below best · (1 - threshold), as in torch. For a negative best value that lies above
+        it, so that a constant value counts as better every time and the rate is never lowered;
+        so it is for negative values with `mode="max"`. Use "abs" for values that can be negative.
       cooldown: epochs after a reduction in which none is counted as bad.
       min_lr: the least rate.
       eps: a reduction by no more than that is not made.

@@ -1,17 +1,27 @@
 """What every scheduler is: a function of the number of updates, and what composites ask of it."""
 
 import dataclasses
-from typing import Any, TypedDict
+from collections.abc import Callable
+from typing import Any, TypedDict, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from adaptive_jax.presets.arguments import verbatim
-from adaptive_jax.schedules.pieces import as_float
+from adaptive_jax.presets.torch.lr_scheduler.attached import (
+    IDENTITY,
+    LAST_COUNT,
+    Affine,
+    Attached,
+    Group,
+    Single,
+    base_rate,
+    start_at,
+    where,
+)
+from adaptive_jax.schedules.pieces import as_float, geometric
 from adaptive_jax.typing import Scalar, Schedule
 from adaptive_jax.validation import steps
-
-LAST_COUNT = 2**31 - 1  # where an optimizer's int32 counter stops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +31,9 @@ class Scheduler:
     Attributes:
       kind: its name in torch.
       rate: calls of torch's `step()` made -> learning rate.
-      factor: the same -> rate over base rate, for those that multiply the current rate in torch.
-      lr: the base rate, for those.
+      lr: the base rate, for those that have one.
+      attach: what torch's constructor does to the optimizer; by default that of a `LambdaLR`.
       momentum: the schedule of the momentum, for those that cycle it.
-      half_period: steps from a cosine's top to its bottom.
       start: calls of `step()` made before the first update.
       updates_per_step: updates per call of `step()`.
 
@@ -35,21 +44,35 @@ class Scheduler:
 
     kind: str
     rate: Schedule
-    factor: Schedule | None = None
     lr: Scalar | None = None
+    attach: Callable[[Group], Attached] | None = None
     momentum: Schedule | None = None
-    half_period: int | None = None
     start: int = 0
     updates_per_step: int = 1
 
     def __call__(self, count: Any) -> jax.Array:
         """The learning rate after `count` updates."""
-        made = jnp.asarray(count) // self.updates_per_step
+        made = quotient(jnp.asarray(count), self.updates_per_step)
         return self.rate(jnp.minimum(made, LAST_COUNT - self.start) + self.start)
 
+    def attached(self, group: Group) -> Attached:
+        """This scheduler, constructed for the optimizer with that parameter group."""
+        return self.attach(group) if self.attach else sets(lambda base, n: self.rate(n))(group)
+
+
+Made = TypeVar("Made", bound=Attached)
 
 FIRST = "torch's schedulers take the optimizer first; here give its learning rate, a number"
 HINTS = {"optimizer": "give the optimizer's learning rate as lr, and the result to it as lr"}
+PER_GROUP = (
+    "lr_lambda",
+    "swa_lr",
+    "base_lr",
+    "max_lr",
+    "base_momentum",
+    "max_momentum",
+    "min_lr",
+)
 
 scheduler = verbatim(
     "presets.torch.lr_scheduler",
@@ -59,11 +82,11 @@ scheduler = verbatim(
         "max_lr": "[0, inf)",
         "swa_lr": "[0, inf)",
         "eta_min": "[0, inf)",
-        "gamma": "(0, inf)",
+        "gamma": "[0, inf)",
         "factor": "(0, 1]",
         "start_factor": "(0, 1]",
         "end_factor": "[0, 1]",
-        "power": "(0, inf)",
+        "power": "[0, inf)",
         "base_momentum": "[0, 1]",
         "max_momentum": "[0, 1]",
         "pct_start": "[0, 1]",
@@ -71,6 +94,7 @@ scheduler = verbatim(
         "final_div_factor": "(0, inf)",
     },
     hints=HINTS,
+    per_group=PER_GROUP,
     first=FIRST,
 )
 
@@ -85,17 +109,112 @@ class Place(TypedDict):
 def placed(last_epoch: int, updates_per_step: int) -> Place:
     """The checked arguments that all schedulers have."""
     return {
-        "start": steps("last_epoch", last_epoch, minimum=-1) + 1,
+        "start": min(steps("last_epoch", last_epoch, minimum=-1) + 1, LAST_COUNT),
         "updates_per_step": steps("updates_per_step", updates_per_step),
     }
 
 
-def multiplying(
-    kind: str, lr: Scalar, factor: Schedule, last_epoch: int, updates_per_step: int
+def attachable(
+    kind: str,
+    lr: Scalar | None,
+    attach: Callable[[Group], Attached],
+    last_epoch: int,
+    updates_per_step: int,
+    momentum: Schedule | None = None,
 ) -> Scheduler:
-    """A scheduler that in torch multiplies the current rate."""
-    place = placed(last_epoch, updates_per_step)
-    return Scheduler(kind, lambda n: lr * factor(n), factor, lr, **place)
+    """A scheduler whose rate is what torch's would be after so many calls of `step()`."""
+
+    def rate(n):
+        group, alone = constructed(lr, attach)
+        start = jnp.full_like(n, alone.position)
+        return as_float(alone.between(start, start + n)(group["lr"]))
+
+    return Scheduler(kind, rate, lr, attach, momentum, **placed(last_epoch, updates_per_step))
+
+
+def constructed(lr: Scalar | None, attach: Callable[[Group], Made]) -> tuple[Group, Made]:
+    """A parameter group with that learning rate, and the scheduler constructed for it."""
+    group: Group = {"lr": 0.0 if lr is None else lr}
+    group["given"] = group["lr"]
+    return group, attach(group)
+
+
+REPEATS = "repeats"
+"""For `restarts_at`: a restart does what any call at epoch 0 does, as torch has no formula."""
+
+
+def multiplies(
+    lr: Scalar,
+    product: Callable[[Any, Any], Any],
+    first: Affine | None = None,
+    restarts_at: Scalar | str | None = None,
+) -> Callable[[Group], Attached]:
+    """The construction of a scheduler that in torch multiplies the current rate.
+
+    Args:
+      lr: the base rate.
+      product: `(start, end) -> ` product of the factors of all calls from one to the other.
+      first: what the initial step does; by default it multiplies, too.
+      restarts_at: the factor of the base rate after a restart, by default that of the initial
+        step; or `REPEATS`, or why torch has none.
+    """
+
+    def attach(group):
+        base = base_rate(group, lr)
+        begun = (first or Affine(product(-1, 0), 0.0)).slope
+        if isinstance(restarts_at, str):
+            again = None if restarts_at is REPEATS else restarts_at
+        else:
+            again = Affine(0.0, base * (begun if restarts_at is None else restarts_at))
+        calls = Single(lambda j, n: Affine(product(j, n), 0.0), first, again, multiplies=True)
+        return start_at(group, calls)
+
+    return attach
+
+
+def sets(
+    value: Callable[[Scalar, Any], Any], lr: Scalar | None = None, kind: type[Single] = Single
+) -> Callable[[Group], Attached]:
+    """The construction of one whose rate does not depend on the one before.
+
+    Args:
+      value: `(base rate, position) -> rate`.
+      lr: the base rate.
+      kind: what a restart does to it.
+    """
+
+    def attach(group):
+        base = base_rate(group, lr)
+
+        def maps(j, n):
+            return where(
+                jnp.asarray(n > j), Affine(0.0, as_float(value(base, jnp.maximum(n, 0)))), IDENTITY
+            )
+
+        return start_at(group, kind(maps, sets=True))
+
+    return attach
+
+
+def power_of(gamma: Scalar, exponent: Any) -> jax.Array:
+    """`gamma^exponent` for a whole exponent of at least 0, also where `gamma` is 0."""
+    return jnp.where(exponent == 0, 1.0, geometric(gamma, as_float(exponent)))
+
+
+def quotient(n: Any, length: int) -> Any:
+    """`⌊n / length⌋` for n of at least 0, also where the length is beyond int32."""
+    return n // length if length <= LAST_COUNT else jnp.zeros_like(n)
+
+
+def remainder(n: Any, length: int) -> Any:
+    """`n mod length`, likewise."""
+    return n % length if length <= LAST_COUNT else n
+
+
+def remaining(n: Any, length: int) -> jax.Array:
+    """`1 - n / length`, 0 where n is larger, likewise."""
+    left = length - n if length <= LAST_COUNT else float(length) - as_float(n)
+    return as_float(jnp.maximum(left, 0)) / float(length)
 
 
 def traceable(name: str, function: Schedule) -> Schedule:
