@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -77,12 +78,21 @@ class Port(NamedTuple):
     """What equals a method of the third-party library pytorch_optimizer, whose ports have quirks.
 
     Attributes:
-      make: builds ours from that port's keyword arguments.
+      recipe: the name of ours.
+      arguments: those of the recipe, besides the learning rate, with which it equals the port.
+      chain: builds, from a learning rate, what equals the port where the recipe does not.
       differs: why the port's numbers are not its paper's, if so; ours then must differ from it.
     """
 
-    make: Callable
+    recipe: str
+    arguments: Mapping[str, Any] = MappingProxyType({})
+    chain: Callable | None = None
     differs: str = ""
+
+    def make(self, lr: float):
+        if self.chain is not None:
+            return self.chain(lr)
+        return getattr(aj, self.recipe)(lr, **self.arguments)
 
 
 def formula(name, make, method, by_array=False, **hyper):

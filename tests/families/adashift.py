@@ -96,4 +96,4 @@ FORMULAS = [
 ]
 
 
-PORTS = {"AdaShift": Port(lambda lr: aj.adashift(lr))}
+PORTS = {"AdaShift": Port("adashift")}

@@ -159,4 +159,4 @@ FORMULAS = [
 ]
 
 
-PORTS = {"AdEMAMix": Port(lambda lr: aj.ademamix(lr))}
+PORTS = {"AdEMAMix": Port("ademamix")}

@@ -95,7 +95,5 @@ FORMULAS = [
 
 
 PORTS = {
-    "ADOPT": Port(
-        lambda lr: aj.adopt(lr), differs="at the paper's time t it clips by (t + 1)^(1/4)"
-    )
+    "ADOPT": Port("adopt", differs="at the paper's time t it clips by (t + 1)^(1/4)"),
 }

@@ -91,8 +91,4 @@ FORMULAS = [
 ]
 
 
-def port_lion(lr=1e-4, betas=(0.9, 0.99)):
-    return aj.lion(lr, *betas)
-
-
-PORTS = {"Lion": Port(port_lion), "SignSGD": Port(our_signum)}
+PORTS = {"Lion": Port("lion"), "SignSGD": Port("sign_sgd", chain=our_signum)}

@@ -85,8 +85,4 @@ FORMULAS = [
 ]
 
 
-def port_novograd(lr=1e-3):
-    return aj.novograd(lr)
-
-
-PORTS = {"NovoGrad": Port(port_novograd)}
+PORTS = {"NovoGrad": Port("novograd")}
