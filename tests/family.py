@@ -31,6 +31,7 @@ class Case:
       extra: keyword arguments that are no numbers.
       needs_params: `update` reads the parameters.
       decays: a zero gradient does not mean a zero step.
+      forgets_start: nor does it without decay, where the parameters did not start at 0.
       scale_free: steps do not grow with the gradient.
       tames_infinity: an infinite gradient rightly gives a finite step.
       by_component: complex numbers are treated by component, so their phase may change.
@@ -49,6 +50,7 @@ class Case:
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     needs_params: bool = False
     decays: bool = False
+    forgets_start: bool = False
     scale_free: bool = False
     tames_infinity: bool = False
     by_component: bool = False

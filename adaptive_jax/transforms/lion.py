@@ -29,8 +29,10 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Preconditioner:
     and its scale 1.
 
     Args:
-      b1: how much the memory weighs in the step, in [0, 1); default of the paper (and Keras).
-      b2: decay rate of the memory, in (0, 1); default of the paper (and Keras).
+      b1: weight of the memory in the step, in [0, 1]; default of the paper (and Keras). With 0 the
+        step is the sign of the gradient, with 1 that of the memory.
+      b2: decay rate of the memory, in [0, 1]; default of the paper (and Keras). With 0 the memory
+        is the last gradient, with 1 it stays 0.
 
     State: `mu` in the parameters' shapes, float32 or wider.
 
@@ -49,7 +51,7 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Preconditioner:
     1.0
     -1.0
     """
-    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "(0, 1)")
+    b1, b2 = number("b1", b1, "[0, 1]"), number("b2", b2, "[0, 1]")
 
     def init(params):
         return ScaleByLionState(trees.zeros_like(params))
