@@ -195,11 +195,11 @@ def move_within(params, updates):
 def test_finite_in_finite_out(case):
     """Every magnitude of every dtype, each dtype a leaf, or a tree where leaves are not apart.
 
-    From parameters of every size, at the row's learning rate and at 1.
+    From parameters of every size, at the row's learning rate, at 1 and at 1e-30.
     """
     leaves = {dtype.__name__: (starts(dtype), ladder_of_gradients(dtype)) for dtype in LADDERS}
     rates = [case.hyper[name] for name in LR if name in case.hyper]
-    rates = {name: jnp.array([*rates, 1.0]) for name in LR if rates}
+    rates = {name: jnp.array([*rates, 1.0, 1e-30]) for name in LR if rates}
     for group in [{name: leaf} for name, leaf in leaves.items()] if case.joint else [leaves]:
         params, grads = ({name: leaf[i] for name, leaf in group.items()} for i in range(2))
 

@@ -80,6 +80,58 @@ def test_schedule_free_average_does_not_stand_still_in_bfloat16():
     assert aj.schedule_free_sgd().init(jnp.ones(3)).y is None
 
 
+def iterates(z, c, grads, largest):
+    """Schedule-Free SGD at a rate of 1 in float64, whose z stops at the largest number."""
+    x, path = z, []
+    for t, g in enumerate(grads, start=1):
+        z = np.clip(z - g, -largest, largest)
+        x = (1 - 1 / t) * x + z / t
+        path.append((1 - c) * z + c * x)
+    return np.array(path)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_schedule_free_is_right_at_the_largest_numbers(dtype):
+    """Differences of iterates overflow there, and the iterates do not."""
+    start = jnp.array([2e38, -2e38, 1.0], dtype)
+    signs = np.array([1, -1, -1, 1, 1, 1, -1, -1])
+    grads = jnp.asarray(3.38e38 * signs[:, None] * np.array([1, -1, 0.5]), dtype)
+    path, _ = walk(aj.schedule_free_sgd(1.0), start, grads)
+    exact = [np.asarray(x, np.float64) for x in (start, grads)]
+    expected = iterates(exact[0], 0.9, exact[1], float(jnp.finfo(jnp.float32).max))
+    rounding = 2.0 ** (-8 if dtype == jnp.bfloat16 else -20)
+    np.testing.assert_allclose(np.asarray(path, np.float64), expected, atol=rounding * 3e38)
+
+
+@pytest.mark.parametrize(("rate", "power"), [(1e-25, 2.0), (1e25, 2.0), (1e-3, 30.0), (1e3, 30.0)])
+def test_weights_of_schedule_free_neither_vanish_nor_overflow(rate, power):
+    """They are powers of the learning rate, of which only ratios count."""
+    grads = noise(6, 4)
+    path, _ = walk(aj.schedule_free_sgd(1.0), jnp.ones(4), grads)
+    tx = aj.schedule_free_sgd(rate, weight_lr_power=power)
+    scaled, _ = walk(tx, jnp.ones(4), grads / rate)
+    np.testing.assert_allclose(scaled, path, rtol=1e-5, atol=1e-6)
+
+
+def steps_of(tx, start, grads):
+    """A float32 parameter after these gradients, and the last state."""
+    params, state = jnp.array(start, jnp.float32), tx.init(jnp.array(start, jnp.float32))
+    for g in grads:
+        updates, state = tx.update(jnp.array(g, jnp.float32), state, params)
+        params = params + updates
+    return float(params), state
+
+
+def test_means_of_parameters_as_far_apart_as_they_can_be():
+    params, state = steps_of(aj.lookahead(aj.sgd(1.0), 2), -3e38, [-3e38, -3e38])
+    assert params == 0 and float(state.slow) == 0  # half the way from -3e38 to 3e38
+    params, state = steps_of(aj.polyak_average(), -3e38, [0.0, 3e38, 3e38])
+    np.testing.assert_allclose(params, 3e38, rtol=1e-6)
+    np.testing.assert_allclose(aj.averaged_params(state), 0, atol=1e32)
+    params, _ = steps_of(aj.add_proximal_decay(3.0, 1.0), 3e38, [0.0])
+    np.testing.assert_allclose(params, 0.75e38, rtol=1e-6)
+
+
 def test_schedule_free_needs_one_state():
     params = jnp.ones(3)
     with pytest.raises(ValueError, match="one ScheduleFreeState in the state, got 0"):

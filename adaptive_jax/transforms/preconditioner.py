@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 import jax
 import optax
 
+from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
 from adaptive_jax.typing import Params, State, Updates
 from adaptive_jax.validation import map_leaves
@@ -74,7 +75,7 @@ class Preconditioner(optax.GradientTransformationExtraArgs):
 
 
 def _multiply(direction, scale):
-    return direction * scale.astype(direction.dtype)
+    return numerics.saturate(direction * scale.astype(direction.dtype), source=direction)
 
 
 class ScaleModifierState(NamedTuple):

@@ -93,6 +93,14 @@ FORMULAS = [
         n=2,
         phi=each,
     ),
+    formula(
+        "adashift b1 1",
+        lambda: aj.adashift(RATE, b1=1.0),
+        adashift,
+        by_array=True,
+        lr=RATE,
+        beta1=1.0,
+    ),
 ]
 
 

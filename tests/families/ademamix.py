@@ -156,6 +156,7 @@ FORMULAS = [
         b1=0.0,
         eps=1e-8,
     ),
+    formula("ademamix b3 1 is adam", lambda: aj.ademamix(RATE, b3=1.0), adam, lr=RATE),
 ]
 
 

@@ -91,6 +91,7 @@ FORMULAS = [
         momentum=0.8,
         ema=True,
     ),
+    formula("adopt b2 1", lambda: aj.adopt(RATE, b2=1.0), adopt, lr=RATE, beta2=1.0),
 ]
 
 

@@ -82,6 +82,7 @@ FORMULAS = [
         b2=0.0,
         eps=0.0,
     ),
+    formula("novograd b2 1", lambda: aj.novograd(b2=1.0), novograd, by_array=True, b2=1.0),
 ]
 
 
