@@ -80,27 +80,28 @@ def test_schedule_free_average_does_not_stand_still_in_bfloat16():
     assert aj.schedule_free_sgd().init(jnp.ones(3)).y is None
 
 
-def iterates(z, c, grads, largest):
-    """Schedule-Free SGD at a rate of 1 in float64, whose z stops at the largest number."""
-    x, path = z, []
-    for t, g in enumerate(grads, start=1):
-        z = np.clip(z - g, -largest, largest)
-        x = (1 - 1 / t) * x + z / t
-        path.append((1 - c) * z + c * x)
-    return np.array(path)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_schedule_free_is_right_where_differences_of_iterates_overflow(dtype):
+    start = jnp.array([3e38, -3e38, 1.0], dtype)
+    grads = np.tile([3.3e38, 3e38, -3.3e38, -3e38], 3)[:, None] * np.array([1, -1, 0.5])
+    grads = jnp.asarray(grads, dtype)
+    path, _ = walk(aj.schedule_free_sgd(1.0), start, grads)
+    exact = [np.asarray(x, np.float64) for x in (start, grads)]
+    z = exact[0] - np.cumsum(exact[1], axis=0)
+    x = np.cumsum(z, axis=0) / np.arange(1, 13)[:, None]
+    rounding = 2.0 ** (-8 if dtype == jnp.bfloat16 else -20)
+    expected = 0.1 * z + 0.9 * x
+    np.testing.assert_allclose(np.asarray(path, np.float64), expected, atol=rounding * 3e38)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_schedule_free_is_right_at_the_largest_numbers(dtype):
-    """Differences of iterates overflow there, and the iterates do not."""
-    start = jnp.array([2e38, -2e38, 1.0], dtype)
-    signs = np.array([1, -1, -1, 1, 1, 1, -1, -1])
-    grads = jnp.asarray(3.38e38 * signs[:, None] * np.array([1, -1, 0.5]), dtype)
-    path, _ = walk(aj.schedule_free_sgd(1.0), start, grads)
-    exact = [np.asarray(x, np.float64) for x in (start, grads)]
-    expected = iterates(exact[0], 0.9, exact[1], float(jnp.finfo(jnp.float32).max))
-    rounding = 2.0 ** (-8 if dtype == jnp.bfloat16 else -20)
-    np.testing.assert_allclose(np.asarray(path, np.float64), expected, atol=rounding * 3e38)
+def test_schedule_free_stays_finite_where_iterates_overflow(dtype):
+    """z would be 5.38e38 at the third update, where y is 2.34e38, and -1.38e38 at the fifth."""
+    signs = jnp.array([1, -1, -1, 1, 1], dtype)
+    path, _ = walk(aj.schedule_free_sgd(1.0), jnp.array(2e38, dtype), 3.38e38 * signs)
+    path = np.asarray(path, np.float64) / 1e38
+    np.testing.assert_allclose(path[:2], [-1.38, 0.479], rtol=2**-7)
+    assert (np.abs(path) < 2.34).all()  # between the iterates
 
 
 @pytest.mark.parametrize(("rate", "power"), [(1e-25, 2.0), (1e25, 2.0), (1e-3, 30.0), (1e3, 30.0)])

@@ -110,9 +110,8 @@ def schedule_free(
         ahead = jnp.asarray(1 - b1, dtype) * (1 - c)
         z = jax.tree.map(_add, state.z, step)
 
-        def move(y, old, z, u):  # to (1 − b1) z' + b1 x', without x
+        def move(y, z, u):  # to (1 − b1) z' + b1 x', without x and without z, which z' replaces
             u = jnp.asarray(u, z.dtype)
-            u = jnp.where(jnp.abs(z) < jnp.finfo(z.dtype).max, u, z - old)  # where z' was cut
             new = numerics.part_of_way(c, y, z) + ahead.astype(z.dtype) * u
             return numerics.saturate(new, source=u)
 
@@ -121,7 +120,7 @@ def schedule_free(
                 return moved
             return numerics.saturate(y - jnp.asarray(p, y.dtype), source=y)
 
-        moved = jax.tree.map(move, y, state.z, z, step)
+        moved = jax.tree.map(move, y, z, step)
         new_y = jax.tree.map(_add, y, moved)
         moved = jax.tree.map(from_params, params, moved, new_y)
         state = ScheduleFreeState(
