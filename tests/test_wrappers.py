@@ -184,7 +184,7 @@ def test_centralized_gradients_of_a_convolution():
         (lambda: aj.schedule_free_sgd(warmup_steps=-1), "warmup_steps must be a whole number"),
         (lambda: aj.scale_by_rms(centered=True, bias_correction=True), "corrects no bias"),
         (lambda: aj.skip_spikes(aj.sgd(), 0.0), r"threshold must be in \(0, inf\)"),
-        (lambda: aj.skip_spikes(aj.sgd(), decay=1.0), r"decay must be in \[0, 1\)"),
+        (lambda: aj.skip_spikes(aj.sgd(), decay=1.1), r"decay must be in \[0, 1\]"),
         (lambda: aj.skip_spikes(aj.sgd(), min_deviation=-1), "min_deviation must be in"),
         (lambda: aj.skip_spikes(aj.sgd(), warmup_steps=0), "warmup_steps must be a whole number"),
         (lambda: aj.skip_spikes(aj.sgd(), max_consecutive=0), "max_consecutive must be a whole"),
