@@ -300,8 +300,11 @@ def test_a_rate_changed_by_hand_does_to_ftrl_what_the_same_schedule_does():
     by_schedule = aj.ftrl(lambda count: jnp.asarray(rates, jnp.float32)[count], l1=0.1)
     params = {"by hand": jnp.ones(3), "by schedule": jnp.ones(3)}
     states = {"by hand": by_hand.init(jnp.ones(3)), "by schedule": by_schedule.init(jnp.ones(3))}
+    (name_of_rate,) = (
+        name for name in aj.hyperparameters(states["by hand"]) if name.endswith("learning_rate")
+    )
     for t, rate in enumerate(rates):
-        states["by hand"] = aj.set_hyperparameters(states["by hand"], {"ftrl/learning_rate": rate})
+        states["by hand"] = aj.set_hyperparameters(states["by hand"], {name_of_rate: rate})
         for name, tx in (("by hand", by_hand), ("by schedule", by_schedule)):
             g = jnp.array([1.0, -0.5, 0.2 * t])
             updates, states[name] = tx.update(g, states[name], params[name])
