@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn, ParamSpec, Self, TypeVar
 import jax
 import optax
 
-from adaptive_jax import trees
+from adaptive_jax import numerics, trees
 from adaptive_jax.typing import Params, State, Updates
 from adaptive_jax.validation import is_traced, map_leaves
 
@@ -228,7 +228,7 @@ class Preconditioner(Transformation):
 
 
 def _multiply(direction, scale):
-    return direction * scale.astype(direction.dtype)
+    return numerics.saturate(direction * scale.astype(direction.dtype), source=direction)
 
 
 def preconditioners(tx: optax.GradientTransformation) -> Iterator[Preconditioner]:

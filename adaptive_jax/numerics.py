@@ -186,6 +186,12 @@ def _in_largest(x):
     return unit, jnp.where(size == 0, 0, in_units)
 
 
+def part_of_way(fraction: jax.Array, start: jax.Array, end: jax.Array) -> jax.Array:
+    """`fraction·(end − start)` for a fraction in [0, 1], also where the difference overflows."""
+    half = constant(0.5, start.dtype)  # exact but for subnormal numbers
+    return 2 * (fraction.astype(start.dtype) * (half * end - half * start))
+
+
 def ema(old: jax.Array, new: jax.Array, decay: Scalar) -> jax.Array:
     """`decay·old + (1 − decay)·new` in the dtype of `old`."""
     keep, take = constant(decay, old.dtype), constant(1 - decay, old.dtype)

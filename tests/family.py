@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +31,7 @@ class Case:
       extra: keyword arguments that are no numbers.
       needs_params: `update` reads the parameters.
       decays: a zero gradient does not mean a zero step.
+      forgets_start: nor does it without decay, where the parameters did not start at 0.
       scale_free: steps do not grow with the gradient.
       tames_infinity: an infinite gradient rightly gives a finite step.
       by_component: complex numbers are treated by component, so their phase may change.
@@ -48,6 +50,7 @@ class Case:
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     needs_params: bool = False
     decays: bool = False
+    forgets_start: bool = False
     scale_free: bool = False
     tames_infinity: bool = False
     by_component: bool = False
@@ -77,12 +80,21 @@ class Port(NamedTuple):
     """What equals a method of the third-party library pytorch_optimizer, whose ports have quirks.
 
     Attributes:
-      make: builds ours from that port's keyword arguments.
+      recipe: the name of ours.
+      arguments: those of the recipe, besides the learning rate, with which it equals the port.
+      chain: builds, from a learning rate, what equals the port where the recipe does not.
       differs: why the port's numbers are not its paper's, if so; ours then must differ from it.
     """
 
-    make: Callable
+    recipe: str
+    arguments: Mapping[str, Any] = MappingProxyType({})
+    chain: Callable | None = None
     differs: str = ""
+
+    def make(self, lr: float):
+        if self.chain is not None:
+            return self.chain(lr)
+        return getattr(aj, self.recipe)(lr, **self.arguments)
 
 
 def formula(name, make, method, by_array=False, **hyper):

@@ -17,8 +17,10 @@ import pytest
 from flax import nnx
 
 import adaptive_jax as aj
+from adaptive_jax import numerics
 from adaptive_jax.optimizers import registry
 from tests.families import CASES, RECIPES
+from tests.family import LR
 
 every_case = pytest.mark.parametrize("case", CASES, ids=repr)
 every_structure = pytest.mark.parametrize(
@@ -127,9 +129,13 @@ def test_every_registered_optimizer_is_in_the_table():
     "dtype", [jnp.float16, jnp.bfloat16, jnp.float32], ids=lambda d: d.__name__
 )
 def test_zero_gradient_gives_zero_step(case, dtype):
-    params = jax.tree.map(jnp.zeros_like, make_params(dtype)) if case.decays else make_params(dtype)
+    """But for decay: its rate is 0 here where that is an argument, else the parameters are."""
+    decays = dict.fromkeys({"weight_decay", "lambd"} & case.hyper.keys(), 0.0)
+    params = make_params(dtype)
+    if case.forgets_start or (case.decays and not decays):
+        params = jax.tree.map(jnp.zeros_like, params)
     zeros = jax.tree.map(jnp.zeros_like, make_grads(3, dtype))
-    _, state, updates = loop(case.build(), params, zeros, 3)
+    _, state, updates = loop(case.build(**decays), params, zeros, 3)
     assert_finite(state)
     jax.tree.map(lambda u: np.testing.assert_array_equal(np.asarray(u, np.float32), 0), updates)
 
@@ -141,11 +147,20 @@ LADDERS = {
 }
 
 
-PATTERNS = np.stack([np.ones(40), (-1.0) ** np.arange(40), np.arange(40) < 20])
+LONG = 100
+COUNTS = np.arange(LONG)
+PATTERNS = np.stack(
+    [
+        np.ones(LONG),
+        (-1.0) ** COUNTS,
+        np.where(COUNTS // 2 % 3 == 1, 1.0, -1.0),  # - - + + - - - - + + - -
+        COUNTS < LONG // 2,
+    ]
+)
 
 
 def ladder_of_gradients(dtype):
-    """Constant, alternating, and then zero, for 40 steps, as rows of a matrix.
+    """Constant, alternating singly and in pairs, and then zero, as rows of a matrix.
 
     Members with one magnitude each, and members with all of them side by side.
     """
@@ -156,22 +171,51 @@ def ladder_of_gradients(dtype):
     return jnp.asarray(PATTERNS.T[None, :, :, None] * arrays[:, None, None, :], dtype)
 
 
+def starts(dtype):
+    """Where members start: ones, zeros, large, tiny, and all magnitudes in two orders."""
+    ladder = np.array(LADDERS[dtype])
+    signs = np.where(np.arange(ladder.size) % 2, 1.0, -1.0)
+    large, ones = np.full_like(ladder, 0.6 * ladder[-1]), np.ones_like(ladder)
+    rows = [ones, 0 * ones, large, large * signs, ones * ladder[0], ladder, ladder[::-1] * signs]
+    return jnp.asarray(np.broadcast_to(np.stack(rows)[:, None], (7, 4, ladder.size)), dtype)
+
+
+def move_within(params, updates):
+    """Parameters that stop at their largest number: what is beyond it is not the optimizer's."""
+
+    def leaf(p, u):
+        wide = numerics.compute_dtype(p)
+        limit = jnp.finfo(p.dtype).max.astype(wide)
+        return jnp.clip(p.astype(wide) + u.astype(wide), -limit, limit).astype(p.dtype)
+
+    return jax.tree.map(leaf, params, updates)
+
+
 @every_case
 def test_finite_in_finite_out(case):
-    """Every magnitude of every dtype, each dtype a leaf, or a tree where leaves are not apart."""
-    leaves = {dtype.__name__: ladder_of_gradients(dtype) for dtype in LADDERS}
-    for grads in [{name: leaf} for name, leaf in leaves.items()] if case.joint else [leaves]:
-        params = jax.tree.map(lambda g: jnp.ones(g.shape[2:], g.dtype), grads)
-        tx = case.build()
+    """Every magnitude of every dtype, each dtype a leaf, or a tree where leaves are not apart.
 
-        def step(state, g, tx=tx, params=params):
-            updates, state = tx.update(g, state, params)
-            return state, (updates, state)
+    From parameters of every size, at the row's learning rate, at 1 and at 1e-30.
+    """
+    leaves = {dtype.__name__: (starts(dtype), ladder_of_gradients(dtype)) for dtype in LADDERS}
+    rates = [case.hyper[name] for name in LR if name in case.hyper]
+    rates = {name: jnp.array([*rates, 1.0, 1e-30]) for name in LR if rates}
+    for group in [{name: leaf} for name, leaf in leaves.items()] if case.joint else [leaves]:
+        params, grads = ({name: leaf[i] for name, leaf in group.items()} for i in range(2))
 
-        def walk(g, tx=tx, params=params, step=step):
-            return jax.lax.scan(step, tx.init(params), g)[1]
+        def walk(rate, params, grads):
+            tx = case.build(**rate)
 
-        assert_finite(jax.jit(jax.vmap(walk))(grads))
+            def step(carry, g):
+                params, state = carry
+                updates, state = tx.update(g, state, params)
+                return (move_within(params, updates), state), (updates, state)
+
+            return jax.lax.scan(step, (params, tx.init(params)), grads)[1]
+
+        walks = jax.vmap(jax.vmap(walk, (None, 0, None)), (None, None, 0))
+        walks = jax.vmap(walks, (0, None, None)) if rates else walks
+        assert_finite(jax.jit(walks)(rates, params, grads))
 
 
 @pytest.mark.parametrize("case", [case for case in RECIPES if case.scale_free], ids=repr)

@@ -164,19 +164,24 @@ def test_without_decay_the_update_is_minus_rate_times_direction():
 
     @jax.jit
     def step(states, grads):
-        products, updates = {}, {}
+        products, updates, smallest = {}, {}, {}
         for name, tx in BY_COORDINATE.items():
             rates = effective_learning_rates(tx, grads, states[name], params)
             updates[name], new = tx.update(grads, states[name], params)
             direction = tx.stages[0].step(grads, states[name][0], params).direction
             products[name] = jax.tree.map(lambda r, d: -r * d, rates, direction)
+            smallest[name] = optax.tree.min(rates)
             states[name] = new
-        return states, products, updates
+        return states, products, updates, smallest
 
     assert len(BY_COORDINATE) >= 24
     states = {name: tx.init(params) for name, tx in BY_COORDINATE.items()}
     for t in range(STEPS):
-        states, products, updates = step(states, jax.tree.map(lambda g, t=t: g[t], single(GRADS)))
+        grads = jax.tree.map(lambda g, t=t: g[t], single(GRADS))
+        states, products, updates, smallest = step(states, grads)
+        assert all(
+            rate > 0 or (rate == 0 and name == "adashift") for name, rate in smallest.items()
+        )
         for name, product in products.items():
             for found, expected in zip(
                 *map(jax.tree.leaves, (product, updates[name])), strict=True
@@ -239,6 +244,54 @@ def test_an_optimizer_without_a_visible_preconditioner_is_an_error(tx, what):
     params = jnp.ones(2)
     with pytest.raises(ValueError, match=f"no Preconditioner .* in {what}: .* adaptive_jax.chain"):
         effective_learning_rates(tx, params, tx.init(params), params)
+
+
+def ascending_sign():
+    return optax.stateless(lambda updates, params: jax.tree.map(jnp.sign, updates))
+
+
+REFUSED = {
+    "lamb": (aj.lamb(0.1), "stage 2 of this Chain of 4"),
+    "adafactor": (aj.adafactor(0.1), "stage 1 of this Chain of 5"),
+    "trust ratio": (aj.chain(aj.scale_by_adam(), aj.scale_by_trust_ratio()), "stage 1"),
+    "norm": (aj.chain(aj.scale_by_adam(), aj.clip_by_global_norm(1.0)), "stage 1"),
+    "value": (aj.chain(aj.scale_by_adam(), optax.clip(1.0)), "stage 1"),
+    "sign": (aj.chain(aj.scale_by_adam(), aj.chain(ascending_sign())), "stage 0"),
+    "center": (aj.chain(aj.scale_by_adam(), aj.centralize_gradients()), "stage 1"),
+    "square": (
+        aj.chain(
+            aj.scale_by_adam(), optax.stateless(lambda u, p: jax.tree.map(lambda x: x * x, u))
+        ),
+        "stage 1",
+    ),
+    "another leaf": (
+        aj.chain(
+            aj.scale_by_adam(), optax.stateless(lambda u, p: {"w": u["w"] + u["v"], "v": u["v"]})
+        ),
+        "stage 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_stage_that_rates_cannot_be_followed_through_is_an_error(name):
+    """Where a derivative would be no rate of the step: of `lamb` it may be negative."""
+    tx, where = REFUSED[name]
+    params = {"w": jnp.ones((2, 2)), "v": jnp.ones((2, 2))}
+    with pytest.raises(ValueError, match=f"cannot follow rates through {where}.* masks, momentum"):
+        jax.eval_shape(lambda: effective_learning_rates(tx, params, tx.init(params), params))
+
+
+def test_rates_are_followed_through_stages_of_optax():
+    stages = [
+        optax.trace(0.5),
+        optax.add_decayed_weights(0.1),
+        optax.scale_by_schedule(lambda count: 0.5),
+        optax.masked(optax.scale(4.0), {"w": True, "b": True}),
+    ]
+    tx = aj.chain(aj.scale_by_adam(**MOMENTS), *stages, optax.scale_by_learning_rate(LR))
+    for key, rates in rates_of(tx).items():
+        np.testing.assert_allclose(rates, 2 * adam_rates(GRADS[key]), rtol=2e-5)
 
 
 def test_trees_that_do_not_match_are_an_error():

@@ -293,6 +293,25 @@ def test_the_numbers_of_a_schedule(make):
 # Schedules.
 
 
+def test_a_rate_changed_by_hand_does_to_ftrl_what_the_same_schedule_does():
+    """Where the rate of the last step counts too: the paper's sigma is a difference of 1 / rate."""
+    rates = [0.2, 0.2, 0.05, 0.05, 0.1]
+    by_hand = aj.tunable(aj.ftrl, learning_rate=rates[0], l1=0.1)
+    by_schedule = aj.ftrl(lambda count: jnp.asarray(rates, jnp.float32)[count], l1=0.1)
+    params = {"by hand": jnp.ones(3), "by schedule": jnp.ones(3)}
+    states = {"by hand": by_hand.init(jnp.ones(3)), "by schedule": by_schedule.init(jnp.ones(3))}
+    (name_of_rate,) = (
+        name for name in aj.hyperparameters(states["by hand"]) if name.endswith("learning_rate")
+    )
+    for t, rate in enumerate(rates):
+        states["by hand"] = aj.set_hyperparameters(states["by hand"], {name_of_rate: rate})
+        for name, tx in (("by hand", by_hand), ("by schedule", by_schedule)):
+            g = jnp.array([1.0, -0.5, 0.2 * t])
+            updates, states[name] = tx.update(g, states[name], params[name])
+            params[name] = params[name] + updates
+        np.testing.assert_allclose(params["by hand"], params["by schedule"], rtol=1e-5)
+
+
 def test_a_schedule_is_shown_and_cannot_be_set():
     def falling(count):
         return 0.1 * 0.5 ** jnp.asarray(count, jnp.float32)

@@ -23,7 +23,7 @@ BAD = [
     (aj.scale_by_amsgrad, {"eps_hat": float("inf")}, "eps_hat must be in [0, inf), got inf"),
     (aj.scale_by_adagrad, {"initial_accumulator": -1.0}, "initial_accumulator must be in [0, inf)"),
     (aj.scale_by_adadelta, {"eps": 0.0}, "eps must be in (0, inf), got 0.0"),
-    (aj.scale_by_rms, {"decay": 1.5}, "decay must be in [0, 1), got 1.5"),
+    (aj.scale_by_rms, {"decay": 1.5}, "decay must be in [0, 1], got 1.5"),
     (aj.momentum, {"decay": 1.1}, "decay must be in [0, 1], got 1.1"),
     (aj.momentum, {"ema": True, "dampening": 0.5}, "dampening must be 0 with ema=True"),
     (aj.sgd, {"learning_rate": float("inf")}, "learning_rate must be in (-inf, inf), got inf"),

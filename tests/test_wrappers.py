@@ -80,6 +80,59 @@ def test_schedule_free_average_does_not_stand_still_in_bfloat16():
     assert aj.schedule_free_sgd().init(jnp.ones(3)).y is None
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_schedule_free_is_right_where_differences_of_iterates_overflow(dtype):
+    start = jnp.array([3e38, -3e38, 1.0], dtype)
+    grads = np.tile([3.3e38, 3e38, -3.3e38, -3e38], 3)[:, None] * np.array([1, -1, 0.5])
+    grads = jnp.asarray(grads, dtype)
+    path, _ = walk(aj.schedule_free_sgd(1.0), start, grads)
+    exact = [np.asarray(x, np.float64) for x in (start, grads)]
+    z = exact[0] - np.cumsum(exact[1], axis=0)
+    x = np.cumsum(z, axis=0) / np.arange(1, 13)[:, None]
+    rounding = 2.0 ** (-8 if dtype == jnp.bfloat16 else -20)
+    expected = 0.1 * z + 0.9 * x
+    np.testing.assert_allclose(np.asarray(path, np.float64), expected, atol=rounding * 3e38)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_schedule_free_stays_finite_where_iterates_overflow(dtype):
+    """z would be 5.38e38 at the third update, where y is 2.34e38, and -1.38e38 at the fifth."""
+    signs = jnp.array([1, -1, -1, 1, 1], dtype)
+    path, _ = walk(aj.schedule_free_sgd(1.0), jnp.array(2e38, dtype), 3.38e38 * signs)
+    path = np.asarray(path, np.float64) / 1e38
+    np.testing.assert_allclose(path[:2], [-1.38, 0.479], rtol=2**-7)
+    assert (np.abs(path) < 2.34).all()  # between the iterates
+
+
+@pytest.mark.parametrize(("rate", "power"), [(1e-25, 2.0), (1e25, 2.0), (1e-3, 30.0), (1e3, 30.0)])
+def test_weights_of_schedule_free_neither_vanish_nor_overflow(rate, power):
+    """They are powers of the learning rate, of which only ratios count."""
+    grads = noise(6, 4)
+    path, _ = walk(aj.schedule_free_sgd(1.0), jnp.ones(4), grads)
+    tx = aj.schedule_free_sgd(rate, weight_lr_power=power)
+    scaled, _ = walk(tx, jnp.ones(4), grads / rate)
+    np.testing.assert_allclose(scaled, path, rtol=1e-5, atol=1e-6)
+
+
+def steps_of(tx, start, grads):
+    """A float32 parameter after these gradients, and the last state."""
+    params, state = jnp.array(start, jnp.float32), tx.init(jnp.array(start, jnp.float32))
+    for g in grads:
+        updates, state = tx.update(jnp.array(g, jnp.float32), state, params)
+        params = params + updates
+    return float(params), state
+
+
+def test_means_of_parameters_as_far_apart_as_they_can_be():
+    params, state = steps_of(aj.lookahead(aj.sgd(1.0), 2), -3e38, [-3e38, -3e38])
+    assert params == 0 and float(state.slow) == 0  # half the way from -3e38 to 3e38
+    params, state = steps_of(aj.polyak_average(), -3e38, [0.0, 3e38, 3e38])
+    np.testing.assert_allclose(params, 3e38, rtol=1e-6)
+    np.testing.assert_allclose(aj.averaged_params(state), 0, atol=1e32)
+    params, _ = steps_of(aj.add_proximal_decay(3.0, 1.0), 3e38, [0.0])
+    np.testing.assert_allclose(params, 0.75e38, rtol=1e-6)
+
+
 def test_schedule_free_needs_one_state():
     params = jnp.ones(3)
     with pytest.raises(ValueError, match="one ScheduleFreeState in the state, got 0"):
@@ -131,7 +184,7 @@ def test_centralized_gradients_of_a_convolution():
         (lambda: aj.schedule_free_sgd(warmup_steps=-1), "warmup_steps must be a whole number"),
         (lambda: aj.scale_by_rms(centered=True, bias_correction=True), "corrects no bias"),
         (lambda: aj.skip_spikes(aj.sgd(), 0.0), r"threshold must be in \(0, inf\)"),
-        (lambda: aj.skip_spikes(aj.sgd(), decay=1.0), r"decay must be in \[0, 1\)"),
+        (lambda: aj.skip_spikes(aj.sgd(), decay=1.1), r"decay must be in \[0, 1\]"),
         (lambda: aj.skip_spikes(aj.sgd(), min_deviation=-1), "min_deviation must be in"),
         (lambda: aj.skip_spikes(aj.sgd(), warmup_steps=0), "warmup_steps must be a whole number"),
         (lambda: aj.skip_spikes(aj.sgd(), max_consecutive=0), "max_consecutive must be a whole"),

@@ -176,7 +176,9 @@ def effective_learning_rates(
     )
     others = [looks[row.optimizer]["label"] for row in analysis.rows if row.optimizer not in known]
     if others:
-        caption += " Without one, since their updates are no direction times a scale: "
+        caption += (
+            " Without one, since their updates are, by coordinate, no direction times a scale: "
+        )
         caption += f"{', '.join(others)}."
     return Chart("effective_learning_rates", "Effective learning rates", caption, pieces)
 

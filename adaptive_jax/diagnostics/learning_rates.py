@@ -9,6 +9,7 @@ import optax
 
 from adaptive_jax import trees
 from adaptive_jax.algebra import Chain, Preconditioner
+from adaptive_jax.diagnostics.affine import is_affine_by_coordinate
 from adaptive_jax.transforms.tunable import Tunable
 from adaptive_jax.typing import Params, PyTree, State, Updates
 
@@ -30,15 +31,15 @@ def effective_learning_rates(
 
     with the direction that a `Preconditioner` has beside its scale: for Adam the mean gradient,
     and so :math:`rate = lr / ((\sqrt{\hat v_t} + eps)(1 - b_1^t))`; for AdaBound the same within
-    its bounds. Rates are positive for an optimizer that descends, and negative for a stage of one
-    that the learning rate has not turned round yet.
+    its bounds. Rates are positive for an optimizer that descends (0 where nothing moves: under a
+    mask, or in AdaShift's first updates), and negative for stages without the learning rate,
+    which turns the sign.
 
-    The stages of a `chain` act on the updates as ever. At a Preconditioner the scale is read (the
-    last one counts), and each stage after it acts on the scale by its derivative in that
-    direction. That is exact where a stage multiplies coordinates by something and adds something
-    to them: a learning rate, a schedule, weight decay, a mask, momentum. A stage that looks at
-    whole arrays, such as `scale_by_trust_ratio` or a clipping by norm, is linearized, so its
-    rates are those of a small change of the step, not of the step.
+    The stages of a `chain` act on the updates as usual. The scale is read at the last
+    Preconditioner. Each stage after it must multiply coordinates by factors, and add to them, that
+    do not depend on the step: a learning rate, a schedule, weight decay, a mask, momentum. Stages
+    that look at whole arrays (`scale_by_trust_ratio`, a clipping by norm) or are not linear (a
+    clipping by value, a sign) have no such factors. Before the Preconditioner any stage may stand.
 
     Args:
       tx: a Preconditioner, a `chain` or a `tunable` optimizer. Stages within other wrappers
@@ -50,7 +51,8 @@ def effective_learning_rates(
       A tree like the parameters; real, float32 or wider.
 
     Raises:
-      ValueError: no Preconditioner can be seen in `tx`, or trees do not match.
+      ValueError: no Preconditioner can be seen in `tx`; a stage after it is none of the above, as
+        in `lamb` and `adafactor`; or trees do not match.
 
     >>> from adaptive_jax import adam
     >>> tx = adam(0.1, b1=0.0)
@@ -78,8 +80,18 @@ def _walk(tx, updates, rates, state, params, extra):
     if isinstance(tx, Tunable):
         return _walk(tx.built(state), updates, rates, state.inner_state, params, extra)
     if isinstance(tx, Chain):
-        for stage, stage_state in zip(tx.stages, state, strict=True):
-            updates, rates = _walk(stage, updates, rates, stage_state, params, extra)
+        for position, (stage, stage_state) in enumerate(zip(tx.stages, state, strict=True)):
+            try:
+                updates, rates = _walk(stage, updates, rates, stage_state, params, extra)
+            except _NotByCoordinate:
+                raise ValueError(
+                    f"effective_learning_rates cannot follow rates through stage {position} of "
+                    f"{_shown(tx)}, which looks at whole arrays or is not linear (as a trust ratio "
+                    "and clipping are). It follows them through stages that multiply and add, "
+                    "coordinate by coordinate: learning rates, schedules, decay, masks, momentum. "
+                    "Call it for a chain without that stage, or with the stage before the "
+                    "Preconditioner"
+                ) from None
         return updates, rates
 
     def update(updates):
@@ -92,7 +104,13 @@ def _walk(tx, updates, rates, state, params, extra):
         return new, jax.tree.map(lambda s, u: s.astype(u.dtype), scale, new)
     if rates is None:
         return update(updates), None
+    if not is_affine_by_coordinate(update, updates):
+        raise _NotByCoordinate
     return jax.jvp(update, (updates,), (rates,))
+
+
+class _NotByCoordinate(Exception):
+    pass
 
 
 def _shown(tx):

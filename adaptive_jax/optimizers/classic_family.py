@@ -58,7 +58,7 @@ def ftrl(
     with the sum n of squared gradients and the z of `ftrl_proximal`, whose arguments it has; the
     learning rate is part of the formula. The defaults are Keras's; the paper has `beta=1` and
     `initial_accumulator=0`. It forgets the initial parameters, so it is no method for networks
-    whose start matters.
+    whose start matters, and a zero gradient moves parameters that did not start at 0.
 
     Raises:
       ValueError: as `ftrl_proximal` raises.
@@ -88,9 +88,10 @@ def asgd(
     r"""Averaged SGD: :math:`p_t = p_{t-1} - \eta_t (g_t + lambd\, p_{t-1})` and the mean of p.
 
     :math:`\eta_t` is that of `asgd_schedule`, and `averaged_params(state)` reads the mean of the
-    parameters since update `t0 + 1`. `lambd` is both the decay of the parameters and that of the
-    learning rate, as for a strongly convex objective. Defaults are PyTorch's, whose `t0` leaves
-    the mean out in shorter runs: set it to where the parameters begin to wander about.
+    parameters since update `t0 + 1`. `lambd` is both the decay of the parameters, which moves them
+    also where the gradient is 0, and that of the learning rate, as for a strongly convex
+    objective. Defaults are PyTorch's, whose `t0` leaves the mean out in shorter runs: set it to
+    where the parameters begin to wander about.
     `learning_rate` and `alpha` as in `asgd_schedule`.
 
     Raises:

@@ -72,8 +72,8 @@ def lamb(
     `b1`, `b2` and `eps` are those of `scale_by_adam`, `weight_decay` and `mask` those of
     `add_decayed_weights`, and `min_norm`, `max_norm` (the bounds of :math:`\phi`) and
     `trust_ratio_mask` those of `scale_by_trust_ratio`; `learning_rate` that of
-    `scale_by_learning_rate`. Defaults of the paper and its authors' code, for BERT; Keras has eps
-    1e-7 and takes decay out of the ratio.
+    `scale_by_learning_rate`. The defaults are those of the paper's experiments on BERT but for the
+    learning rate, which depends on the batch; Keras has eps 1e-7 and takes decay out of the ratio.
 
     Raises:
       ValueError: as `scale_by_adam`, `add_decayed_weights` and `scale_by_trust_ratio` raise.

@@ -21,10 +21,10 @@ def adan(
 
     :math:`u_t` and its arguments are those of `scale_by_adan`, the decay is
     `add_proximal_decay`'s, with its `mask`. The `learning_rate` is that of
-    `scale_by_learning_rate`. All defaults are the authors'; 0.02 is the decay of all experiments
-    of the paper, None no such stage. For the form that their code calls `no_prox`, put
-    `add_decayed_weights` between `scale_by_adan` and `scale_by_learning_rate` in a chain of your
-    own.
+    `scale_by_learning_rate`. The defaults are those of the authors' code, except `weight_decay`:
+    0 there, 0.02 in the paper's experiments on images; None leaves the stage out. For the form
+    that their code calls `no_prox`, put `add_decayed_weights` between `scale_by_adan` and
+    `scale_by_learning_rate` in a chain of your own.
 
     Raises:
       ValueError: as `scale_by_adan` and `add_proximal_decay` raise.
@@ -121,7 +121,8 @@ def ademamix(
               + weight\_decay\, p_{t-1}\Big), \qquad s_t = b_3 s_{t-1} + (1 - b_3) g_t
 
     Arguments as in `scale_by_ademamix`, `add_decayed_weights` and `scale_by_learning_rate`;
-    defaults of the paper, which tunes `weight_decay` (None: no such stage). For its warm-up:
+    the defaults are those of the authors' code but for `alpha`, 2 there (`scale_by_ademamix` says
+    more). The paper tunes `weight_decay`; None leaves the stage out. For its warm-up:
     `alpha, b3 = ademamix_warmup(steps); ademamix(alpha=alpha, b3=b3)`.
 
     Raises:
@@ -182,8 +183,9 @@ def adashift(
 ) -> optax.GradientTransformationExtraArgs:
     r"""AdaShift: :math:`p_t = p_{t-1} - lr\, m_t / (\sqrt{\hat v_t} + eps)`, v of old gradients.
 
-    Arguments as in `scale_by_adashift` and `scale_by_learning_rate`; all defaults are the
-    authors'. The first `keep_num` updates make no step.
+    Arguments as in `scale_by_adashift` and `scale_by_learning_rate`. The defaults are the
+    paper's; those of `learning_rate`, which it tunes, and `eps` are pytorch_optimizer's. The first
+    `keep_num` updates make no step.
 
     Raises:
       ValueError: as `scale_by_adashift` and `scale_by_learning_rate` raise.

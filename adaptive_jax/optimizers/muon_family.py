@@ -38,7 +38,8 @@ def muon(
         p_t = p_{t-1} - lr\,(u_t + weight\_decay\, p_{t-1})
 
     with the :math:`u_t` of `scale_by_muon` or of `scale_by_adam`. The defaults are those of Liu
-    et al., with whom steps of matrices are as large as Adam's, so that one learning rate suits all.
+    et al. but for the learning rate, which they schedule. Their steps of matrices are as large as
+    Adam's, so that one learning rate suits all.
     Jordan's are `muon(0.02, adjust="original", weight_decay=0.0, adam_learning_rate=3e-4)`;
     PyTorch's Muon, for matrices alone and in the layout (out, in), has `adjust="original"` at
     `output_axis=0` and the learning rate 1e-3.

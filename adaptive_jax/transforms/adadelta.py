@@ -20,7 +20,7 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
         d_t = \rho d_{t-1} + (1 - \rho) |u_t|^2
 
     Args:
-      rho: decay rate in [0, 1); 0.95 in the paper and Keras, 0.9 in PyTorch.
+      rho: decay rate in [0, 1]; 0.95 in the paper and Keras, 0.9 in PyTorch.
       eps: positive; sets the size of the first steps. 1e-6 in the paper and PyTorch, 1e-7 in
         Keras.
 
@@ -38,7 +38,7 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
     >>> print(updates.round(5))
     [ 0.00447 -0.00447]
     """
-    rho, eps = number("rho", rho, "[0, 1)"), number("eps", eps, "(0, inf)")
+    rho, eps = number("rho", rho, "[0, 1]"), number("eps", eps, "(0, inf)")
 
     def init(params):
         e_g, e_x = trees.real_full_like(params), trees.real_full_like(params)

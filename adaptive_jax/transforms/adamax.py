@@ -26,7 +26,7 @@ def scale_by_adamax(
         u_t = \frac{m_t}{1 - b_1^t} \Big/ (n_t + eps)
 
     Args:
-      b1, b2: decay rates in [0, 1); defaults of the paper (and of PyTorch and Keras).
+      b1, b2: decay rates in [0, 1) and [0, 1]; defaults of the paper (and of PyTorch and Keras).
       eps: added to the maximum, as in Keras (1e-7 there). The paper has none.
       eps_grad: added to the gradient's magnitude, as in PyTorch (1e-8 there, with `eps=0`).
 
@@ -45,7 +45,7 @@ def scale_by_adamax(
     >>> print(state.nu)  # the larger of 0.5 · 8 and 1
     4.0
     """
-    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1]")
     eps, eps_grad = number("eps", eps, "[0, inf)"), number("eps_grad", eps_grad, "[0, inf)")
 
     def init(params):

@@ -37,9 +37,9 @@ def scale_by_adashift(
     with n = `keep_num`. The first n updates only collect gradients: u = 0, by a scale of 0.
 
     Args:
-      b1: what each gradient counts beside the next, in [0, 1); default of the paper.
+      b1: weight of each gradient relative to the next, in [0, 1]; default of the paper.
       b2: decay rate in [0, 1); default of the paper.
-      eps: added to the corrected root; default of the authors' code.
+      eps: added to the corrected root; default of pytorch_optimizer.
       keep_num: how many gradients the first moment has; at least 1. Default of the paper.
       reduce: the spatial operation φ over each array of parameters: `"max"` (the paper's
         max-AdaShift), `"mean"`, or None for none. With max or mean, all coordinates of an array
@@ -64,7 +64,7 @@ def scale_by_adashift(
     [ 0. -0.]
     [ 1.  -0.1]
     """
-    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    b1, b2 = number("b1", b1, "[0, 1]"), number("b2", b2, "[0, 1)")
     eps, keep_num = number("eps", eps, "[0, inf)"), steps("keep_num", keep_num)
     if reduce not in _REDUCTIONS:
         raise ValueError(f"reduce must be 'max', 'mean' or None, got {reduce!r}")

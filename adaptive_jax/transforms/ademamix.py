@@ -40,12 +40,13 @@ def scale_by_ademamix(
     Preconditioner, the two means make the direction, and the scale is Adam's.
 
     Args:
-      b1, b2: decay rates in [0, 1); defaults of the paper.
-      b3: decay rate of the slow mean in [0, 1), or a schedule of the number of updates already
-        made. Default of the paper.
+      b1, b2: decay rates in [0, 1); 0.9 and 0.999 in the paper's experiments and its code.
+      b3: decay rate of the slow mean in [0, 1], or a schedule of the number of updates already
+        made; 0.9999 in the paper's experiments and its code.
       alpha: the weight of the slow mean; not negative; a number or a schedule. The paper finds
-        4 to 10 good; the default of the authors' code is 2.
-      eps: added to the corrected root; default of the paper.
+        4 to 10 good. The default 5 is pytorch_optimizer's; that of the authors' code is 2, and 8
+        in its example.
+      eps: added to the corrected root; default of the authors' code.
 
     State: `adam`, that of `scale_by_adam`, and `mu_slow` like its `mu`.
 
@@ -62,7 +63,7 @@ def scale_by_ademamix(
     """
     adam = scale_by_adam(b1, b2, eps)
     b1 = number("b1", b1, "[0, 1)")
-    b3 = number_or_schedule("b3", b3, "[0, 1)")
+    b3 = number_or_schedule("b3", b3, "[0, 1]")
     alpha = number_or_schedule("alpha", alpha, "[0, inf)")
 
     def init(params):
@@ -104,7 +105,7 @@ def ademamix_warmup(
     Args:
       warmup_steps: at least 1; the paper takes the number of all updates.
       alpha: the last value; not negative. Default 5, as in `scale_by_ademamix`.
-      b3: the last value, in (0, 1). Default of the paper.
+      b3: the last value, in (0, 1). Default of the paper's experiments.
       b1: the first value, in (0, 1): the decay rate of the fast mean.
 
     Returns:

@@ -40,7 +40,7 @@ def scale_by_adopt(
     converge with any `b2`.
 
     Args:
-      b1, b2: decay rates in [0, 1); the authors' defaults.
+      b1, b2: decay rates in [0, 1]; the authors' defaults.
       eps: the smallest divisor; the authors' default.
       clip_exponent: not negative; None does not clip (the paper's Algorithm 1). Complex numbers
         are clipped in magnitude. 0.25 is the authors' later default (Algorithm 2).
@@ -61,7 +61,7 @@ def scale_by_adopt(
     [0. 0.]
     [ 0.25 -0.5 ]
     """
-    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
+    b1, b2 = number("b1", b1, "[0, 1]"), number("b2", b2, "[0, 1]")
     eps = number("eps", eps, "[0, inf)")
     if clip_exponent is not None:
         clip_exponent = number("clip_exponent", clip_exponent, "[0, inf)")

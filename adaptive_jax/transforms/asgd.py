@@ -62,8 +62,8 @@ def polyak_average(start: Scalar = 0) -> optax.GradientTransformationExtraArgs:
 
         def leaf(u, p, a):
             after = jnp.asarray(p, a.dtype) + jnp.asarray(u, a.dtype)
-            mean = a + weight.astype(a.dtype) * (after - a)
-            return numerics.saturate(mean, source=u)
+            after = numerics.saturate(after, source=u)
+            return a + numerics.part_of_way(weight, a, after)
 
         average = map_leaves(leaf, gradients=updates, parameters=params, state=state.average)
         updates = trees.cast_updates(trees.as_computed(updates), updates, params)

@@ -142,7 +142,7 @@ def add_proximal_decay(
         def leaf(u, p):
             p = jnp.asarray(p, numerics.compute_dtype(p))
             u, r = jnp.asarray(u, p.dtype), jnp.asarray(rate, p.dtype) * jnp.asarray(decay, p.dtype)
-            return numerics.saturate((u - r * p) / (1 + r), source=u)
+            return numerics.saturate(u / (1 + r) - r / (1 + r) * p, source=u)
 
         shrunk = map_leaves(leaf, updates=updates, parameters=params)
         if scheduled:

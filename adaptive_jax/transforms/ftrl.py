@@ -19,9 +19,10 @@ from adaptive_jax.validation import (
 
 
 class FtrlState(NamedTuple):
-    """Updates made, sum of squared gradients, and gradients summed less what is proximal."""
+    """Updates made, 1 / the last rate, sum of squared gradients, and z of the docstring."""
 
     count: jax.Array
+    per_rate: jax.Array
     sum_of_squares: Updates
     linear: Updates
 
@@ -51,8 +52,9 @@ def ftrl_proximal(
 
     Args:
       learning_rate: positive; a number or a schedule of the number of updates already made. A
-        schedule changes :math:`q_t`, as in the paper's definition of its :math:`\sigma_t`, so that
-        a falling rate only shortens steps; Keras's pulls the parameters towards 0.
+        rate that changes, by a schedule or by hand (`tunable`), changes :math:`q_t`, as in the
+        paper, where :math:`\sigma_{1:t} = q_t`: a falling rate only shortens steps. Keras takes the
+        new rate for :math:`q_{t-1}` too, which pulls the parameters towards 0.
       learning_rate_power: not positive, default -0.5 (paper); 0 keeps the learning rate.
       initial_accumulator: :math:`n_0`; 0 in the paper, 0.1 in Keras (default).
       l1: the paper's λ1: parameters whose :math:`|z_t|` is not larger are exactly 0.
@@ -61,8 +63,11 @@ def ftrl_proximal(
         Keras's `l2_shrinkage_regularization_strength`. The paper has none.
       beta: about 1 in the paper, 0 in Keras (default).
 
-    State: `count` int32, `sum_of_squares` real and `linear` (z), both in the parameters' shapes,
-    float32 or wider.
+    A zero gradient moves parameters that the gradients so far do not account for (those that
+    did not start at 0), and all of them with `l1`, `l2` or `l2_shrinkage`, or a new rate.
+
+    State: `count` int32; `per_rate`, :math:`1 / lr_{t-1}`; `sum_of_squares` real and `linear` (z),
+    both in the parameters' shapes. All but the count are float32 or wider.
 
     Raises:
       ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
@@ -87,12 +92,14 @@ def ftrl_proximal(
 
     def init(params):
         squares = trees.real_full_like(params, initial_accumulator)
-        return FtrlState(numerics.count_zero(), squares, trees.zeros_like(params))
+        per_rate = trees.real_scalar(params)
+        return FtrlState(numerics.count_zero(), per_rate, squares, trees.zeros_like(params))
 
     def update(updates, state, params=None, **extra):
         require_params("ftrl_proximal", params)
         per_rate = 1 / numerics.at_step(learning_rate, state.count)
-        per_rate_before = 1 / numerics.at_step(learning_rate, jnp.maximum(state.count - 1, 0))
+        per_rate = jnp.asarray(per_rate, state.per_rate.dtype)
+        per_rate_before = jnp.where(state.count == 0, per_rate, state.per_rate)
         params_before = map_leaves(
             lambda p, z: jnp.asarray(p, z.dtype), parameters=params, state=state.linear
         )
@@ -103,9 +110,7 @@ def ftrl_proximal(
             """1 over the coordinate's learning rate: q in the docstring."""
             floored = jnp.maximum(total, jnp.finfo(total.dtype).tiny)
             grown = jnp.asarray(beta, total.dtype) + numerics.power(floored, -power)
-            return jnp.minimum(
-                grown * jnp.asarray(per_rate, total.dtype), jnp.finfo(total.dtype).max
-            )
+            return jnp.minimum(grown * per_rate.astype(total.dtype), jnp.finfo(total.dtype).max)
 
         def accumulate(z, g, p, before, now):
             added = strength(now, per_rate) - strength(before, per_rate_before)
@@ -114,13 +119,14 @@ def ftrl_proximal(
 
         def move(z, p, now):
             below = strength(now, per_rate) + jnp.asarray(l2, now.dtype)
-            return -_soft_threshold(z, l1) / below.astype(z.dtype) - p
+            new = numerics.saturate(-_soft_threshold(z, l1) / below.astype(z.dtype), source=z)
+            return numerics.saturate(new - p, source=z)
 
         linear = jax.tree.map(
             accumulate, state.linear, grads, params_before, state.sum_of_squares, squares
         )
         moves = jax.tree.map(move, linear, params_before, squares)
-        state = FtrlState(numerics.count_next(state.count), squares, linear)
+        state = FtrlState(numerics.count_next(state.count), per_rate, squares, linear)
         return trees.cast_updates(moves, updates, params), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -22,8 +22,10 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Preconditioner:
     and its scale 1.
 
     Args:
-      b1: how much the memory weighs in the step, in [0, 1); default of the paper (and Keras).
-      b2: decay rate of the memory, in (0, 1); default of the paper (and Keras).
+      b1: weight of the memory in the step, in [0, 1]; default of the paper (and Keras). With 0 the
+        step is the sign of the gradient, with 1 that of the memory.
+      b2: decay rate of the memory, in [0, 1]; default of the paper (and Keras). With 0 the memory
+        is the last gradient, with 1 it stays 0.
 
     State: `optax.ScaleByLionState`: `count` int32, and `mu` in the parameters' shapes, float32 or
     wider.
@@ -43,7 +45,7 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Preconditioner:
     1.0
     -1.0
     """
-    b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "(0, 1)")
+    b1, b2 = number("b1", b1, "[0, 1]"), number("b2", b2, "[0, 1]")
 
     def init(params):
         return optax.ScaleByLionState(numerics.count_zero(), trees.zeros_like(params))

@@ -75,8 +75,9 @@ def lookahead(
 
         def follow(p, u, slow):
             p, u = jnp.asarray(p, slow.dtype), jnp.asarray(u, slow.dtype)
-            ahead = jnp.asarray(slow_step_size, slow.dtype) * (p - slow + u)
-            return jnp.where(now, numerics.saturate(slow + ahead, source=u), slow)
+            fast = numerics.saturate(p + u, source=u)
+            ahead = numerics.part_of_way(jnp.asarray(slow_step_size, slow.dtype), slow, fast)
+            return jnp.where(now, slow + ahead, slow)
 
         def back(p, u, slow):
             p, u = jnp.asarray(p, slow.dtype), jnp.asarray(u, slow.dtype)

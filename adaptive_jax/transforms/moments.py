@@ -41,8 +41,8 @@ def momentum(
       decay: in [0, 1], or a schedule of the number of updates already made. Default 0.9; the
         SGD of PyTorch and Keras has 0, which is no momentum.
       nesterov: look one step ahead (Sutskever et al. 2013, in PyTorch's and Keras's form).
-      dampening: in [0, 1], classical form only. The first buffer is the undamped gradient, as
-        in PyTorch.
+      dampening: commonly in [0, 1], classical form only. The first buffer is the undamped
+        gradient, as in PyTorch.
       ema: the moving mean, whose size does not grow with `decay`. Not bias corrected.
 
     State: `optax.TraceState`: `trace` in the parameters' shapes, float32 or wider. Where `decay` is
@@ -64,7 +64,7 @@ def momentum(
     1.75
     """
     decay = number_or_schedule("decay", decay, "[0, 1]")
-    dampening = number("dampening", dampening, "[0, 1]")
+    dampening = number("dampening", dampening, "(-inf, inf)")
     if ema and isinstance(dampening, float) and dampening != 0:
         raise ValueError(
             f"dampening must be 0 with ema=True, which weighs gradients by 1 - decay; "

@@ -30,7 +30,7 @@ def scale_by_novograd(b2: Scalar = 0.98, eps: Scalar = 1e-8) -> Preconditioner:
     whose first buffer is the first step, undamped.
 
     Args:
-      b2: decay rate in [0, 1); default of the paper, which also has 0.25 (for a language model).
+      b2: decay rate in [0, 1]; default of the paper, which also has 0.25 (for a language model).
       eps: added to the root.
 
     State: `count` int32, `nu` a real number for every array, float32 or wider.
@@ -46,7 +46,7 @@ def scale_by_novograd(b2: Scalar = 0.98, eps: Scalar = 1e-8) -> Preconditioner:
     >>> print(updates, state.nu)
     [ 0.6 -0.8] 25.0
     """
-    b2, eps = number("b2", b2, "[0, 1)"), number("eps", eps, "[0, inf)")
+    b2, eps = number("b2", b2, "[0, 1]"), number("eps", eps, "[0, inf)")
 
     def init(params):
         check_inexact(params)

@@ -39,7 +39,8 @@ def scale_by_rms(
     from falling below 0 by rounding.
 
     Args:
-      decay: decay rate in [0, 1); 0.9 in the lecture and Keras, 0.99 in PyTorch.
+      decay: decay rate in [0, 1]; 0.9 in the lecture and Keras, 0.99 in PyTorch. Below 1 with
+        `bias_correction`.
       eps: added to the root, as in PyTorch (1e-8 there).
       eps_root: added under the root, as in Keras (1e-7 there, with `eps=0`).
       centered: divide by the standard deviation instead (Graves 2013).
@@ -62,7 +63,7 @@ def scale_by_rms(
     >>> print(updates.round(3))
     [ 2. -2.]
     """
-    decay = number("decay", decay, "[0, 1)")
+    decay = number("decay", decay, "[0, 1)" if bias_correction else "[0, 1]")
     eps, eps_root = number("eps", eps, "[0, inf)"), number("eps_root", eps_root, "[0, inf)")
     initial_accumulator = number("initial_accumulator", initial_accumulator, "[0, inf)")
 

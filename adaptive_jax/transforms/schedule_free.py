@@ -105,8 +105,7 @@ def schedule_free(
         count = numerics.count_next(state.count)
         rate = jnp.abs(jnp.asarray(numerics.at_step(learning_rate, state.count), dtype))
         max_rate = jnp.maximum(state.max_rate, rate)
-        weight = numerics.power(max_rate, weight_lr_power)
-        weight *= numerics.power(count.astype(dtype), r)
+        weight = _weight(max_rate, weight_lr_power, count, r)
         weight_sum = state.weight_sum + weight
         c = weight / jnp.where(weight_sum == 0, 1, weight_sum)
         ahead = jnp.asarray(1 - b1, dtype) * (1 - c)
@@ -114,14 +113,17 @@ def schedule_free(
 
         def move(y, z, u):  # to (1 − b1) z' + b1 x', without x and without z, which z' replaces
             u = jnp.asarray(u, z.dtype)
-            new = c.astype(z.dtype) * (z - y) + ahead.astype(z.dtype) * u
+            new = numerics.part_of_way(c, y, z) + ahead.astype(z.dtype) * u
             return numerics.saturate(new, source=u)
+
+        def from_params(p, moved, y):
+            if _is_wide(p):
+                return moved
+            return numerics.saturate(y - jnp.asarray(p, y.dtype), source=y)
 
         moved = jax.tree.map(move, y, z, step)
         new_y = jax.tree.map(_add, y, moved)
-        moved = jax.tree.map(
-            lambda p, m, y: m if _is_wide(p) else y - jnp.asarray(p, y.dtype), params, moved, new_y
-        )
+        moved = jax.tree.map(from_params, params, moved, new_y)
         state = ScheduleFreeState(
             count=count,
             b1=jnp.asarray(b1, dtype),
@@ -170,6 +172,17 @@ def schedule_free_params(state: State, params: Params) -> Params:
         return numerics.cast(y + beyond * (z - y), jnp.result_type(p))
 
     return jax.tree.map(leaf, params, _in_full(params, state.y), state.z)
+
+
+def _weight(max_rate, weight_lr_power, count, r):
+    """What an iterate counts in the average: 0 as long as all rates were 0, else no less than tiny.
+
+    Only ratios of weights matter, and a sum of 2^31 of the largest must be finite.
+    """
+    weight = numerics.power(max_rate, weight_lr_power)
+    weight *= numerics.power(count.astype(weight.dtype), r)
+    info = jnp.finfo(weight.dtype)
+    return jnp.where(max_rate > 0, jnp.clip(weight, info.tiny, info.max * 2.0**-32), 0)
 
 
 def _is_wide(p) -> bool:

@@ -59,8 +59,8 @@ def skip_spikes(
       tx: any optimizer. It must be whole: weight decay after this wrapper would not be skipped.
       threshold: standard deviations above the mean, positive. Default 6, as in OLMo-core's
         optimizers that skip steps (ZClip, which shortens gradients instead, has 2.5).
-      decay: of mean and deviation, in [0, 1). Default 0.99; OLMo-core takes the last 128 steps,
-        ZClip 0.97.
+      decay: of mean and deviation, in [0, 1]; 1 weighs all updates alike. Default 0.99;
+        OLMo-core takes the last 128 steps, ZClip 0.97.
       min_deviation: taken for the deviation where that is smaller, as after gradients that hardly
         differ; not negative. Of a loss, relative to the mean's magnitude. Default 0.1.
       warmup_steps: updates in the statistics before the first may be skipped as a spike; those
@@ -91,7 +91,7 @@ def skip_spikes(
     -0.9 1
     """
     threshold = number("threshold", threshold, "(0, inf)")
-    decay = number("decay", decay, "[0, 1)")
+    decay = number("decay", decay, "[0, 1]")
     min_deviation = number("min_deviation", min_deviation, "[0, inf)")
     warmup_steps = min(steps("warmup_steps", warmup_steps), LAST_COUNT)
     max_consecutive = min(steps("max_consecutive", max_consecutive), LAST_COUNT)

@@ -90,4 +90,4 @@ FORMULAS = [
 ]
 
 
-PORTS = {"AdaBelief": Port(lambda lr: aj.adabelief(lr))}
+PORTS = {"AdaBelief": Port("adabelief")}

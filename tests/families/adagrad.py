@@ -3,7 +3,7 @@
 import numpy as np
 
 import adaptive_jax as aj
-from tests.families.sgd import sign_sgd
+from tests.families.sgd import sgd, sign_sgd
 from tests.family import LR, RATE, Case, descend, formula, inverse_time, ramp, ratio, value_at
 
 
@@ -178,4 +178,6 @@ FORMULAS = [
         sign_sgd,
         lr=RATE,
     ),
+    formula("adadelta rho 1 is sgd", lambda: aj.adadelta(0.1, rho=1.0), sgd, lr=0.1),
+    formula("rmsprop decay 1 is sgd", lambda: aj.rmsprop(0.1, 1.0, eps=2.0), sgd, lr=0.05),
 ]

@@ -60,4 +60,5 @@ FORMULAS = [
         b1=0.0,
     ),
     formula("adamax b1 b2 0 is sign", lambda: aj.adamax(RATE, 0.0, 0.0), sign_sgd, lr=RATE),
+    formula("adamax b2 1", lambda: aj.adamax(RATE, b2=1.0), adamax, lr=RATE, b2=1.0),
 ]

@@ -159,4 +159,4 @@ FORMULAS = [
 ]
 
 
-PORTS = {"Adan": Port(lambda lr: aj.adan(lr, weight_decay=None))}
+PORTS = {"Adan": Port("adan", {"weight_decay": None})}

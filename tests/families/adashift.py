@@ -93,7 +93,15 @@ FORMULAS = [
         n=2,
         phi=each,
     ),
+    formula(
+        "adashift b1 1",
+        lambda: aj.adashift(RATE, b1=1.0),
+        adashift,
+        by_array=True,
+        lr=RATE,
+        beta1=1.0,
+    ),
 ]
 
 
-PORTS = {"AdaShift": Port(lambda lr: aj.adashift(lr))}
+PORTS = {"AdaShift": Port("adashift")}

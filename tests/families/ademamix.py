@@ -156,7 +156,8 @@ FORMULAS = [
         b1=0.0,
         eps=1e-8,
     ),
+    formula("ademamix b3 1 is adam", lambda: aj.ademamix(RATE, b3=1.0), adam, lr=RATE),
 ]
 
 
-PORTS = {"AdEMAMix": Port(lambda lr: aj.ademamix(lr))}
+PORTS = {"AdEMAMix": Port("ademamix")}

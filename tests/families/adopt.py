@@ -91,11 +91,10 @@ FORMULAS = [
         momentum=0.8,
         ema=True,
     ),
+    formula("adopt b2 1", lambda: aj.adopt(RATE, b2=1.0), adopt, lr=RATE, beta2=1.0),
 ]
 
 
 PORTS = {
-    "ADOPT": Port(
-        lambda lr: aj.adopt(lr), differs="at the paper's time t it clips by (t + 1)^(1/4)"
-    )
+    "ADOPT": Port("adopt", differs="at the paper's time t it clips by (t + 1)^(1/4)"),
 }

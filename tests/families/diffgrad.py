@@ -95,7 +95,7 @@ FORMULAS = [
 
 PORTS = {
     "DiffGrad": Port(
-        lambda lr: aj.diffgrad(lr),
+        "diffgrad",
         differs="adds eps to the uncorrected root, as the authors, and 1e-15 under it",
     )
 }

@@ -69,7 +69,7 @@ KERAS = {
 
 
 CASES = [
-    Case("ftrl", aj.ftrl, KERAS, LR, needs_params=True, decays=True),
+    Case("ftrl", aj.ftrl, KERAS, LR, needs_params=True, decays=True, forgets_start=True),
     Case(
         "ftrl_no_regularization",
         aj.ftrl,
@@ -77,6 +77,7 @@ CASES = [
         LR,
         needs_params=True,
         decays=True,
+        forgets_start=True,
         scale_free=True,
         numbers_only=True,
     ),

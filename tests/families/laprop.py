@@ -85,4 +85,4 @@ FORMULAS = [
 ]
 
 
-PORTS = {"LaProp": Port(lambda lr: aj.laprop(lr), differs="adds 1e-15 under the uncorrected root")}
+PORTS = {"LaProp": Port("laprop", differs="adds 1e-15 under the uncorrected root")}

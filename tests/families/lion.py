@@ -83,6 +83,10 @@ FORMULAS = [
         b1=0.99,
         b2=0.3,
     ),
+    formula("lion b2 tiny", lambda: aj.lion(RATE, 0.9, 1e-7), lion, lr=RATE, b2=1e-7),
+    formula("lion b2 0", lambda: aj.lion(RATE, b2=0.0), lion, lr=RATE, b2=0.0),
+    formula("lion b1 1", lambda: aj.lion(RATE, b1=1.0), lion, lr=RATE, b1=1.0),
+    formula("lion b2 1 is sign", lambda: aj.lion(RATE, b2=1.0), sign_sgd, lr=RATE),
     formula("lion b1 0 is sign", lambda: aj.lion(RATE, b1=0.0), sign_sgd, lr=RATE),
     formula("lion b1 as b2 is signum", lambda: aj.lion(RATE, 0.9, 0.9), signum, lr=RATE),
     formula(
@@ -91,8 +95,4 @@ FORMULAS = [
 ]
 
 
-def port_lion(lr=1e-4, betas=(0.9, 0.99)):
-    return aj.lion(lr, *betas)
-
-
-PORTS = {"Lion": Port(port_lion), "SignSGD": Port(our_signum)}
+PORTS = {"Lion": Port("lion"), "SignSGD": Port("sign_sgd", chain=our_signum)}

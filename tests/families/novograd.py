@@ -82,11 +82,8 @@ FORMULAS = [
         b2=0.0,
         eps=0.0,
     ),
+    formula("novograd b2 1", lambda: aj.novograd(b2=1.0), novograd, by_array=True, b2=1.0),
 ]
 
 
-def port_novograd(lr=1e-3):
-    return aj.novograd(lr)
-
-
-PORTS = {"NovoGrad": Port(port_novograd)}
+PORTS = {"NovoGrad": Port("novograd")}

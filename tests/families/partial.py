@@ -134,13 +134,12 @@ FORMULAS = [
 ]
 
 
-def port_adamod(lr=1e-3):
-    return aj.adamod(lr, b1=0.9, b2=0.99, b3=0.9999)
-
-
 def port_padam(lr=0.1):
     """Not AMSGrad, but Adam, with the power 1/4."""
     return authors_padam(lr, p=0.25, scale_by=aj.scale_by_adam)
 
 
-PORTS = {"AdaMod": Port(port_adamod), "PAdam": Port(port_padam)}
+PORTS = {
+    "AdaMod": Port("adamod", {"b2": 0.99, "b3": 0.9999}),
+    "PAdam": Port("padam", chain=port_padam),
+}

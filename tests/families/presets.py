@@ -79,6 +79,7 @@ CASES = [
         extra={"learning_rate": optax.constant_schedule(0.1)},
         needs_params=True,
         decays=True,
+        forgets_start=True,
     ),
 ]
 

@@ -117,7 +117,8 @@ FORMULAS = [
 
 PORTS = {
     "QHAdam": Port(
-        lambda lr: aj.qhadam(lr, 0.9, 0.999, 1.0, 1.0),
+        "qhadam",
+        {"b1": 0.9, "nu1": 1.0},
         differs="it keeps the weights of both means in float32",
     )
 }

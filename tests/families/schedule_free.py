@@ -172,6 +172,6 @@ def average(path):
 
 
 PORTS = {
-    "ScheduleFreeSGD": Port(lambda lr: aj.schedule_free_sgd(lr)),
-    "ScheduleFreeAdamW": Port(lambda lr: aj.schedule_free_adamw(lr)),
+    "ScheduleFreeSGD": Port("schedule_free_sgd"),
+    "ScheduleFreeAdamW": Port("schedule_free_adamw"),
 }

@@ -123,4 +123,12 @@ FORMULAS = [
         sign_sgd,
         lr=inverse_time(0.1, 0.5),
     ),
+    formula(
+        "sgd dampening beyond 1",
+        lambda: aj.sgd(0.1, 0.9, dampening=1.5),
+        sgd,
+        lr=0.1,
+        momentum=0.9,
+        dampening=1.5,
+    ),
 ]

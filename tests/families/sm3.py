@@ -104,4 +104,4 @@ FORMULAS = [
 ]
 
 
-PORTS = {"SM3": Port(lambda lr: aj.sm3(lr, momentum=None))}
+PORTS = {"SM3": Port("sm3", {"momentum": None})}

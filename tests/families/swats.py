@@ -104,13 +104,9 @@ FORMULAS = [
 ]
 
 
-def port_swats(lr=1e-3):
-    return aj.swats(lr)
-
-
 PORTS = {
     "SWATS": Port(
-        port_swats,
+        "swats",
         differs="eps 1e-6 and 1e-15 under the root; an estimate of SGD's rate for each array, of "
         "which the last to settle, by a relative tolerance, is every array's rate",
     )

@@ -222,10 +222,6 @@ FORMULAS = [
 ]
 
 
-def port_lars(lr=1e-3):
-    return aj.lars(lr, weight_decay=0.0, mask=matrices)
-
-
 def port_lamb(lr=1e-3):
     """The paper's first versions have no bias correction; here the step has Adam's first one.
 
@@ -243,4 +239,7 @@ def inverse_correction(lr, b1):
     return lambda count: lr / (1 - b1 ** (as_float(count) + 1))
 
 
-PORTS = {"LARS": Port(port_lars), "Lamb": Port(port_lamb)}
+PORTS = {
+    "LARS": Port("lars", {"weight_decay": 0.0, "mask": matrices}),
+    "Lamb": Port("lamb", chain=port_lamb),
+}

@@ -106,7 +106,8 @@ FORMULAS = [
 
 PORTS = {
     "Yogi": Port(
-        lambda lr: aj.yogi(lr, eps=1e-3, eps_hat=0.0),
+        "yogi",
+        {"eps": 1e-3, "eps_hat": 0.0},
         differs="it starts the first moment at 1e-6 too, so that a zero gradient makes a step",
     )
 }

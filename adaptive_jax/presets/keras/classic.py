@@ -1,5 +1,6 @@
 """Gradient descent, Adagrad and its kin, and FTRL, from `keras.optimizers`."""
 
+import jax.numpy as jnp
 import optax
 
 from adaptive_jax import transforms
@@ -7,6 +8,7 @@ from adaptive_jax.presets.arguments import is_zero
 from adaptive_jax.presets.keras.constructor import constructor, optimizer
 from adaptive_jax.presets.scheduled import scheduled
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
+from adaptive_jax.validation import number
 
 
 @optimizer
@@ -112,8 +114,10 @@ def Ftrl(
     >>> print(f"{tx.update(4.0, tx.init(0.0), 0.0)[0]:.3f}")
     -0.075
     """
-    return scheduled(
-        lambda rate: transforms.ftrl_proximal(
+
+    def at_rate(rate):
+        rate = number("learning_rate", rate, "(0, inf)")
+        tx = transforms.ftrl_proximal(
             rate,
             learning_rate_power,
             initial_accumulator_value,
@@ -121,6 +125,13 @@ def Ftrl(
             2 * l2_regularization_strength,
             2 * l2_shrinkage_regularization_strength,
             beta,
-        ),
-        learning_rate,
-    )
+        )
+
+        def update(updates, state, params=None, **extra):
+            # In Keras the rate of the last step has always been that of this one.
+            per_rate = jnp.asarray(1 / rate, state.per_rate.dtype)
+            return tx.update(updates, state._replace(per_rate=per_rate), params, **extra)
+
+        return optax.GradientTransformationExtraArgs(tx.init, update)
+
+    return scheduled(at_rate, learning_rate)
