@@ -13,6 +13,7 @@ ROOMS = (
     "typing",
     "numerics",
     "validation",
+    "files",
     "storage",
     "schedules",
     "transforms",
