@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+import zlib
 from pathlib import Path
 
 _CHUNK_BYTES = 2**20
@@ -65,11 +66,14 @@ def one_line(text: str) -> str:
 def file_name(text: str) -> str:
     """A text as the name of a file or folder: no path, nothing that a system refuses.
 
-    >>> file_name("../adam:b1=0.9,eps=1e-08"), file_name("")
-    ('_._adam:b1=0.9,eps=1e-08', '_')
+    Different texts have different names: what was changed ends with a checksum.
+
+    >>> file_name("adam,seed=0"), file_name("../adam")
+    ('adam,seed=0', '_._adam-ff78f5b5')
     """
-    name = re.sub(r"[^\w.:=,+-]|^\.|^$", "_", text)
-    return name.encode()[:_NAME_BYTES].decode("utf-8", "ignore")
+    content = text.encode("utf-8", "surrogatepass")
+    name = re.sub(r"[^\w.=,+-]|^\.|^$", "_", text).encode()[:_NAME_BYTES].decode("utf-8", "ignore")
+    return name if name == text else f"{name}-{zlib.crc32(content):08x}"
 
 
 def spreadsheet_text(text: str) -> str:

@@ -72,7 +72,10 @@ def number(name: str, value: Scalar, interval: str) -> Scalar:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number in {interval}, got {value!r}")
     low, high = map(float, interval[1:-1].split(","))
-    real = float(value)
+    try:
+        real = float(value)
+    except OverflowError:  # an int beyond the largest float
+        real = math.inf if value > 0 else -math.inf
     above = real > low or (interval[0] == "[" and real == low)
     below = real < high or (interval[-1] == "]" and real == high)
     if not (above and below):
@@ -90,17 +93,24 @@ def number_or_schedule(name: str, value: ScalarOrSchedule, interval: str) -> Sca
     return value if callable(value) else number(name, value, interval)
 
 
-def steps(name: str, value: int, minimum: int = 1) -> int:
-    """Returns `value` if it is a whole number of steps, at least `minimum`; raises if not.
+def steps(name: str, value: int, minimum: int = 1, maximum: int | None = None) -> int:
+    """Returns `value` if it is a whole number of steps, from `minimum` to `maximum`.
+
+    Raises:
+      ValueError: it is no whole number, or out of range.
 
     >>> steps("decay_steps", 0)
     Traceback (most recent call last):
       ...
     ValueError: decay_steps must be a whole number of at least 1, got 0
     """
-    whole = isinstance(value, numbers.Real) and math.isfinite(value) and value == int(value)
+    whole = isinstance(value, numbers.Integral) or (
+        isinstance(value, numbers.Real) and math.isfinite(value) and value == int(value)
+    )
     if isinstance(value, bool) or not whole or value < minimum:
         raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {value!r}")
     return int(value)
 
 
