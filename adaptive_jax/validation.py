@@ -74,8 +74,8 @@ def number(name: str, value: Scalar, interval: str) -> Scalar:
     low, high = map(float, interval[1:-1].split(","))
     try:
         real = float(value)
-    except OverflowError:  # an int beyond the largest float
-        real = math.inf if value > 0 else -math.inf
+    except OverflowError as error:
+        raise ValueError(f"{name} must be no more than a float can hold, got {value!r}") from error
     above = real > low or (interval[0] == "[" and real == low)
     below = real < high or (interval[-1] == "]" and real == high)
     if not (above and below):

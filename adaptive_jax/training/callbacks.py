@@ -97,8 +97,7 @@ class CsvLogger(Callback):
 
     def on_epoch(self, epoch: Epoch) -> None:
         new = not self._path.exists()
-        how = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
-        with self._path.open("a", **how) as file:
+        with self._path.open("a", -1, "utf-8", "backslashreplace", newline="") as file:
             write = csv.writer(file).writerow
             if new:
                 write(["workload", "optimizer", "seed", "hyperparameters", "epoch", *_METRICS])

@@ -84,7 +84,7 @@ class OptimizerSpec:
         for end in (0, 1):
             try:
                 self.build(**{name: ends[end] for name, ends in self.search.items()})
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise ValueError(f"{self.name}: {error}") from error
 
     @classmethod
