@@ -235,6 +235,20 @@ def test_what_is_ignored_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
+def test_an_interrupt_that_cannot_be_raised_comes_again(capsys, monkeypatch):
+    class Interrupted:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    def work(args):
+        Interrupted()
+        time.sleep(600)
+
+    monkeypatch.setattr(listing, "run", work)
+    assert cli.main(["list"]) == 130
+    assert capsys.readouterr().err == ""
+
+
 def test_ctrl_c_twice(capsys, tmp_path, stopped_by):
     """The second ends the report; how to go on is still said."""
     stopped_by(signal.SIGINT, report=lambda out, formats: signal.raise_signal(signal.SIGINT))

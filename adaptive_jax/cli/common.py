@@ -1,7 +1,9 @@
 """What the commands have in common: errors of one line, interrupts, and progress bars."""
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,15 +44,27 @@ def interruptible():
     def interrupt(number, frame):
         raise KeyboardInterrupt(number)
 
-    before = {}
+    def come_again(event):
+        """Where an interrupt cannot be raised, as in the callbacks of imports, it comes later."""
+        if isinstance(event.exc_value, KeyboardInterrupt) and event.exc_value.args:
+            arguments = (os.getpid(), *event.exc_value.args)  # which wakes the main thread
+            timer = threading.Timer(0.05, os.kill, arguments)
+            timer.daemon = True
+            timer.start()
+        else:
+            unraisable(event)
+
+    before, unraisable = {}, sys.unraisablehook
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, interrupt)
+    sys.unraisablehook = come_again
     try:
         yield
     finally:
+        sys.unraisablehook = unraisable
         for number, handler in before.items():
             signal.signal(number, handler)
 
