@@ -1,5 +1,7 @@
 """Adaptive optimizers for JAX: composable, exact against their sources, finite in every dtype."""
 
+from adaptive_jax import interrupts as interrupts  # isort: split
+
 from adaptive_jax import diagnostics as diagnostics
 from adaptive_jax import distributed as distributed
 from adaptive_jax import presets as presets

@@ -54,7 +54,10 @@ def number(name: str, value: Scalar, interval: str, hint: str = "") -> Scalar:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number in {interval}, got {value!r}")
     low, high = map(float, interval[1:-1].split(","))
-    real = float(value)
+    try:
+        real = float(value)
+    except OverflowError as error:
+        raise ValueError(f"{name} must be no more than a float can hold, got {value!r}") from error
     above = real > low or (interval[0] == "[" and real == low)
     below = real < high or (interval[-1] == "]" and real == high)
     if not (above and below):
@@ -74,8 +77,11 @@ def number_or_schedule(
     return value if callable(value) else number(name, value, interval, hint)
 
 
-def steps(name: str, value: Any, minimum: int = 1) -> int:
-    """Returns `value` if it is a whole number of steps, at least `minimum`; raises if not.
+def steps(name: str, value: Any, minimum: int = 1, maximum: int | None = None) -> int:
+    """Returns `value` if it is a whole number of steps, from `minimum` to `maximum`.
+
+    Raises:
+      ValueError: it is no whole number, or out of range.
 
     >>> steps("decay_steps", 0)
     Traceback (most recent call last):
@@ -97,6 +103,8 @@ def steps(name: str, value: Any, minimum: int = 1) -> int:
         or value != int(value)
     ):
         raise ValueError(f"{expected}, got {value!r}")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {value!r}")
     return int(value)
 
 

@@ -1,5 +1,6 @@
 """Reading of CIFAR-10's archive: verified, in memory, and only its batches."""
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -148,6 +149,23 @@ def test_members_that_are_no_batches(folder, odd):
     write(folder, body)
     match = rf"tiny.tar.gz has no {TEST} of {EXAMPLES * 3073} bytes; replace the file"
     load_error(source_of(body), folder, match)
+
+
+@pytest.mark.parametrize(
+    ("body", "match"),
+    [
+        (b"no archive at all", r"is no tar archive compressed by gzip \(not a gzip file"),
+        (gzip.compress(b"no tar" * 200), "is no tar archive compressed by gzip"),
+        (archive(members())[:-300], "is no tar archive compressed by gzip"),
+        (archive(members())[:20], "is no tar archive compressed by gzip"),
+        (b"", "is no tar archive compressed by gzip"),
+        (gzip.compress(b""), "is no tar archive compressed by gzip|has no cifar"),
+    ],
+    ids=["no gzip", "no tar", "cut", "cut in the first block", "empty", "empty gzip"],
+)
+def test_a_pinned_file_that_is_no_archive(folder, body, match):
+    write(folder, body)
+    load_error(source_of(body), folder, f"^tiny: .*tiny.tar.gz ({match})")
 
 
 @pytest.mark.parametrize("name", [f"/{TEST}", f"../{TEST}", f"./{TEST}", f"x/../{TEST}"])

@@ -1,7 +1,10 @@
 """The command line as a user meets it, good input and bad."""
 
+import errno
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +12,9 @@ import time
 
 import pytest
 
-from adaptive_jax import cli
+from adaptive_jax import cli, comparison, training
+from adaptive_jax.cli import compare, listing, surfaces
+from adaptive_jax.cli.common import interruptible
 from adaptive_jax.optimizers import registry
 
 pytestmark = pytest.mark.relaxed
@@ -119,23 +124,37 @@ def test_without_the_lab_the_message_says_what_to_install():
     assert done.stderr.count("\n") == 1 and "pip install 'adaptive_jax[lab]'" in done.stderr
 
 
+HELD = """
+import sys, time
+from adaptive_jax import cli
+from adaptive_jax.training import records
+
+def append_and_wait(path, record):
+    append(path, record)
+    (path.parent / "ready").touch()
+    time.sleep(600)
+
+append, records.append = records.append, append_and_wait
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
 def interrupted(out, signal_number):
-    """A comparison in its final runs, of which far too many are asked for, until it is stopped."""
-    argv = ["compare", "digits_mlp", "--optimizers", "sgd:learning_rate=0.1", "--epochs", "3"]
+    """A comparison that is stopped after its first record, for which it waits."""
+    argv = ["compare", "digits_mlp", "--optimizers", "sgd:learning_rate=0.1", "--epochs", "1"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "adaptive_jax.cli", *argv, "--seeds", "96", "--out", out],
+        [sys.executable, "-c", HELD, *argv, "--seeds", "3", "--out", out],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "80", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
     )
-    path = out / "runs.jsonl"
-    deadline = time.monotonic() + 120
-    while not (path.exists() and path.read_text().count("\n") >= 1):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.002)
+    while not (out / "ready").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    (out / "ready").unlink()
     process.send_signal(signal_number)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate()
     return process.returncode, out, err
 
 
@@ -144,17 +163,198 @@ def test_ctrl_c_leaves_what_was_finished(tmp_path):
     assert status == 130, err
     assert f"to go on: adaptive-jax compare --resume {tmp_path}" in err and "Traceback" not in err
     assert "sgd" in out and (tmp_path / "report.html").exists()
-    for line in (tmp_path / "runs.jsonl").read_text().splitlines():
-        json.loads(line)
+    (line,) = (tmp_path / "runs.jsonl").read_text().splitlines()
+    assert json.loads(line)["phase"] == "final"
 
 
 def test_a_killed_comparison_goes_on(capsys, tmp_path):
     status, _, _ = interrupted(tmp_path, signal.SIGKILL)
     assert status == -signal.SIGKILL
-    before = (tmp_path / "runs.jsonl").read_text()
-    kept = before[: before.rfind("\n") + 1]
-    assert 0 < kept.count("\n") < 96
+    kept = (tmp_path / "runs.jsonl").read_text()
+    assert kept.count("\n") == 1
     status, _, _ = run(capsys, "compare", "--resume", str(tmp_path))
     after = (tmp_path / "runs.jsonl").read_text()
-    assert status == 0 and after.startswith(kept) and after.count("\n") == 96
-    assert len({json.loads(line)["id"] for line in after.splitlines()}) == 96
+    assert status == 0 and after.startswith(kept) and after.count("\n") == 3
+    assert len({json.loads(line)["id"] for line in after.splitlines()}) == 3
+
+
+@pytest.fixture
+def stopped_by(monkeypatch):
+    """Lets `compare` and `train` write something and then be stopped by a signal or an error."""
+
+    def stop(how, report=None):
+        def halt():
+            if isinstance(how, BaseException):
+                raise how
+            signal.raise_signal(how)
+
+        def run_comparison(config, out, callback):
+            (out / "config.json").write_text(config.to_json())
+            (out / "runs.jsonl").touch()
+            halt()
+
+        monkeypatch.setattr(comparison, "run_comparison", run_comparison)
+        monkeypatch.setattr(compare, "_show", report or (lambda out, formats: None))
+        monkeypatch.setattr(training, "train", lambda *args, **kwargs: halt())
+        monkeypatch.setattr(listing, "run", lambda args: halt())
+
+    return stop
+
+
+SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_stops_a_command_is_told_with_how_to_go_on(capsys, tmp_path, stopped_by, number):
+    stopped_by(number)
+    before = [signal.getsignal(each) for each in SIGNALS]
+    out = tmp_path / "it's here"
+    assert cli.main(["compare", "digits_mlp", "--out", str(out)]) == 128 + number
+    err = capsys.readouterr().err
+    again = f"adaptive-jax compare --resume {shlex.quote(str(out))}"
+    assert f"stopped: the finished runs are kept; to go on: {again}" in err
+    assert cli.main(["train", "digits_mlp"]) == 128 + number
+    assert capsys.readouterr().err.splitlines()[-1] == "stopped"
+    assert cli.main(["train", "digits_mlp", "--checkpoint", str(tmp_path / "c")]) == 128 + number
+    assert "to go on from the last checkpoint, give the same command again" in (
+        capsys.readouterr().err
+    )
+    assert cli.main(["list"]) == 128 + number
+    assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_what_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with interruptible():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_an_interrupt_that_cannot_be_raised_comes_again(capsys, monkeypatch):
+    class Interrupted:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    def work(args):
+        Interrupted()
+        time.sleep(600)
+
+    monkeypatch.setattr(listing, "run", work)
+    assert cli.main(["list"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_twice(capsys, tmp_path, stopped_by):
+    """The second ends the report; how to go on is still said."""
+    stopped_by(signal.SIGINT, report=lambda out, formats: signal.raise_signal(signal.SIGINT))
+    assert cli.main(["compare", "digits_mlp", "--out", str(tmp_path)]) == 130
+    assert f"--resume {tmp_path}" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_jax_is_imported(tmp_path):
+    """A signal that arrives as `import jax` begins, most of the command's first second."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *args):\n"
+        "        if name == 'jax':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-m", "adaptive_jax.cli", "list"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+    code = "import adaptive_jax"  # in other programs Ctrl-C stays what it is
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert "KeyboardInterrupt" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "a\nb"), "a b: Disk quota exceeded"),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), "x: Permission denied"),
+    ],
+)
+def test_a_disk_that_fails_is_one_line(capsys, tmp_path, stopped_by, error, message):
+    stopped_by(error)
+    again = f"to go on: adaptive-jax compare --resume {tmp_path}"
+    for argv in (["compare", "digits_mlp", "--out", str(tmp_path)], ["list"]):
+        assert cli.main(argv) == 2
+        (line,) = [x for x in capsys.readouterr().err.splitlines() if "adaptive-jax: error" in x]
+        assert message in line and (again in line) == (argv != ["list"])
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    code = "import sys; from adaptive_jax import cli; sys.exit(cli.main(['list']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait() == 128 + signal.SIGPIPE
+    process.stderr.close()
+
+
+# What no option may do, whatever it is given: end in a traceback, or do nothing and say nothing.
+
+ODD = ("", " ", "x", "0", "-1", "1.5", "nan", "inf", "9" * 19, "1e400", "[/red]", "a\nb", "é", "\0")
+OPTIONS = {
+    ("compare", "digits_mlp"): """--optimizers --search --trials --extra-trials --tuning-seeds
+        --seeds --epochs --seed --schedule --width --max-memory --config --resume --format
+        --log""",
+    ("train", "digits_mlp"): """--optimizer --set --epochs --seed --schedule --checkpoint-every
+        --on-nonfinite --wait --coordinator --num-processes --process-id""",
+    ("surfaces",): "--optimizers --surface --steps",
+}
+CASES = [(command, option) for command, options in OPTIONS.items() for option in options.split()]
+CASES += [(("train",), ""), (("compare",), ""), ((), "")]
+RUNS = {  # what is no mistake
+    "--extra-trials": ["0"],
+    "--seed": ["0"],
+    "--max-memory": ["1.5", "9" * 19],
+    "--checkpoint-every": ["9" * 19],
+}
+
+
+@pytest.mark.parametrize(("command", "option"), CASES, ids=str)
+def test_odd_values_of_options_are_refused_in_a_line(
+    capsys, tmp_path, stopped_by, monkeypatch, command, option
+):
+    """What is accepted would run: here it ends with another error."""
+
+    def end(*args):
+        raise RuntimeError("it runs")
+
+    stopped_by(RuntimeError("it runs"))
+    monkeypatch.setattr(surfaces, "make_folder", end)
+    monkeypatch.chdir(tmp_path)
+    ran = []
+    for value in ODD:
+        try:
+            status = cli.main([*command, *filter(None, [option]), value])
+        except RuntimeError:
+            ran.append(value)
+            shutil.rmtree("comparisons", ignore_errors=True)  # the next has the name of its second
+            continue
+        except SystemExit as error:  # of tyro: the value is no number, or no choice
+            status = error.code
+        assert status == 2, value
+        err = capsys.readouterr().err
+        assert err and "Traceback" not in err
+    assert ran == RUNS.get(option, [])

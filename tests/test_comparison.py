@@ -344,6 +344,10 @@ def test_bad_configurations_are_refused(arguments, message):
     ("text", "message"),
     [
         ("{", "the config is no JSON"),
+        ("[" * 10**5, "the config is no JSON"),
+        ('{"format": true}', "must be a JSON object with its format"),
+        ('{"format": 0}', "must be a JSON object with its format"),
+        ('{"format": 1, "workloads": []}', "workloads must have at least one"),
         ("[1]", "must be a JSON object with its format"),
         ('{"format": 99}', "has format 99, this version reads up to 1"),
         ('{"format": 1, "trails": 3}', "unknown 'trails': did you mean 'trials'"),
@@ -353,3 +357,41 @@ def test_bad_configurations_are_refused(arguments, message):
 def test_bad_config_files_are_refused(text, message):
     with pytest.raises(ValueError, match=message):
         CompareConfig.from_json(text)
+
+
+HUGE = 10**400
+ODD = (None, True, False, -1, 2.5, 10**19, HUGE, math.nan, math.inf, "", "x", "5", "a\0b", "\ud800")
+ODD += ([], [[]], [None], [5], ["x"], {}, {"a": 1}, [{"a": 1}], ["sgd", "sgd"], ["optax."])
+ODD += (["adam:b1"], ["adam:b1=nan"], ["adam:learning_rate=1..inf"], [f"adam:b1={HUGE}"])
+ODD += (["adam:b1=" + "(" * 10**5], ["adam:b1=" + "-" * 10**5 + "1"], ["adam:b1=1..2..3"])
+OPTIONAL = ("trials", "extra_trials", "tuning_seeds", "seeds", "epochs", "schedule", "width")
+ACCEPTED = {
+    **{name: [None] for name in OPTIONAL},
+    "optimizers": [[]],
+    "data_dir": [None, "x", "5", "\ud800"],
+    "max_memory": [None, 2.5, 10**19],
+}
+
+
+@pytest.mark.parametrize("field", ["format", *ACCEPTED, "workloads", "budget", "search", "seed"])
+def test_every_field_of_a_config_file_is_checked(field):
+    """A value is accepted, and then comes back the same, or refused with a ValueError."""
+    good = json.loads(CompareConfig("digits_mlp", ("sgd", "adam")).to_json())
+    accepted = []
+    for value in ODD:
+        try:
+            config = CompareConfig.from_json(json.dumps({**good, field: value}))
+        except ValueError as error:
+            assert str(error)
+        else:
+            accepted.append(value)
+            assert CompareConfig.from_json(config.to_json()) == config
+    assert accepted == ACCEPTED.get(field, [])
+
+
+def test_one_optimizer_needs_no_list():
+    assert CompareConfig("digits_mlp", "sgd") == CompareConfig(["digits_mlp"], ["sgd"])
+    with pytest.raises(ValueError, match="workloads must have at least one"):
+        CompareConfig([])
+    with pytest.raises(ValueError, match="trials must be at most 1000000, got 9999999999999999999"):
+        CompareConfig(trials=9999999999999999999)

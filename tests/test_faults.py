@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import multiprocessing
+import os
 import random
 import shutil
 import signal
@@ -34,10 +35,31 @@ def load(data_dir):
 SMALL = dataclasses.replace(NOISY_QUADRATIC, name="small", load=load)
 
 
-def run(folder, every=1):
-    """What the process that is killed does: trains on, and adds its record to runs.jsonl."""
+class WaitAfter(Callback):
+    """Lets a run wait, to be killed, once it has gone on for so many epochs."""
+
+    def __init__(self, epochs):
+        self._epochs = epochs
+
+    def on_epoch(self, epoch):
+        if epoch.number > self._epochs:
+            time.sleep(600)
+
+
+def run(folder, epochs=EPOCHS, within=False):
+    """What a process does: trains on for that many epochs, and adds a finished run to runs.jsonl.
+
+    With `within` the last checkpoint is never renamed to what a whole one is called.
+    """
+
+    def rename(old, new, **options):
+        if within and Path(new).name == str(epochs):
+            time.sleep(600)
+        renamed(old, new, **options)
+
+    renamed, os.rename = os.rename, rename
     config = RunConfig(SMALL, "adam:learning_rate=0.01", epochs=EPOCHS)
-    record = train(config, checkpoints=folder, checkpoint_every=every)
+    record = train(config, WaitAfter(epochs), checkpoints=folder)
     records.append(folder.parent / "runs.jsonl", record)
 
 
@@ -63,11 +85,10 @@ def whole(folder):
     return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
 
 
-def kill(process, folder, checkpoints, seconds):
-    """Kills a run so long after it has begun so many checkpoints."""
-    old, seen, deadline = unfinished(folder), set(), time.monotonic() + 60
-    while process.is_alive() and len(seen) < checkpoints and time.monotonic() < deadline:
-        seen |= unfinished(folder) - old
+def kill(process, is_ready, seconds=0.0):
+    """Kills a run so long after it is ready to be."""
+    while not is_ready():
+        assert process.is_alive()
         time.sleep(0.001)
     time.sleep(seconds)
     process.kill()
@@ -76,16 +97,22 @@ def kill(process, folder, checkpoints, seconds):
 
 
 def test_a_run_killed_many_times_ends_as_one_that_was_not(start, tmp_path):
-    """SIGKILL at 20 random moments, half of them just after a checkpoint was begun."""
+    """SIGKILL at 20 moments, half of them within a checkpoint, the others at random after one."""
     undisturbed, folder = tmp_path / "undisturbed", tmp_path / "killed"
-    start(undisturbed, EPOCHS).join()
-    chance, within = random.Random(0), 0
+    start(undisturbed).join()
+    chance, last = random.Random(0), 0
     for i in range(KILLS):
-        kill(start(folder), folder, chance.randint(1, 2), chance.uniform(0, (0.02, 0.1)[i % 2]))
-        within += bool(unfinished(folder))
+        if i % 2:
+            process = start(folder, last + 1, True)
+            begun = f"{last + 1}.orbax-checkpoint-tmp"
+            kill(process, lambda begun=begun: begun in unfinished(folder))
+        else:
+            process = start(folder, last + 2)
+            kill(process, lambda last=last: whole(folder)[-1:] > [last], chance.uniform(0, 0.1))
         for step in whole(folder):
             checkpoint.verify(folder / str(step))
-    assert within >= 5 and whole(folder)[-1] < EPOCHS, (within, whole(folder))
+        assert last <= whole(folder)[-1] < EPOCHS
+        last = whole(folder)[-1]
     start(folder).join()
     first, last = records.read(tmp_path / "runs.jsonl")
     times = {"train_seconds": 0.0, "compile_seconds": 0.0}
@@ -195,11 +222,11 @@ def mounted(options, folder, function):
 COMMAND = ["train", "noisy_quadratic", "--epochs", "7", "--checkpoint"]
 
 
-def error_of_the_command(folder):
+def error_of_the_command(argv):
     """The one line on stderr with which the command line ends."""
     stderr = io.StringIO()
     with contextlib.redirect_stderr(stderr):
-        assert cli.main([*COMMAND, str(folder)]) == 2
+        assert cli.main(argv) == 2
     lines = [line for line in stderr.getvalue().splitlines() if "epochs" not in line]
     assert len([line for line in lines if "error" in line]) == 1 and "Traceback" not in lines, lines
     return lines[-1]
@@ -224,13 +251,36 @@ def on_a_small_disk(folder):
         assert checkpoints.steps == (1, 4)
     rest = shutil.disk_usage(folder).free - 80 * 1024
     (folder / "ballast").write_bytes(bytes(rest))
-    error = error_of_the_command(folder / "command")
+    error = error_of_the_command([*COMMAND, str(folder / "command")])
     assert error.startswith("adaptive-jax: error: cannot write /") and "No space left" in error
     last = whole(folder / "command")[-1]
     checkpoint.verify(folder / "command" / str(last))
     (folder / "ballast").unlink()
     assert cli.main([*COMMAND, str(folder / "command")]) == 0
     assert last < 7 and whole(folder / "command") == [5, 6, 7]
+
+
+def comparing_on_a_small_disk(folder):
+    out = folder / "out"
+    argv = ["compare", "noisy_quadratic", "--optimizers", "sgd:learning_rate=0.1", "--seeds", "9"]
+    rest = shutil.disk_usage(folder).free - 8 * 1024  # of a config, and of some of the runs
+    (folder / "ballast").write_bytes(bytes(rest))
+    error = error_of_the_command([*argv, "--out", str(out)])
+    assert error.startswith(f"adaptive-jax: error: cannot write {out}: No space left on device: ")
+    assert error.endswith(f"to go on: adaptive-jax compare --resume {out}")
+    kept = (out / "runs.jsonl").read_bytes()
+    kept = kept[: kept.rfind(b"\n") + 1]
+    assert 0 < kept.count(b"\n") < 9
+    (folder / "ballast").unlink()
+    assert cli.main(["compare", "--resume", str(out), "--format", "csv"]) == 0
+    runs = (out / "runs.jsonl").read_bytes()
+    assert runs.startswith(kept) and runs.count(b"\n") == 9
+    report = (out / "results.csv").read_bytes()
+    rest = shutil.disk_usage(folder).free
+    (folder / "ballast").write_bytes(bytes(rest))  # a report that cannot be written
+    error = error_of_the_command(["compare", "--resume", str(out), "--format", "csv,html"])
+    assert "No space left on device" in error and f"--resume {out}" in error
+    assert (out / "results.csv").read_bytes() == report and not (out / "report.html").exists()
 
 
 def on_a_read_only_disk(folder):
@@ -241,12 +291,16 @@ def on_a_read_only_disk(folder):
         pytest.raises(checkpoint.CheckpointError, match=r"cannot write .*: Read-only file system"),
     ):
         checkpoints.save(1, {"w": np.ones(3)})
-    error = error_of_the_command(folder / "run")
+    error = error_of_the_command([*COMMAND, str(folder / "run")])
     assert error.startswith("adaptive-jax: error: cannot write /") and "Read-only" in error
 
 
 def test_a_full_disk_ends_with_an_error_and_the_last_checkpoint_whole(tmp_path):
     mounted("size=400k", tmp_path, on_a_small_disk)
+
+
+def test_a_comparison_on_a_full_disk_can_be_resumed(tmp_path):
+    mounted("size=400k", tmp_path, comparing_on_a_small_disk)
 
 
 def test_a_read_only_folder_ends_with_an_error(tmp_path):

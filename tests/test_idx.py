@@ -5,7 +5,6 @@ import hashlib
 import os
 import struct
 import threading
-import time
 import tracemalloc
 import urllib.request
 from dataclasses import replace
@@ -98,12 +97,14 @@ def folder(tmp_path, arrays):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves server.bodies, but badly under /stall/, /garbled/ and /short/."""
+    """Serves server.bodies, but badly under /stall/, /garbled/, /short/, /drip/ and /trickle/."""
 
     def do_GET(self):
         self.server.requests.append((self.path, self.headers["User-Agent"]))
         if self.path.startswith("/stall/"):
-            self.server.release.wait(10)
+            self.server.release.wait()
+        if self.path.startswith("/trickle/"):
+            return self.drip(b"HTTP/1.0 200 OK\r\n" + b"X-Endless: " + b"a" * 50_000)
         if self.path.startswith("/garbled/"):
             return self.wfile.write(b"this is\x1b[31m no HTTP" + b"!" * 5000 + b"\r\n\r\n")
         body = self.server.bodies.get(self.path)
@@ -112,7 +113,17 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if self.path.startswith("/drip/"):
+            return self.drip(body)
         self.wfile.write(body[: len(body) // 2] if self.path.startswith("/short/") else body)
+
+    def drip(self, content):
+        """A byte at a time, until the client hangs up or the test is over."""
+        for i in range(len(content)):
+            self.wfile.write(content[i : i + 1])
+            if self.server.release.wait(0.02):
+                return
+        self.server.dripped.append(self.path)
 
     def log_message(self, *args):
         pass
@@ -123,7 +134,8 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.bodies, self.requests, self.release = {}, [], threading.Event()
+        self.bodies, self.requests, self.dripped = {}, [], []
+        self.release = threading.Event()
 
     def handle_error(self, request, client_address):
         pass  # a client that hangs up early is part of some tests
@@ -348,6 +360,16 @@ def test_plain_files_do_not_count_as_published(tmp_path, arrays, published):
     load_error(published[0], tmp_path / "data", match)
 
 
+def test_a_verified_file_that_is_no_gzip(tmp_path, published):
+    source, bodies = published
+    wrong = idx_file(TRAIN_IMAGES, b"no gzip", (28, 28))
+    source = replace(source, files={**source.files, "train_images": replace(wrong, zipped=True)})
+    write_bodies(tmp_path / "data", {**bodies, f"{TRAIN_IMAGES}.gz": b"no gzip"})
+    load_error(
+        source, tmp_path / "data", rf"{TRAIN_IMAGES}.gz is no gzip file \(Not a gzipped file"
+    )
+
+
 def test_another_data_set_under_the_same_names(folder):
     """What MNIST's files given as Fashion-MNIST's meet."""
     match = rf"^fashion_mnist: .*{TRAIN_IMAGES}.gz has .*expected 26421880 bytes with sha256 3aede3"
@@ -466,11 +488,24 @@ def test_all_mirrors_fail(server, arrays, cache):
     assert os.listdir(cache) == []
 
 
-def test_silent_mirror_times_out(server, arrays, monkeypatch):
-    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.1)
-    start = time.monotonic()
-    load_error(make_source(arrays, [server.mirror("stall")]), match=r"failed \(.*timed out")
-    assert time.monotonic() - start < 4
+@pytest.mark.parametrize("name", ["stall", "drip", "trickle"])
+def test_silent_and_dripping_mirrors_time_out(server, arrays, cache, monkeypatch, name):
+    """A server that is silent or sends a byte now and then, of its headers or of the file."""
+    bad, good = server.mirror(name, arrays), server.mirror("good", arrays)
+    monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 0.2)
+    load_error(make_source(arrays, [bad]), match=r"failed \(.*timed out")
+
+    wait, patient = downloads._wait, iter([False, True])
+
+    def wait_longer_for_the_second(*args):
+        monkeypatch.setattr(downloads, "TIMEOUT_SECONDS", 60 if next(patient) else 0.2)
+        return wait(*args)
+
+    write_files(cache, arrays)
+    (cache / f"{TRAIN_IMAGES}.gz").unlink()
+    monkeypatch.setattr(downloads, "_wait", wait_longer_for_the_second)
+    assert_same(idx.load(make_source(arrays, [bad, good])), arrays)
+    assert server.paths()[-1] == f"/good/{TRAIN_IMAGES}.gz" and not server.dripped
 
 
 def test_mirror_that_speaks_no_http(server, arrays):
@@ -502,7 +537,7 @@ def test_interrupted_download_leaves_nothing(server, arrays, cache, monkeypatch,
 
     def urlopen(*args, **kwargs):
         response = real(*args, **kwargs)
-        read = response.read
+        read = response.read1
 
         def read_then_stop(amount):
             if seen:
@@ -510,7 +545,7 @@ def test_interrupted_download_leaves_nothing(server, arrays, cache, monkeypatch,
             seen.extend(path for path in cache.rglob("*") if path.is_file())
             return read(10)
 
-        response.read = read_then_stop
+        response.read1 = read_then_stop
         return response
 
     real = urllib.request.urlopen

@@ -12,7 +12,9 @@ import subprocess
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt  # which comes with rich
 
+from adaptive_jax.cli.compare import _show
 from adaptive_jax.comparison import Comparison, analyze, figures, write_report
 from adaptive_jax.comparison.facts import train_command
 from adaptive_jax.comparison.tables import difference_columns, result_columns, shown_pairs
@@ -216,6 +218,95 @@ def test_markdown(six):
         cells = [re.split(r" \| ", line.strip("| ")) for line in table.splitlines()]
         expected = [[column.text(row).strip() for column in columns] for row in rows]
         assert [[cell.strip() for cell in line] for line in cells[2:]] == expected
+
+
+HOSTILE = (
+    "$\\frac$",
+    "[/red]<script>alert(1)</script>",
+    '=HYPERLINK("http://x")\n| a | b |\n\n# c',
+    "_private_ *b* `c` ~~d~~ [e](http://f) &lt; \\| $x$ <!-- g :+1:",
+    "-1. h\0\ud800\x1b[31m\u202e",
+    "i" * 300,
+)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """The folder and the records of a comparison in which every name is one of those."""
+    folder = tmp_path_factory.mktemp("hostile")
+    ours = dict(
+        zip(("sgd", "adam", "adabound", "rmsprop", "adagrad", "lion"), HOSTILE, strict=True)
+    )
+    runs = made(tuple(ours), workloads=("first", "second"))
+    names = {"first": HOSTILE[2], "second": HOSTILE[0]}
+    runs = [
+        dataclasses.replace(run, optimizer=ours[run.optimizer], workload=names[run.workload])
+        for run in runs
+    ]
+    written(folder, runs, ("html", "md", "csv"))
+    return folder, runs
+
+
+def words(name):
+    """Of a name as it is shown: a colon begins the settings of an optimizer."""
+    return re.sub(r"[^ -~]|:", " ", name).split()
+
+
+def check_names(table):
+    """Every line of a table has as many cells, and is that of one of the names."""
+    names = [words(line[0]["text"]) for line in table[1:]]
+    assert sorted(names) == sorted(map(words, HOSTILE))
+    assert len({len(line) for line in table}) == 1
+
+
+def test_hostile_names_are_text_in_the_page(hostile):
+    folder, _ = hostile
+    text = (folder / "report.html").read_text()
+    check = Page(text)
+    assert text.count("<script>") == 1 and "<!-- g" not in text
+    check_names(check.tables[0])
+    check_names(check.tables[2])
+    shown = " ".join(words(check.text))
+    for name in HOSTILE[:-1]:
+        assert shown.count(" ".join(words(name))) > 12  # in tables, captions, legends and axes
+
+
+def test_hostile_names_are_text_in_markdown(hostile):
+    folder, _ = hostile
+    text = (folder / "report.md").read_text()
+    rendered = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    page = Page(rendered.render(text))
+    tags = set(re.findall(r"<(\w+)", rendered.render(text)))
+    blocks = "h1 h2 h3 p ul li pre code table thead tbody tr th td"
+    assert tags <= set(blocks.split())
+    assert not page.links
+    check_names(page.tables[0])
+    check_names(page.tables[2])
+
+
+def test_hostile_names_are_no_formulas_in_spreadsheets(hostile):
+    folder, _ = hostile
+    for name in ("results", "differences"):
+        with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        texts = [line[key] for line in lines for key in line if not is_number(line[key])]
+        assert not [text for text in texts if text[:1] in tuple("=+-@\t\r\n")]
+        assert {"'" + HOSTILE[2]} < set(texts)
+
+
+def is_number(text):
+    try:
+        return bool(float(text)) or True
+    except ValueError:
+        return False
+
+
+def test_hostile_names_are_printed_as_they_are(hostile, capsys):
+    folder, runs = hostile
+    _show(folder, ("md",))
+    out = capsys.readouterr().out
+    assert "[/red]<script>" in out and "$\\frac$" in out and ":+1:" in out and "\x1b" not in out
+    assert "[/red]<script>" in repr(Comparison(runs))
 
 
 def test_csv_has_every_number_in_full(six):

@@ -10,11 +10,13 @@ import adaptive_jax
 PACKAGE = Path(adaptive_jax.__file__).parent
 # From the ground up: a room may import from itself and from those before it.
 ROOMS = (
+    "interrupts",
     "typing",
     "numerics",
     "validation",
     "trees",
     "algebra",
+    "files",
     "storage",
     "schedules",
     "transforms",

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+import os
 import re
 
 import jax
@@ -139,6 +140,30 @@ def test_texts_that_cannot_be(tmp_path, content, match):
 def test_a_folder_is_no_text(tmp_path):
     with pytest.raises(DataError, match=r"Is a directory.*name a text file"):
         workloads.get("char_transformer").load(str(tmp_path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_has_no_end_is_read_to_a_limit_only(tmp_path, monkeypatch):
+    load = workloads.get("char_transformer").load
+    monkeypatch.setattr(text, "_STREAM_LIMIT", 2**16)
+    monkeypatch.setattr(text, "_LIMIT", 2**17)
+    with pytest.raises(DataError, match=r"cannot read /dev/zero \(more than 65536 bytes\)"):
+        load("/dev/zero")
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 2**40)
+    with pytest.raises(DataError, match=r"sparse \(more than 131072 bytes\)"):
+        load(str(tmp_path / "sparse"))
+    (tmp_path / "large").write_bytes(b"x" * 2**17)
+    assert len(load(str(tmp_path / "large")).train.targets) == 2**17 * 8 // 10 // CONTEXT
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="pipe has 0 bytes"):  # nobody writes to it
+        load(str(tmp_path / "pipe"))
+    reader, writer = os.pipe()  # as a shell's <(command) gives it
+    os.write(writer, b"x" * 650)
+    os.close(writer)
+    assert len(load(f"/dev/fd/{reader}").test.targets) == 1
+    with pytest.raises(DataError, match=r"cannot read .*null"):
+        load("a\0b")
 
 
 def test_the_shortest_text_has_a_sequence_in_each_split(tmp_path):

@@ -1,7 +1,11 @@
-"""What the commands have in common: errors of one line, and progress bars."""
+"""What the commands have in common: errors of one line, interrupts, and progress bars."""
 
 import contextlib
-from collections.abc import Sequence
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -16,6 +20,53 @@ def usage_errors():
         yield
     except ValueError as error:
         raise UsageError(error) from error
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path, then: Callable[[], str] = lambda: ""):
+    """Turns a failure to write to a path into a usage error, which ends with `then()`."""
+    try:
+        yield
+    except BrokenPipeError:  # of stdout
+        raise
+    except OSError as error:
+        where = error.filename or path
+        raise UsageError(f"cannot write {where}: {error.strerror or error}{then()}") from error
+
+
+@contextlib.contextmanager
+def interruptible():
+    """Turns SIGTERM and SIGHUP, like Ctrl-C, into a KeyboardInterrupt that has the number.
+
+    What is ignored, as SIGHUP under nohup, stays ignored.
+    """
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt(number)
+
+    def come_again(event):
+        """Where an interrupt cannot be raised, as in the callbacks of imports, it comes later."""
+        if isinstance(event.exc_value, KeyboardInterrupt) and event.exc_value.args:
+            arguments = (os.getpid(), *event.exc_value.args)  # which wakes the main thread
+            timer = threading.Timer(0.05, os.kill, arguments)
+            timer.daemon = True
+            timer.start()
+        else:
+            unraisable(event)
+
+    before, unraisable = {}, sys.unraisablehook
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+                before[number] = signal.signal(number, interrupt)
+    sys.unraisablehook = come_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = unraisable
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -36,6 +87,7 @@ def progress(callbacks: Sequence = ()):
     )
 
     from adaptive_jax.training import Callback, Callbacks
+    from adaptive_jax.training.records import FolderError
     from adaptive_jax.workloads import DataError
 
     class Bars(Callback):
@@ -54,7 +106,7 @@ def progress(callbacks: Sequence = ()):
             self._bars.update(task, advance=len(epoch.members), unit="epochs")
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]},"),
@@ -73,13 +125,20 @@ def progress(callbacks: Sequence = ()):
     try:
         with bars:
             yield Callbacks(Bars(bars), *callbacks)
-    except DataError as error:
+    except (DataError, FolderError) as error:
         raise UsageError(error) from error
 
 
 def make_folder(path: Path) -> None:
-    """Makes it, where it is missing; a usage error says why it cannot be made."""
+    """Makes a folder, if it is missing; a usage error says why it cannot be made."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot make the folder {path}: {error.strerror}") from error
+
+
+def console():
+    """Returns a console that prints names as they are, whatever markup they look like."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False, emoji=False)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -10,8 +11,18 @@ from typing import Literal
 
 import tyro
 
-from adaptive_jax.cli.common import UsageError, make_folder, progress, usage_errors
+from adaptive_jax.cli.common import (
+    UsageError,
+    console,
+    disk_errors,
+    make_folder,
+    progress,
+    usage_errors,
+)
 from adaptive_jax.cli.processes import ALONE, Processes, join
+from adaptive_jax.files import read_at_most
+
+_CONFIG_BYTES = 2**20  # of which a config may have no more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +86,7 @@ def run(args: Compare) -> int:
         given = [f.name for f in dataclasses.fields(args) if getattr(args, f.name) != f.default]
         if others := set(given) - {"resume", "format", "log", "processes"}:
             raise UsageError(f"--resume goes on with the folder's own config: drop --{min(others)}")
-    formats = args.format.split(",")
+    formats = list(dict.fromkeys(name.strip() for name in args.format.split(",")))
     join(args.processes)
     with usage_errors():
         check_formats(formats)
@@ -89,20 +100,40 @@ def run(args: Compare) -> int:
         make_folder(out)
         if any(out.iterdir()):
             raise UsageError(f"{out} is not empty: name another --out folder, or --resume it")
+    with _resumable(out):
+        try:
+            with progress(_logs(args.log, out)) as callback:
+                run_comparison(config, out, callback)
+        except KeyboardInterrupt:
+            _show(out, formats)
+            raise
+        _show(out, formats)
+    return 0
+
+
+@contextlib.contextmanager
+def _resumable(out: Path):
+    """Says how to go on where a comparison is stopped, or cannot be written.
+
+    A folder in which nothing was written, as where the data are missing, is removed.
+    """
+
+    def how():
+        if not (out / "config.json").exists():
+            return ""
+        again = f"adaptive-jax compare --resume {shlex.quote(str(out))}"
+        return f": the finished runs are kept; to go on: {again}"
+
     try:
-        with progress(_logs(args.log, out)) as callback:
-            run_comparison(config, out, callback)
-    except UsageError:  # the data are missing: leave no empty folder behind
+        with disk_errors(out, how):
+            yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"stopped{how()}", file=sys.stderr)
+        raise
+    finally:
         with contextlib.suppress(OSError):
             out.rmdir()
-        raise
-    except KeyboardInterrupt:
-        _show(out, formats)
-        again = f"adaptive-jax compare --resume {out}"
-        print(f"stopped: the finished runs are kept; to go on: {again}", file=sys.stderr)
-        return 130
-    _show(out, formats)
-    return 0
 
 
 def _config(args: Compare):
@@ -119,8 +150,8 @@ def _config(args: Compare):
     if path is None:
         return CompareConfig(**settings)
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_at_most(path, _CONFIG_BYTES).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
     return CompareConfig.from_json(text, **settings)
 
@@ -137,15 +168,14 @@ def _logs(names: Sequence[str], out: Path):
     try:
         return [
             CsvLogger(out / "log.csv") if name == "csv" else TensorBoardLogger(out / "tensorboard")
-            for name in names
+            for name in dict.fromkeys(names)
         ]
     except ModuleNotFoundError as error:
         raise UsageError(error) from error
 
 
 def _show(out: Path, formats: Sequence[str]) -> None:
-    """Prints the table of a comparison and writes its report, if it has final runs."""
-    from rich.console import Console
+    """Writes the report of a comparison and prints its table, if it has final runs."""
     from rich.table import Table
 
     from adaptive_jax.comparison import Comparison, write_report
@@ -154,9 +184,10 @@ def _show(out: Path, formats: Sequence[str]) -> None:
     path = out / "runs.jsonl"
     if not path.exists():
         return
+    reports = write_report(out, formats)
     analysis = Comparison.load(out).analysis
-    console = Console()
-    console.print(f"{analysis.verdict}\n")
+    terminal = console()
+    terminal.print(f"{analysis.verdict}\n")
     for each in filter(lambda each: each.rows, analysis.workloads):
         columns = [column for column in result_columns(each) if column.brief]
         table = Table(box=None)
@@ -165,6 +196,6 @@ def _show(out: Path, formats: Sequence[str]) -> None:
             table.add_column(column.title, justify="right" if numeric else "left", no_wrap=numeric)
         for row in each.rows:
             table.add_row(*(column.text(row) for column in columns))
-        console.print(table)
-        console.print(footnote(each))
-    console.print(*write_report(out, formats), path, sep="\n", soft_wrap=True)
+        terminal.print(table)
+        terminal.print(footnote(each))
+    terminal.print(*reports, path, sep="\n", soft_wrap=True)

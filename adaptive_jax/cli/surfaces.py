@@ -3,7 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from adaptive_jax.cli.common import make_folder, usage_errors
+from adaptive_jax.cli.common import console, disk_errors, make_folder, usage_errors
+
+_MOST_STEPS = 100_000  # of which every one is drawn, for 50 learning rates at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +27,6 @@ class Surfaces:
 
 def run(args: Surfaces) -> int:
     """Tunes and draws; returns the exit status."""
-    from rich.console import Console
-
     from adaptive_jax.comparison import surface_pictures as pictures
     from adaptive_jax.comparison.surfaces import CLASSICS, tune_on_surface
     from adaptive_jax.diagnostics import SURFACES, get_surface
@@ -38,21 +38,25 @@ def run(args: Surfaces) -> int:
         optimizers = [OptimizerSpec.parse(name) for name in args.optimizers or CLASSICS]
         names = SURFACES if "all" in args.surface else dict.fromkeys(args.surface)
         surfaces = [get_surface(name) for name in names]
+        if not surfaces:
+            raise ValueError("--surface needs a name, such as ravine, or all")
         if args.steps is not None:
-            steps("steps", args.steps)
+            steps("steps", args.steps, maximum=_MOST_STEPS)
     make_folder(args.out)
-    console = Console()
+    terminal = console()
     for surface in surfaces:
         files = [args.out / f"{surface.name}.png", args.out / f"{surface.name}.gif"]
         paths = tune_on_surface(optimizers, surface, args.steps)
-        pictures.draw_trajectories(surface, paths).savefig(files[0])
-        pictures.animate_trajectories(surface, paths, files[1])
-        console.print(_surface_table(surface, paths))
+        with disk_errors(args.out):
+            pictures.draw_trajectories(surface, paths).savefig(files[0])
+            pictures.animate_trajectories(surface, paths, files[1])
+        terminal.print(_surface_table(surface, paths))
         if args.gallery:
             files.append(args.out / f"{surface.name}_gallery.png")
             paths = tune_on_surface(OPTIMIZERS, surface, args.steps)
-            pictures.draw_gallery(surface, paths).savefig(files[-1])
-        console.print(*files, sep="\n", soft_wrap=True)
+            with disk_errors(args.out):
+                pictures.draw_gallery(surface, paths).savefig(files[-1])
+        terminal.print(*files, sep="\n", soft_wrap=True)
     return 0
 
 

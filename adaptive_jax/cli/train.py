@@ -2,12 +2,20 @@
 
 import contextlib
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from adaptive_jax.cli.common import UsageError, make_folder, progress, usage_errors
+from adaptive_jax.cli.common import (
+    UsageError,
+    console,
+    disk_errors,
+    make_folder,
+    progress,
+    usage_errors,
+)
 from adaptive_jax.cli.processes import ALONE, Processes, join
 
 
@@ -72,12 +80,19 @@ def run(args: Train) -> int:
         make_folder(args.out)
     devices = jax.devices() if args.processes.distributed else None
     options = {"checkpoints": args.checkpoint, "checkpoint_every": every, "devices": devices}
-    with _checkpoint_errors(args.checkpoint), progress() as callback:
-        record = train(config, callback, **options)
+    try:
+        with _checkpoint_errors(args.checkpoint), progress() as callback:
+            record = train(config, callback, **options)
+    except KeyboardInterrupt:
+        go_on = ": to go on from the last checkpoint, give the same command again"
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"stopped{go_on if args.checkpoint else ''}", file=sys.stderr)
+        raise
     if is_first:
         _show_run(record)
         if args.out is not None:
-            records.append(args.out / "runs.jsonl", record)
+            with disk_errors(args.out / "runs.jsonl"):
+                records.append(args.out / "runs.jsonl", record)
             print(f"record added to {args.out / 'runs.jsonl'}")
     return 0
 
@@ -99,7 +114,6 @@ def _checkpoint_errors(folder: Path | None):
 
 
 def _show_run(record) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(*("epoch", *(name.replace("_", " ") for name in record.curve[0])), box=None)
@@ -107,13 +121,13 @@ def _show_run(record) -> None:
     for epoch, point in enumerate(record.curve, 1):
         if epoch % every == 0 or epoch == len(record.curve):
             table.add_row(str(epoch), *(f"{value:.4f}" for value in point.values()))
-    console = Console()
-    console.print(table)
+    terminal = console()
+    terminal.print(table)
     final = record.final
     scores = [f"test loss {final['test_loss']:.4f}"]
     if "test_accuracy" in final:
         scores.insert(0, f"test accuracy {100 * final['test_accuracy']:.2f} %")
-    console.print(
+    terminal.print(
         f"{', '.join(scores)}, {record.steps} steps in {record.train_seconds:.1f} s "
         f"after {record.compile_seconds:.1f} s of compilation"
         + (", diverged" if record.diverged else "")

@@ -11,6 +11,7 @@ from adaptive_jax.comparison.cost import measure_costs
 from adaptive_jax.comparison.result import Comparison
 from adaptive_jax.comparison.search import best_settings, beyond_the_edge, settings
 from adaptive_jax.distributed.hosts import told_by_first
+from adaptive_jax.files import write_whole
 from adaptive_jax.training import records
 from adaptive_jax.training.callbacks import Callback
 from adaptive_jax.training.config import AnyOptimizer, Member, OptimizerSpec
@@ -23,7 +24,7 @@ _AT_ONCE = 2  # rates beyond an edge that are tried together: each time a progra
 
 def compare(
     workloads: Workload | str | Sequence[Workload | str] = "digits_cnn",
-    optimizers: Sequence[OptimizerSpec | AnyOptimizer] = (),
+    optimizers: Sequence[OptimizerSpec | AnyOptimizer] | OptimizerSpec | AnyOptimizer = (),
     *,
     out: str | Path | None = None,
     callback: Callback | None = None,
@@ -43,7 +44,7 @@ def compare(
     >>> print(compare("noisy_quadratic", optimizers, seeds=3).verdict)
     sgd and optax.sgd are not distinguishable at n = 3.
     """
-    return run_comparison(CompareConfig(workloads, tuple(optimizers), **settings), out, callback)
+    return run_comparison(CompareConfig(workloads, optimizers, **settings), out, callback)
 
 
 def run_comparison(
@@ -98,9 +99,11 @@ def _resume(config: CompareConfig, out: Path) -> str:
     out.mkdir(parents=True, exist_ok=True)
     path = out / "config.json"
     if not path.exists():
-        path.write_text(config.to_json(), encoding="utf-8")
+        write_whole(path, config.to_json())
     elif path.read_text(encoding="utf-8") != config.to_json():
-        raise ValueError(f"{out} holds a comparison with another config: name another folder")
+        raise records.FolderError(
+            f"{out} holds a comparison with another config: name another folder"
+        )
     return records.recover(out / "runs.jsonl")
 
 

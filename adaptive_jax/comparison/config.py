@@ -2,10 +2,18 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
 
-from adaptive_jax.training.config import AnyOptimizer, OptimizerSpec, check_schedule, check_seed
+from adaptive_jax.optimizers.registry import Optimizer
+from adaptive_jax.training.config import (
+    LARGEST_COUNT,
+    AnyOptimizer,
+    OptimizerSpec,
+    check_path,
+    check_schedule,
+    check_seed,
+)
 from adaptive_jax.training.population import default_max_memory
 from adaptive_jax.validation import near_misses, number, steps
 from adaptive_jax.workloads import registry as workload_registry
@@ -69,7 +77,7 @@ class CompareConfig:
     """
 
     workloads: Sequence[Workload | str] | Workload | str = ("digits_cnn",)
-    optimizers: Sequence[OptimizerSpec | AnyOptimizer] = ()
+    optimizers: Sequence[OptimizerSpec | AnyOptimizer] | OptimizerSpec | AnyOptimizer = ()
     budget: Literal["quick", "default", "full"] = "default"
     trials: int | None = None
     extra_trials: int | None = None
@@ -87,25 +95,26 @@ class CompareConfig:
         def put(name, value):
             object.__setattr__(self, name, value)
 
-        given = self.workloads
-        given = (given,) if isinstance(given, (str, Workload)) else given
-        put("workloads", tuple(map(workload_registry.get, given)))
-        put("optimizers", tuple(map(OptimizerSpec.of, self.optimizers)))
+        workloads = _several("workloads", self.workloads)
+        if not workloads:
+            raise ValueError("workloads must have at least one, such as 'digits_cnn'")
+        put("workloads", tuple(map(workload_registry.get, workloads)))
+        optimizers = _several("optimizers", self.optimizers)
+        put("optimizers", tuple(map(OptimizerSpec.of, optimizers)))
         _refuse_repeats("workload", [workload.name for workload in self.chosen])
-        for name, allowed in (("budget", _BUDGETS), ("search", ("grid", "random"))):
+        for name, allowed in (("budget", (*_BUDGETS,)), ("search", ("grid", "random"))):
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"{name} must be {' or '.join(map(repr, allowed))}, got {getattr(self, name)!r}"
                 )
-        for field in dataclasses.fields(Budget):
-            if (value := getattr(self, field.name)) is not None:
-                minimum = 0 if field.name == "extra_trials" else 1
-                put(field.name, steps(field.name, value, minimum=minimum))
-        if self.width is not None:
-            put("width", steps("width", self.width))
+        for name in (*(field.name for field in dataclasses.fields(Budget)), "width"):
+            if (value := getattr(self, name)) is not None:
+                minimum = 0 if name == "extra_trials" else 1
+                put(name, steps(name, value, minimum, LARGEST_COUNT))
         if self.schedule is not None:
             check_schedule(self.schedule)
         put("seed", check_seed(self.seed))
+        put("data_dir", check_path("data_dir", self.data_dir))
         memory = self.max_memory
         memory = round(default_max_memory() / 2**30, 3) if memory is None else memory
         put("max_memory", number("max_memory", memory, "(0, inf)"))
@@ -132,9 +141,13 @@ class CompareConfig:
         """The workloads themselves, whatever they were given as."""
         return cast(tuple[Workload, ...], self.workloads)
 
+    @property
+    def _given(self) -> tuple[OptimizerSpec, ...]:
+        return cast(tuple[OptimizerSpec, ...], self.optimizers)
+
     def specs(self, workload: Workload) -> tuple[OptimizerSpec, ...]:
         """The optimizers to compare on a workload."""
-        return tuple(map(OptimizerSpec.of, self.optimizers or workload.optimizers))
+        return self._given or tuple(map(OptimizerSpec.of, workload.optimizers))
 
     def tuned(self, workload: Workload) -> list[OptimizerSpec]:
         """Those of them for which something is to be found."""
@@ -157,7 +170,7 @@ class CompareConfig:
         """The config as JSON; what is an object in Python is there by its name."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["workloads"] = [workload.name for workload in self.chosen]
-        values["optimizers"] = [OptimizerSpec.of(spec).label for spec in self.optimizers]
+        values["optimizers"] = [spec.label for spec in self._given]
         return json.dumps({"format": FORMAT, **values}, indent=2) + "\n"
 
     @classmethod
@@ -174,21 +187,21 @@ class CompareConfig:
         """
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"the config is no JSON: {error}") from error
-        if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+        form = values.pop("format", None) if isinstance(values, dict) else None
+        if isinstance(form, bool) or not isinstance(form, int) or form < 1:
             raise ValueError("the config must be a JSON object with its format, as to_json writes")
-        if (newest := values.pop("format")) > FORMAT:
-            raise ValueError(f"the config has format {newest}, this version reads up to {FORMAT}")
+        if form > FORMAT:
+            raise ValueError(f"the config has format {form}, this version reads up to {FORMAT}")
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
                 raise ValueError(f"the config has an unknown {name!r}: {near_misses(name, known)}")
-        values |= changes
-        for name in ("workloads", "optimizers"):
-            if isinstance(values.get(name), list):
-                values[name] = tuple(values[name])
-        return cls(**values)
+        try:
+            return cls(**{**values, **changes})
+        except TypeError as error:  # a number that is none
+            raise ValueError(str(error)) from error
 
 
 _BUDGETS = {
@@ -196,6 +209,15 @@ _BUDGETS = {
     "default": lambda w: Budget(w.trials, 4, 1, w.seeds, w.epochs),
     "full": lambda w: Budget(2 * w.trials - 1, 4, 3, 4 * w.seeds, w.epochs),
 }
+
+
+def _several(name: str, given: Any) -> tuple[Any, ...]:
+    """One or several workloads or optimizers, as a tuple."""
+    if isinstance(given, (str, Workload, OptimizerSpec, Optimizer)) or callable(given):
+        return (given,)
+    if isinstance(given, (Mapping, bytes)) or not isinstance(given, Iterable):
+        raise ValueError(f"{name} must be a name or a list of names, got {given!r}")
+    return tuple(given)
 
 
 def _refuse_repeats(kind: str, names: Sequence[str]) -> None:

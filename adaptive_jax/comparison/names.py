@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from adaptive_jax.files import one_line
+
 
 def short(label: str) -> str:
-    """An optimizer's label without its learning rate, which is shown elsewhere.
+    """An optimizer's label in one line and without its learning rate, which is shown elsewhere.
 
     >>> short("sgd:learning_rate=0.1,momentum=0.9")
     'sgd momentum=0.9'
     """
-    name, _, settings = label.partition(":")
+    name, _, settings = one_line(label).partition(":")
     others = [pair for pair in settings.split(",") if not pair.startswith("learning_rate=")]
     return " ".join([name, *filter(None, others)])
 
@@ -24,6 +26,6 @@ def names(labels: Iterable[str]) -> dict[str, str]:
     shorts = {label: short(label) for label in labels}
     count = Counter(shorts.values())
     return {
-        label: name if count[name] == 1 else label.replace(":", " ").replace(",", " ")
+        label: name if count[name] == 1 else one_line(label).replace(":", " ").replace(",", " ")
         for label, name in shorts.items()
     }

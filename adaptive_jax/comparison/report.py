@@ -1,9 +1,11 @@
 """What a comparison found, written beside its records: a web page, Markdown, tables, pictures."""
 
 import csv
-import re
-from collections.abc import Sequence
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from adaptive_jax.comparison.analysis import Analysis, analyze
 from adaptive_jax.comparison.facts import facts, protocol, train_command, warning
@@ -11,11 +13,13 @@ from adaptive_jax.comparison.tables import (
     as_dict,
     difference_columns,
     footnote,
+    markdown,
     markdown_table,
     result_columns,
     shown_pairs,
     standing_columns,
 )
+from adaptive_jax.files import file_name, spreadsheet_text, write_whole
 from adaptive_jax.training import records
 from adaptive_jax.training.records import RunRecord
 from adaptive_jax.validation import near_misses
@@ -59,19 +63,20 @@ def _html(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]
     config = folder / "config.json"
     text = config.read_text(encoding="utf-8") if config.exists() else None
     path = folder / "report.html"
-    path.write_text(page(analysis, runs, text), encoding="utf-8")
+    write_whole(path, page(analysis, runs, text))
     return [path]
 
 
 def _markdown(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
     several = len(analysis.workloads) > 1
-    parts = [f"# Optimizers on {', '.join(each.workload for each in analysis.workloads)}"]
-    parts += [analysis.verdict]
+    names = ", ".join(each.workload for each in analysis.workloads)
+    parts = [f"# Optimizers on {markdown(names)}", markdown(analysis.verdict)]
     for each in analysis.workloads:
         mine = [run for run in runs if run.workload == each.workload]
-        parts += [f"## {each.workload}", each.verdict if several else "", warning(mine)]
+        parts += [f"## {markdown(each.workload)}", markdown(each.verdict) if several else ""]
+        parts += [warning(mine)]
         if each.rows:
-            parts += [markdown_table(result_columns(each), each.rows), footnote(each)]
+            parts += [markdown_table(result_columns(each), each.rows), markdown(footnote(each))]
         if each.differences:
             pairs = shown_pairs(each)
             parts += ["### Paired differences", markdown_table(difference_columns(each), pairs)]
@@ -82,12 +87,13 @@ def _markdown(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[P
     parts += ["## What was run", protocol(runs)]
     for each in analysis.workloads:
         mine = [run for run in runs if run.workload == each.workload]
-        parts.append("\n".join(f"- {name}: {fact}" for name, fact in facts(mine).items()))
+        known = facts(mine).items()
+        parts.append("\n".join(f"- {name}: {markdown(fact)}" for name, fact in known))
         if each.rows:
             best = next(run for run in mine if run.id == each.rows[0].ids[0])
-            parts += [f"    {train_command(best)}"]
+            parts += [textwrap.indent(train_command(best), "    ", lambda line: True)]
     path = folder / "report.md"
-    path.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
+    write_whole(path, "\n\n".join(filter(None, parts)) + "\n")
     return [path]
 
 
@@ -96,12 +102,17 @@ def _csv(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
     pairs = [(each.workload, pair) for each in analysis.workloads for pair in each.differences]
     paths = [folder / "results.csv", folder / "differences.csv"]
     for path, lines in zip(paths, (results, pairs), strict=True):
-        with path.open("w", encoding="utf-8", newline="") as file:
-            dicts = [as_dict(workload, line) for workload, line in lines]
-            writer = csv.DictWriter(file, dicts[0] if dicts else ["workload"])
-            writer.writeheader()
-            writer.writerows(dicts)
+        dicts = [_cells(as_dict(workload, line)) for workload, line in lines]
+        table = io.StringIO(newline="")
+        writer = csv.DictWriter(table, dicts[0] if dicts else ["workload"])
+        writer.writeheader()
+        writer.writerows(dicts)
+        write_whole(path, table.getvalue())
     return paths
+
+
+def _cells(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: spreadsheet_text(v) if isinstance(v, str) else v for k, v in fields.items()}
 
 
 def _png(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
@@ -117,9 +128,8 @@ def _png(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
     with figures.theme():
         for each in analysis.workloads:
             mine = [run for run in runs if run.workload == each.workload]
-            name = re.sub(r"[^\w.-]", "_", each.workload)  # no folder, nor what systems refuse
             for chart in charts.workload_charts(each, mine, looks):
-                save(chart, f"{name}-")
+                save(chart, f"{file_name(each.workload)}-")
         if analysis.overall is not None:
             for chart in charts.overall_charts(analysis.overall, looks):
                 save(chart)

@@ -13,7 +13,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure  # of its own, so that no display or backend is needed
 from PIL import Image
 
-from adaptive_jax.comparison.figures import COLORS
+from adaptive_jax.comparison.figures import COLORS, legend_label, verbatim
 from adaptive_jax.comparison.names import short
 from adaptive_jax.comparison.surfaces import Trajectory
 from adaptive_jax.diagnostics import Surface
@@ -46,7 +46,7 @@ def animate_trajectories(
     figure.set_dpi(75)
     canvas, (axes,) = FigureCanvasAgg(figure), figure.axes
     heads = [axes.plot([], [], "o", color=line.get_color(), mec="white", ms=7)[0] for line in lines]
-    title = axes.set_title(" ")
+    title = axes.set_title(" ", parse_math=False)
     canvas.draw()
     background = canvas.copy_from_bbox(figure.bbox)
 
@@ -88,6 +88,7 @@ def draw_gallery(surface: Surface, paths: Sequence[Trajectory]) -> Figure:
             f"{short(path.optimizer.label)}\nrate {path.learning_rate:g}, "
             f"end {path.highest_at_end:.2g}",
             fontsize=6.5,
+            parse_math=False,
         )
         axes.set(xticks=[], yticks=[])
     return figure
@@ -103,7 +104,7 @@ def _figure_of_all(surface, paths):
         axes.plot(
             [],
             [],
-            label=f"{short(path.optimizer.label)}, rate {path.learning_rate:g}",
+            label=legend_label(f"{short(path.optimizer.label)}, rate {path.learning_rate:g}"),
             color=COLORS[i % len(COLORS)],
             linestyle=_DASHES[(i + i // len(COLORS)) % len(_DASHES)],
             linewidth=1.5,
@@ -112,8 +113,8 @@ def _figure_of_all(surface, paths):
         )[0]
         for i, path in enumerate(paths)
     ]
-    axes.set_title(surface.name)
-    figure.legend(loc="outside lower center", ncols=3, fontsize="small", frameon=False)
+    axes.set_title(surface.name, parse_math=False)
+    verbatim(figure.legend(loc="outside lower center", ncols=3, fontsize="small", frameon=False))
     return figure, lines
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import html
 import math
 import operator
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from adaptive_jax.comparison.analysis import WorkloadAnalysis
 from adaptive_jax.comparison.differences import Difference
 from adaptive_jax.comparison.names import names
 from adaptive_jax.comparison.overall import Overall
+from adaptive_jax.files import one_line
 from adaptive_jax.statistics import Interval
 
 _PAIRS = 21
@@ -171,12 +173,24 @@ def text_table(columns: list[Column], rows: Sequence[Any]) -> str:
     )
 
 
+def markdown(text: str) -> str:
+    r"""A text of one line in Markdown, of which nothing is taken for markup.
+
+    >>> print(markdown("<b>sgd</b> | [lr](x) *0.1* my_sgd"))
+    \<b>sgd\</b> \| \[lr\](x) \*0.1\* my_sgd
+    """
+    # Only what could be markup: an underscore in a word, of which names are full, could not.
+    marks = r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)|<(?=[\w/!?])|&(?=#?\w+;)"
+    text = re.sub(marks, r"\\\g<0>", one_line(text).strip())
+    return re.sub(r"^(\d*)([#+.)-](?=[#\s]|$)|>)", r"\1\\\2", text)  # a heading, list or quote
+
+
 def markdown_table(columns: list[Column], rows: Sequence[Any]) -> str:
     """A table in GitHub's Markdown."""
     lines = [
-        [column.title for column in columns],
+        [markdown(column.title) for column in columns],
         ["---:" if column.best else "---" for column in columns],
-        *([column.text(row).replace("|", "\\|") for column in columns] for row in rows),
+        *([markdown(column.text(row)) for column in columns] for row in rows),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

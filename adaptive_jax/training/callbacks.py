@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adaptive_jax.files import file_name, spreadsheet_text
 from adaptive_jax.training.config import Member
 
 
@@ -96,7 +97,7 @@ class CsvLogger(Callback):
 
     def on_epoch(self, epoch: Epoch) -> None:
         new = not self._path.exists()
-        with self._path.open("a", newline="", encoding="utf-8") as file:
+        with self._path.open("a", -1, "utf-8", "backslashreplace", newline="") as file:
             write = csv.writer(file).writerow
             if new:
                 write(["workload", "optimizer", "seed", "hyperparameters", "epoch", *_METRICS])
@@ -105,8 +106,8 @@ class CsvLogger(Callback):
                     float(epoch.metrics[k][i]) if k in epoch.metrics else "" for k in _METRICS
                 ]
                 given = " ".join(f"{k}={v:g}" for k, v in member.hyperparameters.items())
-                row = [epoch.workload, member.optimizer.label, member.seed, given, epoch.number]
-                write([*row, *values])
+                names = map(spreadsheet_text, (epoch.workload, member.optimizer.label))
+                write([*names, member.seed, given, epoch.number, *values])
 
 
 class TensorBoardLogger(Callback):
@@ -137,10 +138,11 @@ class TensorBoardLogger(Callback):
         self._folder, self._writer = Path(folder), SummaryWriter
 
     def on_epoch(self, epoch: Epoch) -> None:
+        folder = self._folder / file_name(epoch.workload)
         for i, member in enumerate(epoch.members):
             given = "".join(f",{k}={v:g}" for k, v in member.hyperparameters.items())
-            run = f"{member.optimizer.label}{given},seed={member.seed}".replace("/", "_")
+            run = file_name(f"{member.optimizer.label}{given},seed={member.seed}")
             # Opened anew for each epoch: a sweep has more runs than a process may open files.
-            with self._writer(str(self._folder / epoch.workload / run)) as writer:
+            with self._writer(str(folder / run)) as writer:
                 for name, values in epoch.metrics.items():
                     writer.add_scalar(name, float(values[i]), epoch.number)

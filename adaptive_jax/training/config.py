@@ -1,7 +1,8 @@
 """What to run, as frozen data: an optimizer with its settings, and a run of it."""
 
-import ast
 import dataclasses
+import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -26,6 +27,9 @@ SCHEDULES: Mapping[str, Callable[[int], Schedule]] = {
 """Shape of the learning rate over a run: name -> total steps -> schedule from 1 downwards.
 
 The names are "constant", "cosine" and "linear"; the last two end at 0."""
+
+LARGEST_COUNT = 1_000_000
+"""Of epochs, seeds, trials and the like: a larger number is a slip of the keyboard."""
 
 NONFINITE = ("stop", "skip", "restore")
 """What may be done where a loss or gradient is not finite: `stop` ends the run after that epoch,
@@ -72,15 +76,15 @@ class OptimizerSpec:
                 near = near_misses(name, entry.hyperparameters)
                 raise ValueError(f"{self.name} has no hyperparameter {name!r}: {near}")
         for name, (low, high) in self.ranges.items():
-            if not 0 < low < high:
+            if not 0 < low < high < math.inf:
                 raise ValueError(
                     f"{self.name}: the range of {name} must be low..high with 0 < low < high, "
-                    f"got {low:g}..{high:g}"
+                    f"both finite, got {low!r}..{high!r}"
                 )
         for end in (0, 1):
             try:
                 self.build(**{name: ends[end] for name, ends in self.search.items()})
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise ValueError(f"{self.name}: {error}") from error
 
     @classmethod
@@ -103,6 +107,11 @@ class OptimizerSpec:
         if isinstance(optimizer, str):
             return cls.parse(optimizer)
         described = isinstance(optimizer, registry.Optimizer)
+        if not (described or callable(optimizer)):
+            raise ValueError(
+                "an optimizer is given by its name, such as 'adam:b1=0.8', or by a factory such as "
+                f"optax.adam, got {optimizer!r}"
+            )
         return cls(optimizer if described else registry.of(optimizer))
 
     @property
@@ -154,11 +163,14 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def _value(text: str):
-    try:
-        value = ast.literal_eval({"true": "True", "false": "False"}.get(text.lower(), text))
-    except (ValueError, SyntaxError):
-        return None
-    return value if isinstance(value, (int, float)) else None
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return None
 
 
 def _format(value) -> str:
@@ -227,8 +239,10 @@ class RunConfig:
         put("optimizer", OptimizerSpec.of(self.optimizer))
         for name in ("epochs", "batch_size"):
             given = getattr(self, name)
-            put(name, steps(name, getattr(workload, name) if given is None else given))
+            value = getattr(workload, name) if given is None else given
+            put(name, steps(name, value, maximum=LARGEST_COUNT))
         put("seed", check_seed(self.seed))
+        put("data_dir", check_path("data_dir", self.data_dir))
         schedule = workload.schedule if self.schedule is None else self.schedule
         check_schedule(schedule)
         put("schedule", schedule)
@@ -236,20 +250,32 @@ class RunConfig:
 
 
 def check_seed(seed: int) -> int:
-    """The seed as an int; raises a ValueError if it is none that JAX and NumPy both take."""
-    seed = steps("seed", seed, minimum=0)
-    if seed > np.iinfo(np.int32).max:
-        raise ValueError(f"seed must be at most {np.iinfo(np.int32).max}, got {seed}")
-    return seed
+    """Returns the seed as an int; raises a ValueError if JAX or NumPy cannot take it."""
+    return steps("seed", seed, minimum=0, maximum=np.iinfo(np.int32).max)
+
+
+def check_path(name: str, path: str | os.PathLike[str] | None) -> str | None:
+    """Returns a path, or None, as a text; raises a ValueError if it cannot be one.
+
+    >>> check_path("data_dir", "")
+    Traceback (most recent call last):
+      ...
+    ValueError: data_dir must be a path, got ''
+    """
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if text is not None and (not isinstance(text, str) or not text or "\0" in text):
+        raise ValueError(f"{name} must be a path, got {path!r}")
+    return text
 
 
 def check_schedule(name: str) -> None:
     """Raises a ValueError if there is no schedule of that name."""
-    if name not in SCHEDULES:
-        raise ValueError(f"no schedule {name!r}: {near_misses(name, SCHEDULES)}")
+    if not isinstance(name, str) or name not in SCHEDULES:
+        raise ValueError(f"no schedule {name!r}: {near_misses(str(name), SCHEDULES)}")
 
 
 def check_nonfinite(policy: str | None) -> None:
     """Raises a ValueError if there is no such policy."""
     if policy is not None and policy not in NONFINITE:
-        raise ValueError(f"no policy {policy!r} on_nonfinite: {near_misses(policy, NONFINITE)}")
+        near = near_misses(str(policy), NONFINITE)
+        raise ValueError(f"no policy {policy!r} on_nonfinite: {near}")

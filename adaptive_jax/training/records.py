@@ -74,6 +74,10 @@ class RunRecord:
     device: str
 
 
+class FolderError(ValueError):
+    """A folder of runs holds something else than it should; the message is meant for the user."""
+
+
 def run_id(population: Population, member: Member) -> str:
     """Digest of all that decides what the run computes: the same for the same run, always."""
     text = json.dumps(_to_json(population.description(member)), sort_keys=True)
@@ -152,7 +156,7 @@ def parse(text: str, name: str | Path) -> Iterator[RunRecord]:
         except (ValueError, TypeError) as error:
             if i == len(lines):
                 return
-            raise ValueError(f"{name}, line {i} is no record of a run: {error}") from error
+            raise FolderError(f"{name}, line {i} is no record of a run: {error}") from error
         yield record
 
 

@@ -9,6 +9,7 @@ import functools
 import io
 import os
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,11 +91,14 @@ def _read(path: Path, source: CifarSource) -> tuple[Split, Split]:
     content = read_verified(path, source.size, source.sha256)
     size = source.batch_examples * _EXAMPLE_BYTES
     batches = {}
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r|gz") as archive:
-        for member in archive:
-            file = archive.extractfile(member) if member.isreg() else None
-            if file is not None and member.name in _MEMBERS and member.size == size:
-                batches[member.name] = file.read()
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r|gz") as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.isreg() else None
+                if file is not None and member.name in _MEMBERS and member.size == size:
+                    batches[member.name] = file.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise DataError(f"is no tar archive compressed by gzip ({error})") from error
     missing = [name for name in _MEMBERS if name not in batches]
     if missing:
         raise DataError(f"has no {', '.join(missing)} of {size} bytes")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import queue
 import tempfile
+import threading
 import urllib.request
 import zlib
 from collections.abc import Callable, Sequence
@@ -14,7 +16,10 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from adaptive_jax.files import one_line
+
 TIMEOUT_SECONDS = 30.0
+_SLOWEST = 1000.0  # bytes a second, over TIMEOUT_SECONDS, of a server that is waited for
 _CHUNK_BYTES = 2**16
 _GZIP_MAGIC = b"\x1f\x8b"
 _DIGEST_SHOWN = 12  # hexadecimal digits of a digest in messages
@@ -204,26 +209,66 @@ def _download(
 
 
 def _fetch(url: str, path: Path, limit: int) -> None:
-    """Download url to path with a progress bar on stderr, at most limit bytes."""
+    """Download url to path with a progress bar on stderr, at most limit bytes.
+
+    A thread waits for the server, since a timeout of the socket begins anew with every byte: a
+    server that sends one now and then, of its headers too, would be waited for without end.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    request = urllib.request.Request(url, headers={"User-Agent": "adaptive_jax"})
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn()
-    with (
-        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response,
-        path.open("wb") as out,
-        Progress(*columns, console=Console(stderr=True)) as progress,
-    ):
-        task = progress.add_task(path.name, total=response.length)
-        while chunk := response.read(_CHUNK_BYTES):
-            out.write(chunk)
-            progress.advance(task, len(chunk))
-            if out.tell() > limit:
-                raise DataError(f"sends more than {limit} bytes")
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(path.name, total=None)
+        ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        given_up = threading.Event()
+
+        def receive():
+            try:
+                request = urllib.request.Request(url, headers={"User-Agent": "adaptive_jax"})
+                with (
+                    urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response,
+                    path.open("wb") as out,
+                ):
+                    progress.update(task, total=response.length)
+                    while not given_up.is_set() and (chunk := response.read1(_CHUNK_BYTES)):
+                        out.write(chunk)
+                        progress.advance(task, len(chunk))
+                        if out.tell() > limit:
+                            raise DataError(f"sends more than {limit} bytes")
+            except BaseException as error:
+                ended.put(error)
+            else:
+                ended.put(None)
+
+        threading.Thread(target=receive, daemon=True).start()
+        error = None
+        try:
+            error = _wait(ended, lambda: progress.tasks[task].completed)
+            if error is not None:
+                raise error
+        finally:
+            given_up.set()
+            del error  # whose traceback has this frame: the two would keep the response open
+
+
+def _wait(
+    ended: queue.SimpleQueue[BaseException | None], received: Callable[[], float]
+) -> BaseException | None:
+    """Return how a download has ended, or raise if in TIMEOUT_SECONDS hardly a byte arrives."""
+    before = received()
+    while True:
+        try:
+            return ended.get(timeout=TIMEOUT_SECONDS)
+        except queue.Empty:
+            now = received()
+            if now - before < _SLOWEST * TIMEOUT_SECONDS:
+                raise TimeoutError(
+                    f"timed out: {now - before:.0f} bytes in {TIMEOUT_SECONDS:g} s"
+                ) from None
+            before = now
 
 
 def _printable(error: Exception) -> str:
     """Return the text of an error, which a server may have worded, as one short line."""
-    text = "".join(char if char.isprintable() else " " for char in str(error))
-    return text.strip()[:_ERROR_SHOWN]
+    return one_line(str(error)).strip()[:_ERROR_SHOWN]

@@ -14,6 +14,7 @@ import gzip
 import math
 import os
 import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -209,4 +210,9 @@ def _published(file: IdxFile) -> PublishedFile:
 def _read(path: Path, file: IdxFile) -> NDArray[np.uint8]:
     """Return the verified array of a plain or gzip file; errors leave its name to the caller."""
     content = read_verified(path, file.size, file.sha256, unzip=not file.zipped)
-    return parse_idx(gzip.decompress(content) if file.zipped else content, file.item_shape)
+    if file.zipped:
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"is no gzip file ({error})") from error
+    return parse_idx(content, file.item_shape)

@@ -43,6 +43,8 @@ def get(name: str | Workload) -> Workload:
     """
     if isinstance(name, Workload):
         return name
+    if not isinstance(name, str):
+        raise ValueError(f"a workload is given by its name or as a Workload, got {name!r}")
     if name not in WORKLOADS:
         raise ValueError(f"no workload {name!r}: {near_misses(name, WORKLOADS)}")
     return WORKLOADS[name]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from adaptive_jax.files import read_at_most
 from adaptive_jax.workloads.downloads import DataError
 from adaptive_jax.workloads.workload import Data, Split
 
+_LIMIT = 2**31  # bytes of a text file
+_STREAM_LIMIT = 2**28  # bytes of a pipe or a device, which may have no end
 _BYTES = 80_000  # of the text that the grammar makes
 # Singular and plural.
 _NOUNS = (
@@ -73,23 +77,25 @@ def _noun_phrase(rng):
 
 
 def read(path: str | os.PathLike[str], minimum: int) -> bytes:
-    """The bytes of a text file in UTF-8.
+    """Returns the bytes of a text file in UTF-8.
 
     Raises:
-      DataError: there is no such file, or it has fewer than `minimum` bytes, or is no text.
+      DataError: there is no such file, it is no text, or it has fewer than `minimum` bytes or
+        too many to be a text.
     """
     path = Path(os.path.expanduser(path))
     try:
-        content = path.read_bytes()
+        limit = _LIMIT if stat.S_ISREG(os.stat(path).st_mode) else _STREAM_LIMIT
+        content = read_at_most(path, limit)
         content.decode()
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path} ({error.strerror}): name a text file by --data-dir, or leave it "
-            "out for a generated text"
-        ) from error
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path} is no text in UTF-8 (byte {error.start}): give a text file, or convert it"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot read {path} ({getattr(error, 'strerror', error)}): name a text file by "
+            "--data-dir, or leave it out for a generated text"
         ) from error
     if len(content) < minimum:
         raise DataError(f"{path} has {len(content)} bytes: give a text of at least {minimum}")

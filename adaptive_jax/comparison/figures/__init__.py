@@ -15,9 +15,11 @@ from adaptive_jax.comparison.figures.style import DARK_COLORS as DARK_COLORS
 from adaptive_jax.comparison.figures.style import GROUP as GROUP
 from adaptive_jax.comparison.figures.style import WIDTH as WIDTH
 from adaptive_jax.comparison.figures.style import Style as Style
+from adaptive_jax.comparison.figures.style import legend_label as legend_label
 from adaptive_jax.comparison.figures.style import legend_lines as legend_lines
 from adaptive_jax.comparison.figures.style import styles as styles
 from adaptive_jax.comparison.figures.style import theme as theme
+from adaptive_jax.comparison.figures.style import verbatim as verbatim
 from adaptive_jax.comparison.figures.training import (
     effective_learning_rates as effective_learning_rates,
 )

@@ -159,7 +159,7 @@ def _lines(axes, labels, width=34):
     lines = (textwrap.wrap(label, width, max_lines=2, placeholder=" …") for label in labels)
     wrapped = ["\n".join(line) for line in lines]
     small = 7.5 if any("\n" in label for label in wrapped) else None
-    axes.set_yticks(range(len(labels)), wrapped, fontsize=small)
+    axes.set_yticks(range(len(labels)), wrapped, fontsize=small, parse_math=False)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     grid(axes, "x")

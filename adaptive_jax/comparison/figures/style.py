@@ -9,6 +9,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import offset_copy
 
@@ -43,6 +44,8 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 1.5
 GROUP = len(COLORS)
 """How many optimizers share axes: each has a color of its own there."""
 
+_LABEL = 70  # characters of a name, so that a legend is hardly wider than a figure
+
 WIDTH = 4.8
 """Of a figure in inches: on a phone its texts are still legible."""
 
@@ -61,12 +64,18 @@ def styles(optimizers: Iterable[str]) -> dict[str, Style]:
     """
     return {
         optimizer: {
-            "label": name,
+            "label": legend_label(name),
             "color": COLORS[i % GROUP],
             "linestyle": _DASHES[(i + i // GROUP) % len(_DASHES)],
         }
         for i, (optimizer, name) in enumerate(names(optimizers).items())
     }
+
+
+def legend_label(name: str) -> str:
+    """A name as it fits in a legend, where Matplotlib leaves out leading underscores' names."""
+    name = f" {name}" if name.startswith("_") else name
+    return name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
 
 
 def theme() -> AbstractContextManager[None]:
@@ -112,7 +121,7 @@ def legend(axes: Axes) -> None:
     """Names below the axes, where they hide nothing."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        axes.legend(
+        shown = axes.legend(
             handles,
             labels,
             loc="upper left",
@@ -125,6 +134,13 @@ def legend(axes: Axes) -> None:
             borderaxespad=0,
             columnspacing=1.2,
         )
+        verbatim(shown)
+
+
+def verbatim(legend: Legend) -> None:
+    """Lets a legend show names as they are, dollar signs included, which may be no formulas."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def legend_lines(labels: Sequence[str]) -> int:

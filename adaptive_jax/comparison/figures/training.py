@@ -112,7 +112,8 @@ def effective_learning_rates(
     centers = (exponents[1:] + exponents[:-1]) / 2
     median = np.where(counts.any(axis=0), centers[np.argmax(shares >= 0.5, axis=0)], np.nan)
     axes.plot(np.arange(1, counts.shape[1] + 1), median, color=neutral(), linewidth=1)
-    axes.set(xlabel="epoch", title=looks[optimizer]["label"])
+    axes.set(xlabel="epoch")
+    axes.set_title(looks[optimizer]["label"], parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda exponent, _: f"{10.0**exponent:g}"))
     return axes
