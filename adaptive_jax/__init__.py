@@ -68,6 +68,7 @@ from adaptive_jax.transforms import clip_by_value as clip_by_value
 from adaptive_jax.transforms import constructor as constructor
 from adaptive_jax.transforms import convergent_bounds as convergent_bounds
 from adaptive_jax.transforms import correct_bias as correct_bias
+from adaptive_jax.transforms import from_optax_state as from_optax_state
 from adaptive_jax.transforms import ftrl_proximal as ftrl_proximal
 from adaptive_jax.transforms import hyperparameters as hyperparameters
 from adaptive_jax.transforms import lookahead as lookahead
@@ -101,6 +102,7 @@ from adaptive_jax.transforms import scale_by_novograd as scale_by_novograd
 from adaptive_jax.transforms import scale_by_param_rms as scale_by_param_rms
 from adaptive_jax.transforms import scale_by_qhadam as scale_by_qhadam
 from adaptive_jax.transforms import scale_by_radam as scale_by_radam
+from adaptive_jax.transforms import scale_by_relative_step as scale_by_relative_step
 from adaptive_jax.transforms import scale_by_rms as scale_by_rms
 from adaptive_jax.transforms import scale_by_rprop as scale_by_rprop
 from adaptive_jax.transforms import scale_by_sign as scale_by_sign

@@ -93,7 +93,7 @@ def test_master_weights_train_as_float32(bits):
     merged = aj.merge_params(new, state.correction)
     assert new["w"].dtype == jnp.bfloat16 and new["s"].dtype == jnp.float32
     assert state.correction["s"] is None
-    assert int(state.count) == 200
+    assert int(state.rounding_step) == 200
     if bits == 16:
         jax.tree.map(np.testing.assert_array_equal, merged, expected)
         jax.tree.map(np.testing.assert_array_equal, state.inner, inner)

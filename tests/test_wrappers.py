@@ -218,7 +218,7 @@ def test_a_spike_leaves_no_trace():
     norms = steady(60)
     tx = aj.skip_spikes(aj.adam(0.1), warmup_steps=20)
     alone, expected = spiky(norms, tx)
-    assert int(expected.skipped) == 0 and int(expected.count) == 60
+    assert int(expected.skipped) == 0 and int(expected.usual) == 60
     with_spikes = np.insert(norms, [30, 31, 31, 50], [50.0, np.nan, np.inf, 3e38])
     moved, state = spiky(with_spikes, tx)
     at = [30, 32, 33, 53]
@@ -235,7 +235,7 @@ def test_ordinary_gradients_are_not_skipped():
     falling = np.exp(-np.arange(2000) / 200 + 0.3 * rng.normal(size=2000))
     falling[[100, 500]] = 0
     _, state = spiky(falling, tx)
-    assert int(state.skipped) == 0 and int(state.count) == 1998
+    assert int(state.skipped) == 0 and int(state.usual) == 1998
     np.testing.assert_allclose(state.deviation, 0.5, atol=0.3)
     _, state = spiky([1.0] * 100 + [1.7], tx)  # without any noise before
     assert int(state.skipped) == 0
@@ -247,7 +247,7 @@ def test_a_level_that_has_changed_is_the_new_one_after_some_steps():
     moved, state = spiky(norms, tx)
     np.testing.assert_array_equal(moved[30:34], 0)
     np.testing.assert_allclose(moved[34:], norms[34:], rtol=1e-5)
-    assert int(state.skipped) == 4 and int(state.count) == 26
+    assert int(state.skipped) == 4 and int(state.usual) == 26
     np.testing.assert_allclose(state.mean, np.log(norms[34:]).mean(), rtol=1e-4)
     # Gradients that stay NaN are seen in the end, and the statistics are not spoilt by them.
     moved, state = spiky([*steady(30), *[np.nan] * 5, 1.0], tx)

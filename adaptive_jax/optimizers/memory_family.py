@@ -67,7 +67,7 @@ def adafactor(
     return transforms.chain(
         *stages,
         transforms.add_decayed_weights(weight_decay, mask),
-        transforms.scale_by_learning_rate(transforms.relative_step(learning_rate)),
+        transforms.scale_by_relative_step(learning_rate),
     )
 
 

@@ -11,10 +11,12 @@ from adaptive_jax.algebra import constructor as constructor
 from adaptive_jax.transforms.adabelief import scale_by_adabelief as scale_by_adabelief
 from adaptive_jax.transforms.adadelta import scale_by_adadelta as scale_by_adadelta
 from adaptive_jax.transforms.adafactor import FactoredMoment as FactoredMoment
+from adaptive_jax.transforms.adafactor import RelativeStepState as RelativeStepState
 from adaptive_jax.transforms.adafactor import ScaleByFactoredRmsState as ScaleByFactoredRmsState
 from adaptive_jax.transforms.adafactor import relative_step as relative_step
 from adaptive_jax.transforms.adafactor import scale_by_factored_rms as scale_by_factored_rms
 from adaptive_jax.transforms.adafactor import scale_by_param_rms as scale_by_param_rms
+from adaptive_jax.transforms.adafactor import scale_by_relative_step as scale_by_relative_step
 from adaptive_jax.transforms.adagrad import scale_by_adagrad as scale_by_adagrad
 from adaptive_jax.transforms.adam import scale_by_adam as scale_by_adam
 from adaptive_jax.transforms.adam import scale_by_amsgrad as scale_by_amsgrad
@@ -43,6 +45,7 @@ from adaptive_jax.transforms.clipping import clip_by_block_rms as clip_by_block_
 from adaptive_jax.transforms.clipping import clip_by_global_norm as clip_by_global_norm
 from adaptive_jax.transforms.clipping import clip_by_norm as clip_by_norm
 from adaptive_jax.transforms.clipping import clip_by_value as clip_by_value
+from adaptive_jax.transforms.conversion import from_optax_state as from_optax_state
 from adaptive_jax.transforms.decay import AddDecayedWeightsState as AddDecayedWeightsState
 from adaptive_jax.transforms.decay import AddProximalDecayState as AddProximalDecayState
 from adaptive_jax.transforms.decay import add_decayed_weights as add_decayed_weights

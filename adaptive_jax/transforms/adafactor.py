@@ -9,6 +9,7 @@ import optax
 
 from adaptive_jax import numerics, trees
 from adaptive_jax.algebra import Preconditioner, Step, constructor
+from adaptive_jax.transforms.learning_rate import scale_by_learning_rate
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule, Updates
 from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
 
@@ -195,3 +196,45 @@ def relative_step(learning_rate: ScalarOrSchedule = 1e-2) -> Schedule:
         return jnp.clip(jnp.asarray(rate, t.dtype), -1 / jnp.sqrt(t), 1 / jnp.sqrt(t))
 
     return schedule
+
+
+class RelativeStepState(NamedTuple):
+    """Updates made."""
+
+    step: jax.Array  # another name than that of the second moment's `count`
+
+
+@constructor
+def scale_by_relative_step(
+    learning_rate: ScalarOrSchedule = 1e-2,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Multiplies updates by :math:`-\min(lr, 1/\sqrt t)`, the rate of `relative_step`.
+
+    Args:
+      learning_rate: a number or a schedule of the number of updates already made. Default 1e-2
+        (paper).
+
+    State: `step`, int32.
+
+    Raises:
+      ValueError: the learning rate is not finite.
+
+    Reference: Shazeer & Stern 2018, arXiv 1804.04235.
+
+    >>> tx = scale_by_relative_step(10.0)
+    >>> state = tx.init(jnp.zeros(()))
+    >>> for _ in range(4):
+    ...     update, state = tx.update(jnp.array(1.0), state)
+    >>> print(update)
+    -0.5
+    """
+    inner = scale_by_learning_rate(relative_step(learning_rate))
+
+    def init(params):
+        return RelativeStepState(inner.init(params).count)
+
+    def update(updates, state, params=None, **extra):
+        updates, after = inner.update(updates, optax.ScaleByScheduleState(state.step), params)
+        return updates, RelativeStepState(after.count)
+
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -45,6 +45,8 @@ def from_optax_state(tx: optax.GradientTransformation, params: Params, state: St
 
 def _convert(like: Any, state: Any, where: str) -> Any:
     """`state` in the structure and the dtypes of `like`, which has shapes only."""
+    if not jax.tree.leaves(like):
+        return like
     if _is_chain(like) and _is_chain(state):
         return _convert_chain(like, state, where)
     if _is_record(like):

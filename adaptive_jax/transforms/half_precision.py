@@ -110,7 +110,7 @@ def merge_params(params: Params, correction: PyTree) -> Params:
 class MasterWeightsState(NamedTuple):
     """Updates made, what the parameters lack, and the optimizer's state."""
 
-    count: jax.Array
+    rounding_step: jax.Array  # another name than that of the optimizer's own `count`
     correction: PyTree
     inner: State
 
@@ -140,8 +140,8 @@ def with_master_weights(
     `tx.init(params)._replace(correction=correction)`. `merge_params(params, state.correction)`
     are the float32 weights.
 
-    State: `count` int32; `correction` int16 or int8 in the parameters' shapes, None where they are
-    not bfloat16; and `inner`.
+    State: `rounding_step` int32; `correction` int16 or int8 in the parameters' shapes, None where
+    they are not bfloat16; and `inner`.
 
     Raises:
       ValueError: `bits` is neither 16 nor 8, trees do not match, or `update` is called without
@@ -174,17 +174,17 @@ def with_master_weights(
         map_leaves(lambda g, p: None, gradients=updates, parameters=params)
         weights = merge_params(params, state.correction)
         moves, inner = tx.update(updates, state.inner, weights, **extra)
-        count = numerics.count_next(state.count)
+        step = numerics.count_next(state.rounding_step)
 
         def leaf(p, weight, move, salt):
             if not _is_bfloat16(p):
                 return SplitParams(move, None)
             new = numerics.saturate(weight + move.astype(jnp.float32), source=move)
-            return _move_to(split(new, bits, count, salt), p)
+            return _move_to(split(new, bits, step, salt), p)
 
         steps = jax.tree.map(leaf, params, weights, moves, _salts(params))
         updates, correction = _unzip(steps)
-        return updates, MasterWeightsState(count, correction, inner)
+        return updates, MasterWeightsState(step, correction, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
 

@@ -16,7 +16,7 @@ from adaptive_jax.validation import map_leaves, number, require_params, steps
 class LookaheadState(NamedTuple):
     """Updates made, the slow weights, and the optimizer's state."""
 
-    count: jax.Array
+    step: jax.Array  # another name than that of the optimizer's own `count`
     slow: Params
     inner: State
 
@@ -41,7 +41,7 @@ def lookahead(
         translation: 5 on CIFAR.
       slow_step_size: alpha in the paper, in (0, 1]; 1 is `tx` alone. Default 0.5, half the way.
 
-    State: `count` int32, `slow` in the parameters' shapes, float32 or wider, and `inner`. To
+    State: `step` int32, `slow` in the parameters' shapes, float32 or wider, and `inner`. To
     evaluate at the slow weights take `state.slow`.
 
     Raises:
@@ -70,8 +70,8 @@ def lookahead(
     def update(updates, state, params=None, **extra):
         require_params("lookahead", params)
         fast, inner = tx.update(updates, state.inner, params, **extra)
-        count = numerics.count_next(state.count)
-        now = periods(count, sync_period)[1] == 0
+        step = numerics.count_next(state.step)
+        now = periods(step, sync_period)[1] == 0
 
         def follow(p, u, slow):
             p, u = jnp.asarray(p, slow.dtype), jnp.asarray(u, slow.dtype)
@@ -85,6 +85,6 @@ def lookahead(
 
         slow = map_leaves(follow, parameters=params, updates=fast, state=state.slow)
         new = jax.tree.map(back, params, fast, slow)
-        return trees.cast_updates(new, updates, params), LookaheadState(count, slow, inner)
+        return trees.cast_updates(new, updates, params), LookaheadState(step, slow, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -13,15 +13,19 @@ from adaptive_jax.validation import map_leaves, number, number_or_schedule, requ
 
 
 class ScheduleFreeState(NamedTuple):
-    """Updates made; b1, sum of weights, largest rate; z, y of half precision; the optimizer's."""
+    """The fields of `optax.contrib.ScheduleFreeState`, and `y`.
 
-    count: jax.Array
+    `step_count` is the number of updates made (Optax's starts at 1), `max_lr` the largest learning
+    rate, and `y` the parameters in full precision where they are in half, None elsewhere.
+    """
+
     b1: jax.Array
     weight_sum: jax.Array
-    max_rate: jax.Array
+    step_count: jax.Array
+    max_lr: jax.Array
+    base_optimizer_state: State
     z: Params
     y: PyTree
-    inner: State
 
 
 @constructor
@@ -54,10 +58,10 @@ def schedule_free(
         authors' code, 0 in Keras.
       r: power of the number of the update in these weights; 0 in the authors' code.
 
-    State: `count` int32; `b1`, `weight_sum` and `max_rate`, numbers; `z` in the parameters'
-    shapes, float32 or wider; and `inner`. For parameters in half precision also `y` in float32,
-    which they are the rounding of: an average whose weights fall as 1/t would soon stand still
-    in bfloat16. Elsewhere `y` has None.
+    State, with the names of Optax's: `b1`, `weight_sum` and `max_lr`, numbers; `step_count` int32;
+    `base_optimizer_state`; `z` in the parameters' shapes, float32 or wider; and `y`. For parameters
+    in half precision `y` keeps them in float32: an average whose weights fall as 1/t would soon
+    stand still in bfloat16. Elsewhere `y` has None.
 
     Raises:
       ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
@@ -86,26 +90,26 @@ def schedule_free(
         y = jax.tree.map(lambda p, z: None if _is_wide(p) else jnp.array(z), params, z)
         # The optimizer always sees parameters of full precision, so it starts from such.
         return ScheduleFreeState(
-            count=numerics.count_zero(),
+            step_count=numerics.count_zero(),
             b1=trees.real_scalar(params, b1),
             weight_sum=trees.real_scalar(params),
-            max_rate=trees.real_scalar(params),
+            max_lr=trees.real_scalar(params),
             z=z,
             y=y,
-            inner=tx.init(z),
+            base_optimizer_state=tx.init(z),
         )
 
     def update(updates, state, params=None, **extra):
         require_params("schedule_free", params)
         map_leaves(lambda *_: None, gradients=updates, parameters=params, state=state.z)
         y = _in_full(params, state.y)
-        step, inner = tx.update(updates, state.inner, y, **extra)
+        step, inner = tx.update(updates, state.base_optimizer_state, y, **extra)
 
         dtype = state.weight_sum.dtype
-        count = numerics.count_next(state.count)
-        rate = jnp.abs(jnp.asarray(numerics.at_step(learning_rate, state.count), dtype))
-        max_rate = jnp.maximum(state.max_rate, rate)
-        weight = _weight(max_rate, weight_lr_power, count, r)
+        count = numerics.count_next(state.step_count)
+        rate = jnp.abs(jnp.asarray(numerics.at_step(learning_rate, state.step_count), dtype))
+        max_lr = jnp.maximum(state.max_lr, rate)
+        weight = _weight(max_lr, weight_lr_power, count, r)
         weight_sum = state.weight_sum + weight
         c = weight / jnp.where(weight_sum == 0, 1, weight_sum)
         ahead = jnp.asarray(1 - b1, dtype) * (1 - c)
@@ -125,13 +129,13 @@ def schedule_free(
         new_y = jax.tree.map(_add, y, moved)
         moved = jax.tree.map(from_params, params, moved, new_y)
         state = ScheduleFreeState(
-            count=count,
+            step_count=count,
             b1=jnp.asarray(b1, dtype),
             weight_sum=weight_sum,
-            max_rate=max_rate,
+            max_lr=max_lr,
             z=z,
             y=jax.tree.map(lambda p, y: None if _is_wide(p) else y, params, new_y),
-            inner=inner,
+            base_optimizer_state=inner,
         )
         return trees.cast_updates(moved, updates, params), state
 
@@ -174,15 +178,15 @@ def schedule_free_params(state: State, params: Params) -> Params:
     return jax.tree.map(leaf, params, _in_full(params, state.y), state.z)
 
 
-def _weight(max_rate, weight_lr_power, count, r):
+def _weight(max_lr, weight_lr_power, count, r):
     """What an iterate counts in the average: 0 as long as all rates were 0, else no less than tiny.
 
     Only ratios of weights matter, and a sum of 2^31 of the largest must be finite.
     """
-    weight = numerics.power(max_rate, weight_lr_power)
+    weight = numerics.power(max_lr, weight_lr_power)
     weight *= numerics.power(count.astype(weight.dtype), r)
     info = jnp.finfo(weight.dtype)
-    return jnp.where(max_rate > 0, jnp.clip(weight, info.tiny, info.max * 2.0**-32), 0)
+    return jnp.where(max_lr > 0, jnp.clip(weight, info.tiny, info.max * 2.0**-32), 0)
 
 
 def _is_wide(p) -> bool:

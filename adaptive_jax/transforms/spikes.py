@@ -18,7 +18,7 @@ _WATCHED = ("gradient", "loss")
 class SkipSpikesState(NamedTuple):
     """Updates in the statistics, skipped in all and in a row; the statistics; the optimizer's."""
 
-    count: jax.Array
+    usual: jax.Array
     skipped: jax.Array
     consecutive: jax.Array
     mean: jax.Array
@@ -70,7 +70,7 @@ def skip_spikes(
         `update(gradients, state, params, value=loss)`, and an update is skipped also if the loss
         is not finite. To watch both, put one wrapper around another.
 
-    State: `count`, `skipped` and `consecutive`, int32; `mean` and `deviation`, float32 or wider;
+    State: `usual`, `skipped` and `consecutive`, int32; `mean` and `deviation`, float32 or wider;
     `inner`, that of `tx`.
 
     Raises:
@@ -101,7 +101,7 @@ def skip_spikes(
 
     def init(params):
         return SkipSpikesState(
-            count=numerics.count_zero(),
+            usual=numerics.count_zero(),
             skipped=numerics.count_zero(),
             consecutive=numerics.count_zero(),
             mean=trees.real_scalar(params),
@@ -114,7 +114,7 @@ def skip_spikes(
         if watch == "loss":
             least *= jnp.abs(state.mean)
         limit = jnp.asarray(threshold, x.dtype) * jnp.maximum(state.deviation, least)
-        return (x - state.mean > limit) & (state.count >= warmup_steps)
+        return (x - state.mean > limit) & (state.usual >= warmup_steps)
 
     def update(updates, state, params=None, **extra):
         new, inner = tx.update(updates, state.inner, params, **extra)
@@ -126,13 +126,13 @@ def skip_spikes(
         unusual = ~finite | is_spike(x, state)
         skip = unusual & (state.consecutive < max_consecutive)
 
-        count = jnp.where(unusual & ~skip, 0, state.count)
+        usual = jnp.where(unusual & ~skip, 0, state.usual)
         counts = ~skip & jnp.isfinite(x)  # not so for the logarithm of 0
-        following = numerics.count_next(count)
+        following = numerics.count_next(usual)
         share = jnp.maximum(1 / following.astype(x.dtype), jnp.asarray(1 - decay, x.dtype))
         mean, deviation = _moved(state.mean, state.deviation, x, share)
         state = SkipSpikesState(
-            count=jnp.where(counts, following, count),
+            usual=jnp.where(counts, following, usual),
             skipped=jnp.where(skip, numerics.count_next(state.skipped), state.skipped),
             consecutive=jnp.where(skip, numerics.count_next(state.consecutive), 0),
             mean=jnp.where(counts, mean, state.mean),
