@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 
+from adaptive_jax.training.config import split_settings
+
 
 def short(label: str) -> str:
     """An optimizer's label without its learning rate, which is shown elsewhere.
@@ -11,7 +13,8 @@ def short(label: str) -> str:
     'sgd momentum=0.9'
     """
     name, _, settings = label.partition(":")
-    others = [pair for pair in settings.split(",") if not pair.startswith("learning_rate=")]
+    pairs = split_settings(settings)
+    others = [pair for pair in pairs if not pair.startswith("learning_rate=")]
     return " ".join([name, *filter(None, others)])
 
 
@@ -23,7 +26,9 @@ def names(labels: Iterable[str]) -> dict[str, str]:
     """
     shorts = {label: short(label) for label in labels}
     count = Counter(shorts.values())
-    return {
-        label: name if count[name] == 1 else label.replace(":", " ").replace(",", " ")
-        for label, name in shorts.items()
-    }
+    return {label: name if count[name] == 1 else _whole(label) for label, name in shorts.items()}
+
+
+def _whole(label):
+    name, _, settings = label.partition(":")
+    return " ".join([name, *split_settings(settings)])

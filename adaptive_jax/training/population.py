@@ -12,9 +12,10 @@ import jax
 import numpy as np
 
 from adaptive_jax.training.callbacks import Callback, Epoch
-from adaptive_jax.training.config import SCHEDULES, Member, check_nonfinite
+from adaptive_jax.training.config import SCHEDULES, Member, OptimizerSpec, check_nonfinite
 from adaptive_jax.training.devices import MEMBERS, WHOLE, Grid, OneDevice
 from adaptive_jax.training.groups import Group, fitting
+from adaptive_jax.training.identity import identified, versions
 from adaptive_jax.training.programs import Programs
 from adaptive_jax.training.progress import Progress
 from adaptive_jax.typing import Device
@@ -90,6 +91,14 @@ class Population:
       devices_per_batch: so many devices share the work on every batch of a member, and have equal
         copies of what is trained.
 
+    Attributes:
+      examples: how many each split has, by its name.
+      steps: updates of a run.
+      parameters: how many numbers the model has.
+      device: in words.
+      batch: the first examples, as many as are in a batch.
+      programs: what is compiled, as functions.
+
     Raises:
       DataError, ValueError: data, model and loss do not fit one another, see `check_workload`.
       ValueError: the devices do not divide, or `on_nonfinite="restore"` has no checkpoints to
@@ -140,6 +149,7 @@ class Population:
         self.device = f"{count}{devices[0].device_kind}"
         self._devices = _placement(devices, devices_per_batch)
         self._train = self._devices.put(data.train, WHOLE)
+        self.batch = jax.tree.map(lambda x: x[: self.batch_size], data.train)
         size = min(_EVALUATION_BATCH, self.examples["validation"])
         self._chunks = {
             name: [self._devices.put(chunk, WHOLE) for chunk in _chunks(split, size)]
@@ -149,8 +159,10 @@ class Population:
         self._on_nonfinite = on_nonfinite
         skips = on_nonfinite == "skip"
         cut = self._devices.cut
-        self._programs = Programs(workload, self.batch_size, shape, skips, cut)
-        self.parameters = self._programs.parameters
+        self.programs = Programs(workload, self.batch_size, shape, skips, cut)
+        self.parameters = self.programs.parameters
+        self._identity = _identity(workload, data, self.programs.model)
+        self._optimizers: dict[OptimizerSpec, str] = {}
         self._compiled: dict[Any, Any] = {}
         self._compile_seconds = 0.0
 
@@ -200,6 +212,20 @@ class Population:
             "batch_size": self.batch_size,
             "schedule": self.schedule,
         }
+
+    def identity(self, optimizer: OptimizerSpec) -> dict[str, str]:
+        """Digests of what an optimizer's runs are made of, by name.
+
+        They are of the code of model, loss, accuracy and factory with what that code refers to,
+        of the parameters' shapes and of the data. What cannot be read has a text that is never
+        the same again; see `identity.check_identified`.
+        """
+        if optimizer not in self._optimizers:
+            entry = optimizer.entry
+            how = entry.scheduled, entry.takes_schedule, entry.evaluated_at
+            of = entry.factory, optimizer.hyperparameters, *how
+            self._optimizers[optimizer] = identified(optimizer.label, *of)
+        return {**self._identity, "optimizer": self._optimizers[optimizer]}
 
     def _run_group(self, group, callback):
         progress = self._trained(group, callback)
@@ -303,9 +329,9 @@ class Population:
     def _start(self, group):
         # One model at a time and for distinct seeds only: vmapped, this took twice as long to
         # compile, and much of a short comparison is compilation.
-        init = self._programs.init
+        init = self.programs.init
         models = [self._call("init", init, _INIT, seed) for seed in group.distinct]
-        start = functools.partial(self._programs.start, group.blocks)
+        start = functools.partial(self.programs.start, group.blocks)
         args = models, group.which, group.hypers
         return self._call(("start", group.blocks), start, _START, *args)
 
@@ -313,21 +339,21 @@ class Population:
         return model, optimizers, group.hypers, group.seeds, np.int32(number - 1), self._train
 
     def _epoch_program(self, group, inputs):
-        fn = functools.partial(self._programs.epoch, group.blocks, group.with_rates)
+        fn = functools.partial(self.programs.epoch, group.blocks, group.with_rates)
         name = ("epoch", group.blocks, group.with_rates)
         return self._compile(name, fn, _EPOCH, inputs, donate=(0, 1))
 
     def _evaluated(self, group, model, optimizers):
-        if all(block.optimizer.entry.evaluated_at is None for block in group.blocks):
+        if not any(self.programs.evaluated_at(block.optimizer) for block in group.blocks):
             return model
-        fn = functools.partial(self._programs.evaluated, group.blocks)
+        fn = functools.partial(self.programs.evaluated, group.blocks)
         args = model, optimizers, self._train
         return self._call(("evaluated", group.blocks), fn, _EVALUATED, *args)
 
     def _evaluate(self, group, model, name):
         """Mean loss and accuracy of every member on a split, its model in eval mode."""
         totals = [
-            self._call("evaluate", self._programs.evaluate, _EVALUATE, model, *chunk)
+            self._call("evaluate", self.programs.evaluate, _EVALUATE, model, *chunk)
             for chunk in self._chunks[name]
         ]
         totals = map(group.by_member, totals)
@@ -337,13 +363,13 @@ class Population:
 
     def _memory(self, group):
         """Bytes that an epoch or an evaluation of a group takes on a device; compiles them."""
-        model = jax.eval_shape(self._programs.init, group.distinct[0])
-        start = self._devices.jit(functools.partial(self._programs.start, group.blocks), *_START)
+        model = jax.eval_shape(self.programs.init, group.distinct[0])
+        start = self._devices.jit(functools.partial(self.programs.start, group.blocks), *_START)
         models = [model] * len(group.distinct)
         model, optimizers = jax.eval_shape(start, models, group.which, group.hypers)
         epoch = self._epoch_program(group, self._epoch_inputs(group, model, optimizers, 1))
         args = (model, *self._chunks["validation"][0])
-        evaluation = self._compile("evaluate", self._programs.evaluate, _EVALUATE, args)
+        evaluation = self._compile("evaluate", self.programs.evaluate, _EVALUATE, args)
         return max(map(_bytes_of, (epoch, evaluation)))
 
 
@@ -362,6 +388,24 @@ def _placement(devices, per_batch):
             f"{len(devices)}"
         )
     return OneDevice() if len(devices) == 1 else Grid(devices, per_batch)
+
+
+def _identity(workload, data, model):
+    """What the runs of a workload are made of, but for optimizers."""
+    arrays = {name: (split.inputs, split.targets) for name, split in data._asdict().items()}
+    shapes = [
+        (jax.tree_util.keystr(path), x.shape, str(x.dtype))
+        for path, x in jax.tree_util.tree_leaves_with_path(model)
+    ]
+    return {
+        "model": identified("model", workload.model),
+        "parameters": identified("parameters", shapes),
+        "loss": identified("loss", workload.loss),
+        "accuracy": identified("accuracy", workload.accuracy),
+        "metric": f"{workload.metric}, target {workload.target}",
+        "data": identified("data", arrays),
+        "versions": versions(),
+    }
 
 
 def default_max_memory() -> int:
