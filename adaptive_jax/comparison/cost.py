@@ -45,7 +45,8 @@ def measure_costs(
     for spec in specs:
         hyper = {name: np.float32(1e-3) for name in ("learning_rate",) if name in spec.search}
         state = programs.begun(spec, model.params, hyper)
-        size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        kept = jax.eval_shape(spec.build(**hyper).init, model.params)  # but for the schedule
+        size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
         run, seconds, searches = _update(programs, spec, hyper, model, batch, state)
         calls.append(functools.partial(run, model, batch, state))
         gradients_each.append(float(searches))

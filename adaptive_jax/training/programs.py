@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import itertools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -179,27 +180,33 @@ class Programs:
         """What Optax's methods may ask for besides, all of it of the batch with the same dropout.
 
         A line search takes `value`, `grad` and `value_fn`, and hands on to `value_fn` what else it
-        gets; Sophia takes `obj_fn`.
+        gets; Sophia takes `obj_fn`, sharpness-aware minimization `grad_fn`.
         """
 
-        def value_fn(params, obj_fn=None):
+        def value_fn(params, obj_fn=None, grad_fn=None):
             asked(params)
             scores, _ = self._train_scores(params, model.rest, batch)
             return jnp.mean(scores["loss"])
 
-        return {"value": loss, "grad": grads, "value_fn": value_fn, "obj_fn": value_fn}
+        return {
+            "value": loss,
+            "grad": grads,
+            "value_fn": value_fn,
+            "obj_fn": value_fn,
+            "grad_fn": lambda params, *_: jax.grad(value_fn)(params),
+        }
 
     def _transformation(self, optimizer, hyper):
         entry = optimizer.entry
-        if not entry.scheduled or self.averages(optimizer):
-            return chain(optimizer.build(**hyper))
         rate = {**optimizer.given, **hyper}.get("learning_rate")
+        if not entry.scheduled or self.averages(optimizer):
+            return chain(_built(optimizer, hyper))
         if entry.takes_schedule and rate is not None:
             scheduled = {**hyper, "learning_rate": lambda count: rate * self._shape(count)}
-            return chain(optimizer.build(**scheduled))
+            return chain(_built(optimizer, scheduled))
         # The schedule is a stage of its own, so that one shape serves every optimizer alike:
         # AdaBound's base_lr and decoupled decay need no rule of their own here.
-        return chain(optimizer.build(**hyper), optax.scale_by_schedule(self._shape))
+        return chain(_built(optimizer, hyper), optax.scale_by_schedule(self._shape))
 
     def gradients(self, model, batch):
         """A member's gradients, the rest of its model after the batch, and its metrics."""
@@ -273,6 +280,21 @@ class Programs:
         return scores
 
 
+def _built(optimizer, hyper):
+    """The optimizer; it is passed only those extra arguments that it takes."""
+    tx = optimizer.build(**hyper)
+    parameters = inspect.signature(tx.update).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if takes_all or not isinstance(tx, optax.GradientTransformationExtraArgs):
+        return tx
+
+    def update(updates, state, params=None, **extra):
+        taken = {name: value for name, value in extra.items() if name in parameters}
+        return tx.update(updates, state, params, **taken)
+
+    return optax.GradientTransformationExtraArgs(tx.init, update)
+
+
 @contextlib.contextmanager
 def _failures(optimizer):
     """Names the optimizer in what it raises for being called otherwise than it must."""
@@ -282,7 +304,7 @@ def _failures(optimizer):
         raise ValueError(
             f"{optimizer.label} cannot be trained here: {type(error).__name__}: {error}. An "
             "optimizer gets gradients of the mini-batch's mean loss, its state and the parameters, "
-            "and by name value, grad, value_fn and obj_fn"
+            "and by name value, grad, value_fn, obj_fn and grad_fn"
         ) from error
 
 
