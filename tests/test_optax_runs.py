@@ -172,3 +172,31 @@ def test_the_population_equals_a_loop_by_hand(histories, name):
     history = histories[name]
     np.testing.assert_allclose([point["train_loss"] for point in history.curve], curve, rtol=2e-4)
     np.testing.assert_allclose(history.final["test_loss"], test_loss, rtol=2e-4)
+
+
+def test_what_cannot_be_trained_is_told_by_name():
+    def needy(learning_rate):
+        def update(updates, state, params=None, *, hessian):
+            return updates, state
+
+        return optax.GradientTransformationExtraArgs(lambda params: (), update)
+
+    private = "optax.contrib.dpsgd:l2_norm_clip=1,noise_multiplier=1,seed=0,learning_rate=0.1"
+    population = Population(LINEAR, load(None), width=1, devices=jax.devices()[:1])
+    for optimizer, message in ((needy, "'hessian'"), (private, "batch dimension")):
+        with pytest.raises(ValueError, match=f"cannot be trained here: .*{message}.* value_fn"):
+            list(population.run([Member(OptimizerSpec.of(optimizer), 0, {"learning_rate": 0.1})]))
+
+
+def test_names_of_optax():
+    assert registry.of(optax.contrib.muon).name == "optax.contrib.muon"
+    assert registry.of(optax.polyak_sgd) is registry.get("optax.polyak_sgd")
+    with pytest.raises(ValueError, match=r"did you mean 'optax\.contrib\.prodigy'"):
+        registry.get("optax.contrib.prodigi")
+
+    def adam(learning_rate):
+        return optax.sgd(learning_rate)
+
+    mine = registry.of(adam)
+    assert mine.name == f"{__name__}.adam" and mine.factory is adam
+    assert registry.get("optax.contrib.schedule_free_sgd").scheduled is False

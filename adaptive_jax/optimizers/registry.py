@@ -91,6 +91,13 @@ class Optimizer:
         parameters = inspect.signature(self.factory).parameters.values()
         return {p.name: p.default for p in parameters if p.default is not p.empty}
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of the arguments that have no default."""
+        parameters = inspect.signature(self.factory).parameters.values()
+        variadic = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+        return tuple(p.name for p in parameters if p.default is p.empty and p.kind not in variadic)
+
 
 def schedule_free_states(state: State) -> list:
     """The states of Schedule-Free averages in an optimizer's state, ours and Optax's."""

@@ -134,6 +134,11 @@ class OptimizerSpec:
         """The hyperparameters' values: defaults, and what is given in their place."""
         return {**self.defaults, **self.hyperparameters}
 
+    @property
+    def missing(self) -> list[str]:
+        """The hyperparameters that must be given and are not."""
+        return [name for name in self.entry.required if name not in self.hyperparameters]
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OptimizerSpec):
             return NotImplemented
@@ -288,7 +293,12 @@ class RunConfig:
 
         workload = workload_registry.get(self.workload)
         put("workload", workload)
-        put("optimizer", OptimizerSpec.of(self.optimizer))
+        put("optimizer", spec := OptimizerSpec.of(self.optimizer))
+        if missing := spec.missing:
+            raise ValueError(
+                f"{spec.label} has no default {missing[0]}: give it one, such as "
+                f"{spec.name}:{missing[0]}=0.01"
+            )
         for name in ("epochs", "batch_size"):
             given = getattr(self, name)
             put(name, steps(name, getattr(workload, name) if given is None else given))
