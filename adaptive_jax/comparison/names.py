@@ -31,4 +31,4 @@ def names(labels: Iterable[str]) -> dict[str, str]:
 
 def _whole(label):
     name, _, settings = label.partition(":")
-    return " ".join([name, *split_settings(settings)])
+    return " ".join([name, *filter(None, split_settings(settings))])

@@ -91,6 +91,10 @@ class Optimizer:
         parameters = inspect.signature(self.factory).parameters.values()
         return {p.name: p.default for p in parameters if p.default is not p.empty}
 
+    def averages(self, state: State) -> bool:
+        """Whether there is a Schedule-Free average, ours or Optax's, in a state of its."""
+        return bool(_schedule_free_states(state))
+
     @property
     def required(self) -> tuple[str, ...]:
         """The names of the arguments that have no default."""
@@ -99,8 +103,7 @@ class Optimizer:
         return tuple(p.name for p in parameters if p.default is p.empty and p.kind not in variadic)
 
 
-def schedule_free_states(state: State) -> list:
-    """The states of Schedule-Free averages in an optimizer's state, ours and Optax's."""
+def _schedule_free_states(state):
     return trees.nodes_of((ScheduleFreeState, optax.contrib.ScheduleFreeState), state)
 
 
@@ -127,7 +130,7 @@ def evaluation_params(state: State, params: Params) -> Params:
     def is_hidden(x):
         return isinstance(x, optax.MaskedNode)
 
-    for each in schedule_free_states(state):
+    for each in _schedule_free_states(state):
         ours = isinstance(each, ScheduleFreeState)
         averaged = schedule_free_params if ours else optax.contrib.schedule_free_eval_params
         part = jax.tree.map(

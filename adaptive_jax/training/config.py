@@ -96,7 +96,7 @@ class OptimizerSpec:
         """Reads `name` or `name:key=value,key=low..high`, which is a spec's `label`."""
         name, _, settings = text.partition(":")
         settings = parse_settings(filter(None, split_settings(settings)))
-        ranges = {k: tuple(v) for k, v in settings.items() if isinstance(v, Range)}
+        ranges = {k: (v.low, v.high) for k, v in settings.items() if isinstance(v, Range)}
         return cls(name, {k: v for k, v in settings.items() if k not in ranges}, ranges)
 
     @classmethod
@@ -208,9 +208,9 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
 
 def _setting(key, text):
     low, dots, high = text.partition("..")
-    ends = [_value(low), _value(high)]
+    ends = _value(low), _value(high)
     if dots and all(type(end) in (int, float) for end in ends):
-        return Range(*ends)
+        return Range(float(ends[0]), float(ends[1]))
     value = _value(text)
     if value is not _NONE_SUCH:
         return value
@@ -227,7 +227,7 @@ _NONE_SUCH = object()
 _WORDS = {"true": "True", "false": "False", "none": "None", "inf": "1e999", "-inf": "-1e999"}
 
 
-def _value(text: str):
+def _value(text: str) -> Any:
     try:
         return ast.literal_eval(_WORDS.get(text.lower(), text))
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -215,7 +215,7 @@ class _Walk:
         if array.dtype == object:
             self._parts("objects", array.ravel().tolist())
         else:
-            self.hash.update(array.reshape(-1).view(np.uint8))
+            self.hash.update(memoryview(array.reshape(-1).view(np.uint8)))
 
     def _code(self, code):
         # What it does, and not where it stands. Docstrings are among the constants.

@@ -91,14 +91,6 @@ class Population:
       devices_per_batch: so many devices share the work on every batch of a member, and have equal
         copies of what is trained.
 
-    Attributes:
-      examples: how many each split has, by its name.
-      steps: updates of a run.
-      parameters: how many numbers the model has.
-      device: in words.
-      batch: the first examples, as many as are in a batch.
-      programs: what is compiled, as functions.
-
     Raises:
       DataError, ValueError: data, model and loss do not fit one another, see `check_workload`.
       ValueError: the devices do not divide, or `on_nonfinite="restore"` has no checkpoints to
@@ -149,7 +141,7 @@ class Population:
         self.device = f"{count}{devices[0].device_kind}"
         self._devices = _placement(devices, devices_per_batch)
         self._train = self._devices.put(data.train, WHOLE)
-        self.batch = jax.tree.map(lambda x: x[: self.batch_size], data.train)
+        self.batch: Split = jax.tree.map(lambda x: x[: self.batch_size], data.train)
         size = min(_EVALUATION_BATCH, self.examples["validation"])
         self._chunks = {
             name: [self._devices.put(chunk, WHOLE) for chunk in _chunks(split, size)]

@@ -13,7 +13,7 @@ import optax
 from flax import nnx
 
 from adaptive_jax import diagnostics
-from adaptive_jax.optimizers.registry import evaluation_params, schedule_free_states
+from adaptive_jax.optimizers.registry import evaluation_params
 from adaptive_jax.training.config import OptimizerSpec
 from adaptive_jax.transforms import chain
 from adaptive_jax.typing import Schedule, State
@@ -157,7 +157,7 @@ class Programs:
             lowest = {name: ends[0] for name, ends in optimizer.search.items()}
             with _failures(optimizer):
                 state = jax.eval_shape(optimizer.build(**lowest).init, self.model.params)
-            self._averaged[optimizer] = bool(schedule_free_states(state))
+            self._averaged[optimizer] = optimizer.entry.averages(state)
         return self._averaged[optimizer]
 
     def begun(self, optimizer, params, hyper):
