@@ -134,9 +134,10 @@ class _Runs:
         self._identities = {
             spec.label: self.population.identity(spec) for spec in config.specs(workload)
         }
-        if out is not None:
+        if out is not None or jax.process_count() > 1:  # processes must agree on what is missing
             for identity in self._identities.values():
                 check_identified(identity)
+        if out is not None:
             self._set_aside(out)
 
     def _set_aside(self, out):

@@ -330,5 +330,5 @@ def _with_learning_rate(factory):
     def build(learning_rate=signature.parameters["max_learning_rate"].default, **others):
         return factory(max_learning_rate=learning_rate, **others)
 
-    build.__signature__ = signature.replace(parameters=renamed)
+    vars(build)["__signature__"] = signature.replace(parameters=renamed)
     return build

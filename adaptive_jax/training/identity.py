@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from adaptive_jax.validation import is_traced
+
 _LENGTH = 12  # of a digest, in hexadecimal digits
 NAME = "__identity__"
 """Attribute by which a function or object says what it is, in place of its code and contents."""
@@ -112,7 +114,7 @@ def text(value: Any) -> str:
     return f"{_name(value)}#{end[:8]}"
 
 
-def _python(value):
+def _python(value: Any) -> Any:
     """Arrays without axes and dtypes as Python's values."""
     is_array = isinstance(value, (np.generic, np.ndarray, jax.Array)) and not np.ndim(value)
     if is_array and (jnp.issubdtype(value.dtype, np.number) or value.dtype == bool):
@@ -205,7 +207,7 @@ class _Walk:
             self.add(item)
 
     def _array(self, array):
-        if isinstance(array, jax.core.Tracer):
+        if is_traced(array):
             raise UnidentifiedError("an array whose values are not known while tracing")
         if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
             self._write("key", str(array.dtype))
@@ -215,7 +217,7 @@ class _Walk:
         if array.dtype == object:
             self._parts("objects", array.ravel().tolist())
         else:
-            self.hash.update(memoryview(array.reshape(-1).view(np.uint8)))
+            self.hash.update(array.tobytes())
 
     def _code(self, code):
         # What it does, and not where it stands. Docstrings are among the constants.
@@ -304,12 +306,12 @@ def _named(value):
 @functools.cache
 def _is_installed(module: str) -> bool:
     """Whether a module is of Python or of a package that was installed, and not the user's own."""
-    if module.partition(".")[0] == "adaptive_jax":
+    top = module.partition(".")[0]
+    if top == "adaptive_jax" or top in sys.stdlib_module_names:
         return True
-    found = sys.modules.get(module)
-    path = getattr(found, "__file__", None)
-    if path is None:
-        return found is not None and module != "__main__"
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if path is None:  # part of a compiled package, or made while the program runs
+        return top != module and _is_installed(top)
     return _is_in_packages(Path(path))
 
 
@@ -361,7 +363,7 @@ def _held(value):
     if hasattr(value, "__dict__") and not _is_installed(type(value).__module__):
         return {k: v for k, v in vars(value).items() if not k.startswith(("_pytree_", "_object_"))}
     try:
-        reduce = copyreg.dispatch_table.get(type(value))
+        reduce: Any = copyreg.dispatch_table.get(type(value))
         reduced = reduce(value) if reduce else value.__reduce_ex__(2)
     except (TypeError, ValueError, AttributeError, NotImplementedError):
         return None

@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 import math
+import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -141,7 +142,10 @@ def append(path: Path, record: RunRecord) -> None:
     What a kill left of a last line is removed. Several processes may append at a time.
     """
     with locked(path) as file:
-        _whole(file)
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                _whole(file)
         file.write(_line(record))
 
 
