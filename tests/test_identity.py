@@ -19,7 +19,8 @@ import adaptive_jax as aj
 from adaptive_jax.comparison import CompareConfig, compare, run_comparison
 from adaptive_jax.training import OptimizerSpec, records
 from adaptive_jax.training.identity import check_identified, digest, identified, text
-from adaptive_jax.training.locks import locked, one_writer
+from adaptive_jax.training.locks import locked
+from adaptive_jax.training.records import one_writer
 from adaptive_jax.workloads import Data, Split
 from tests.test_optax_runs import LINEAR, load
 

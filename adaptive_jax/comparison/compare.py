@@ -17,7 +17,6 @@ from adaptive_jax.training import records
 from adaptive_jax.training.callbacks import Callback
 from adaptive_jax.training.config import AnyOptimizer, Member, OptimizerSpec
 from adaptive_jax.training.identity import check_identified
-from adaptive_jax.training.locks import one_writer
 from adaptive_jax.training.population import Population
 from adaptive_jax.training.processes import told_by_first
 from adaptive_jax.training.records import RunRecord
@@ -107,12 +106,14 @@ def run_comparison(
 def _held(config: CompareConfig, out: Path):
     """The folder, which has this config, while no other process writes to it."""
     out.mkdir(parents=True, exist_ok=True)
-    with one_writer(out):
+    with records.one_writer(out):
         path = out / "config.json"
         if not path.exists():
             path.write_text(config.to_json(), encoding="utf-8")
         elif path.read_text(encoding="utf-8") != config.to_json():
-            raise ValueError(f"{out} holds a comparison with another config: name another folder")
+            raise records.FolderError(
+                f"{out} holds a comparison with another config: name another folder"
+            )
         yield
 
 

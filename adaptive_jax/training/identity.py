@@ -20,7 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from adaptive_jax.typing import PyTree
 from adaptive_jax.validation import is_traced
+from adaptive_jax.workloads.workload import Data, Workload
 
 _LENGTH = 12  # of a digest, in hexadecimal digits
 NAME = "__identity__"
@@ -64,6 +66,29 @@ def identified(name: str, *values: Any) -> str:
         return digest(*values)
     except UnidentifiedError as error:
         return f"{_UNIDENTIFIED}{name}: {error} ({uuid.uuid4().hex[:_LENGTH]})"
+
+
+def of_workload(workload: Workload, data: Data, model: PyTree) -> dict[str, str]:
+    """What the runs of a workload are made of, but for their optimizers.
+
+    Args:
+      workload, data: what is trained, on what.
+      model: shapes and dtypes of the model's variables.
+    """
+    arrays = {name: (split.inputs, split.targets) for name, split in data._asdict().items()}
+    shapes = [
+        (jax.tree_util.keystr(path), x.shape, str(x.dtype))
+        for path, x in jax.tree_util.tree_leaves_with_path(model)
+    ]
+    return {
+        "model": identified("model", workload.model),
+        "parameters": identified("parameters", shapes),
+        "loss": identified("loss", workload.loss),
+        "accuracy": identified("accuracy", workload.accuracy),
+        "metric": f"{workload.metric}, target {workload.target}",
+        "data": identified("data", arrays),
+        "versions": versions(),
+    }
 
 
 def check_identified(identity: Mapping[str, str]) -> None:
@@ -123,7 +148,7 @@ def _python(value: Any) -> Any:
         return value.name
     is_numpy = isinstance(value, type) and issubclass(value, np.generic)
     is_jax = callable(value) and isinstance(getattr(value, "dtype", None), np.dtype)
-    return jnp.dtype(value).name if is_numpy or is_jax else value
+    return str(jnp.dtype(value)) if is_numpy or is_jax else value
 
 
 def _is_literal(value):
@@ -362,9 +387,9 @@ def _held(value):
         return None
     if hasattr(value, "__dict__") and not _is_installed(type(value).__module__):
         return {k: v for k, v in vars(value).items() if not k.startswith(("_pytree_", "_object_"))}
+    reduce: Any = copyreg.dispatch_table.get(type(value))
     try:
-        reduce: Any = copyreg.dispatch_table.get(type(value))
-        reduced = reduce(value) if reduce else value.__reduce_ex__(2)
+        reduced = value.__reduce_ex__(2) if reduce is None else reduce(value)
     except (TypeError, ValueError, AttributeError, NotImplementedError):
         return None
     return reduced if isinstance(reduced, str) else list(reduced[1:3])

@@ -15,7 +15,7 @@ from adaptive_jax.training.callbacks import Callback, Epoch
 from adaptive_jax.training.config import SCHEDULES, Member, OptimizerSpec, check_nonfinite
 from adaptive_jax.training.devices import MEMBERS, WHOLE, Grid, OneDevice
 from adaptive_jax.training.groups import Group, fitting
-from adaptive_jax.training.identity import identified, versions
+from adaptive_jax.training.identity import identified, of_workload
 from adaptive_jax.training.programs import Programs
 from adaptive_jax.training.progress import Progress
 from adaptive_jax.typing import Device
@@ -153,7 +153,7 @@ class Population:
         cut = self._devices.cut
         self.programs = Programs(workload, self.batch_size, shape, skips, cut)
         self.parameters = self.programs.parameters
-        self._identity = _identity(workload, data, self.programs.model)
+        self._identity = of_workload(workload, data, self.programs.model)
         self._optimizers: dict[OptimizerSpec, str] = {}
         self._compiled: dict[Any, Any] = {}
         self._compile_seconds = 0.0
@@ -380,24 +380,6 @@ def _placement(devices, per_batch):
             f"{len(devices)}"
         )
     return OneDevice() if len(devices) == 1 else Grid(devices, per_batch)
-
-
-def _identity(workload, data, model):
-    """What the runs of a workload are made of, but for optimizers."""
-    arrays = {name: (split.inputs, split.targets) for name, split in data._asdict().items()}
-    shapes = [
-        (jax.tree_util.keystr(path), x.shape, str(x.dtype))
-        for path, x in jax.tree_util.tree_leaves_with_path(model)
-    ]
-    return {
-        "model": identified("model", workload.model),
-        "parameters": identified("parameters", shapes),
-        "loss": identified("loss", workload.loss),
-        "accuracy": identified("accuracy", workload.accuracy),
-        "metric": f"{workload.metric}, target {workload.target}",
-        "data": identified("data", arrays),
-        "versions": versions(),
-    }
 
 
 def default_max_memory() -> int:

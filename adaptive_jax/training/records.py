@@ -1,5 +1,6 @@
 """Runs on disk: one JSON object a line, in `runs.jsonl`."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -8,7 +9,9 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +85,10 @@ class RunRecord:
     identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+class FolderError(ValueError):
+    """A folder of runs holds something else than it should; the message is meant for the user."""
+
+
 def run_id(population: Population, member: Member) -> str:
     """Digest of all that decides what the run computes: the same for the same run, always."""
     identity = population.identity(member.optimizer)
@@ -136,6 +143,48 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **versions}
 
 
+@contextlib.contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Holds the folder, with a file in it that says who does: host, process, and since when.
+
+    Raises:
+      FolderError: another process holds it; the message names it.
+    """
+    path = folder / "lock.json"
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(locked(path, wait=False))
+        except BlockingIOError as error:
+            raise FolderError(
+                f"{folder} is written to by another process{_owner(path)}: wait until it ends, or "
+                "name another folder"
+            ) from error
+        owner = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        }
+        with contextlib.suppress(OSError):  # of a full disk who writes results will say more
+            file.truncate(0)
+            file.write(json.dumps(owner).encode())
+            file.flush()
+        stack.callback(_remove, path)
+        yield
+
+
+def _remove(path):
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _owner(path):
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8"))
+        return f", {owner['pid']} on {owner['host']} since {owner['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
 def append(path: Path, record: RunRecord) -> None:
     """Adds the record as a line of its own. NaN and infinity, which JSON lacks, become texts.
 
@@ -156,7 +205,7 @@ def read(path: Path) -> list[RunRecord]:
     before a whole record.
 
     Raises:
-      ValueError: another line is no record; the message names it.
+      FolderError: another line is no record; the message names it.
     """
     return parse(path.read_text(encoding="utf-8"), path)
 
@@ -173,7 +222,7 @@ def parse(text: str, name: str | Path) -> list[RunRecord]:
         except (ValueError, TypeError) as error:
             if i == len(lines):
                 break
-            raise ValueError(
+            raise FolderError(
                 f"{name}, line {i} is no record of a run: {error}. Delete the line to read the "
                 "others"
             ) from error
