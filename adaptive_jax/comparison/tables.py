@@ -66,10 +66,10 @@ def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
         number(f"validation {unit}, tuned", "tuned_score", score, best),
         Column("diverged", diverged, lambda row: row.diverged / row.runs, "low", True),
         number("steps to target", "steps_to_target", _whole),
-        number("seconds to target", "seconds_to_target", _two),
+        number("seconds to target", "seconds_to_target", _general),
         number("state bytes per parameter", "state_bytes_per_parameter", _general),
         Column("update, µs (quartiles)", _update, lambda row: row.update_microseconds, "low"),
-        number("s/run", "seconds", _two, brief=True),
+        number("s/run", "seconds", _general, brief=True),
     ]
     return [column for column in columns if any(column.text(row) for row in analysis.rows)]
 

@@ -13,7 +13,7 @@ import types
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -148,7 +148,7 @@ def _python(value: Any) -> Any:
         return value.name
     is_numpy = isinstance(value, type) and issubclass(value, np.generic)
     is_jax = callable(value) and isinstance(getattr(value, "dtype", None), np.dtype)
-    return str(jnp.dtype(value)) if is_numpy or is_jax else value
+    return jnp.dtype(cast(Any, value)).name if is_numpy or is_jax else value
 
 
 def _is_literal(value):
@@ -389,7 +389,7 @@ def _held(value):
         return {k: v for k, v in vars(value).items() if not k.startswith(("_pytree_", "_object_"))}
     reduce: Any = copyreg.dispatch_table.get(type(value))
     try:
-        reduced = value.__reduce_ex__(2) if reduce is None else reduce(value)
+        reduced = cast(Any, value).__reduce_ex__(2) if reduce is None else reduce(value)
     except (TypeError, ValueError, AttributeError, NotImplementedError):
         return None
     return reduced if isinstance(reduced, str) else list(reduced[1:3])
