@@ -108,7 +108,7 @@ def full_shapes(state: PyTree, factors: type) -> PyTree:
     return jax.tree.map(leaf, state, is_leaf=is_factors)
 
 
-def nodes_of(kind: type, tree: PyTree) -> list:
+def nodes_of(kind: type | tuple[type, ...], tree: PyTree) -> list:
     """All nodes of that type in a tree, such as one transformation's state in a chain's."""
     nodes = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, kind))
     return [node for node in nodes if isinstance(node, kind)]

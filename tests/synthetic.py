@@ -13,6 +13,9 @@ EXAMPLES = {"train": 1000, "validation": 300, "test": 400}
 COST = {
     "state_bytes_per_parameter": 8.0,
     "update_microseconds": 40.0,
+    "update_microseconds_low": 39.0,
+    "update_microseconds_high": 42.0,
+    "gradient_microseconds": 160.0,
     "update_compile_seconds": 0.2,
 }
 _TUNING_SEED = 1_000_000

@@ -107,6 +107,27 @@ def test_records_tell_what_an_optimizer_costs_and_how_fast_coordinates_go(runs):
     assert len({tuple(counts) for counts in final["adam"].rates}) == 2  # they change
 
 
+def test_seconds_are_of_each_optimizer_s_own_steps():
+    """Muon's products of matrices take longer than SGD's steps, though both train side by side."""
+    spec = OptimizerSpec.parse
+    optimizers = [spec("sgd:learning_rate=0.1"), spec("muon:learning_rate=0.01")]
+
+    def search(learning_rate=0.1):
+        return optax.chain(optax.sgd(learning_rate), optax.scale_by_backtracking_linesearch(4))
+
+    result = compare(SMALL, [*optimizers, search], trials=1, seeds=2, epochs=1)
+    rows = {row["optimizer"].partition(":")[0]: row for row in result.table()}
+    sgd, muon, search = rows["sgd"], rows["muon"], rows["search"]
+    assert muon["update_microseconds"] > 2 * sgd["update_microseconds"] > 0
+    assert search["update_microseconds"] > sgd["update_microseconds"]  # losses are evaluated in it
+    assert search["gradient_microseconds"] == sgd["gradient_microseconds"] > 0
+    for row in rows.values():
+        assert row["update_low"] <= row["update_microseconds"] <= row["update_high"]
+        step = row["gradient_microseconds"] + row["update_microseconds"]
+        assert row["seconds"] == pytest.approx(4 * step / 1e6)
+        assert row["seconds_to_target"] == pytest.approx(row["steps_to_target"] * step / 1e6)
+
+
 def test_records_on_disk_are_the_runs(runs, folder):
     assert list(records.read(folder / "runs.jsonl")) == runs
     assert len({run.id for run in runs}) == len(runs)

@@ -359,7 +359,7 @@ def test_text_tables():
         "test loss": "0.1150",
         "train %": "95.00",
         "diverged": "0/5",
-        "s/run": "0.60",
+        "s/run": "0.024",
     }
     (loss,) = analyze(made(["adam"], losses=["digits"], noise=0, tune=2, diverged={})).workloads
     brief = [column for column in result_columns(loss) if column.brief]
@@ -369,7 +369,7 @@ def test_text_tables():
         "test loss": "0.9500 ± 0.0000",
         "train loss": "0.9500",
         "diverged": "0/3",
-        "s/run": "0.60",
+        "s/run": "0.024",
     }
 
 

@@ -322,6 +322,7 @@ def test_mnist_cnn_trains_on_mnist():
             {"optimizer": "adam:lr=0.1"},
             "adam has no hyperparameter 'lr': did you mean 'learning_rate'",
         ),
+        ({"optimizer": "optax.adam"}, "optax.adam has no default learning_rate: give it one"),
         ({"optimizer": "adam:b1=2"}, r"adam: b1 must be in \[0, 1\), got 2"),
         ({"optimizer": "adam:b1"}, "a setting is written key=value"),
         ({"optimizer": "adam:b1=a"}, "b1 must be a number, true or false, or low..high; got 'a'"),
@@ -347,4 +348,6 @@ def test_whole_numbers_may_be_written_as_floats():
 def test_labels_are_exact():
     spec = OptimizerSpec("sgd", {"learning_rate": 0.1 + 0.2, "nesterov": True, "momentum": 1e-17})
     assert OptimizerSpec.parse(spec.label) == spec
+    odd = parse_settings(["a='x,y=1'", "b=none", "c=-inf"])
+    assert odd == {"a": "x,y=1", "b": None, "c": -math.inf}
     assert parse_settings(["a=1", "b=-2.5e-3", "c=False"]) == {"a": 1, "b": -0.0025, "c": False}

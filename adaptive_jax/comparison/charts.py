@@ -151,7 +151,10 @@ def costs(analysis: WorkloadAnalysis, looks: Mapping[str, Style]) -> Chart:
             height = figures.line_inches(len(analysis.rows))
             description = f"For each optimizer: {titles}"
             pieces.append(Piece(draw, description, figures.WIDTH, height, len(known)))
-    caption = "Medians over seeds, without compilation. A cross is a target that was missed."
+    caption = (
+        "Medians over seeds; seconds are steps times the time of a gradient and of the optimizer's "
+        "own update, without compilation and evaluation. A cross is a target that was missed."
+    )
     return Chart("costs", "Time to the target, and cost", caption, pieces)
 
 

@@ -1,5 +1,8 @@
 """Comparing optimizers: tune each on validation data, then run fresh seeds and test."""
 
+import contextlib
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +18,12 @@ from adaptive_jax.files import write_whole
 from adaptive_jax.training import records
 from adaptive_jax.training.callbacks import Callback
 from adaptive_jax.training.config import AnyOptimizer, Member, OptimizerSpec
+from adaptive_jax.training.identity import check_identified
 from adaptive_jax.training.population import Population
 from adaptive_jax.training.records import RunRecord
 from adaptive_jax.workloads.workload import Workload
 
+_SETTINGS = ("epochs", "batch_size", "schedule")  # of a run, besides its identity
 _AT_ONCE = 2  # rates beyond an edge that are tried together: each time a program is compiled
 
 
@@ -61,15 +66,18 @@ def run_comparison(
     Args:
       config: what to compare.
       out: a folder, made if there is none, for `config.json` and `runs.jsonl`. If it has those of
-        the same config, the runs in it are not run again. Default: none is written.
+        the same config, the runs in it are not run again, as long as nothing that they were made
+        of has changed, see `Population.identity`; what has is printed to stderr, and the old runs
+        are moved to `runs.old.jsonl`. Default: none is written.
       callback: is told what is planned, and of each epoch.
 
     Processes that have joined by `jax.distributed` all call this; the first has the folder, and
     all get the same numbers, but for times.
 
     Raises:
-      ValueError: the folder holds a comparison with another config, or a workload's model or loss
-        do not fit its data.
+      ValueError: the folder holds a comparison with another config, or another process writes to
+        it; a workload's model or loss do not fit its data; an optimizer cannot be trained; or
+        there is a folder, and the code of a function or what it refers to cannot be read.
       DataError: a workload's data are missing or wrong.
 
     >>> import tempfile
@@ -85,26 +93,29 @@ def run_comparison(
     """
     data = [workload.load(config.data_dir) for workload in config.chosen]
     out = None if out is None or jax.process_index() > 0 else Path(out)
-    told = told_by_first("" if out is None else _resume(config, out))
-    name = "runs.jsonl" if out is None else out / "runs.jsonl"
-    finished = {record.id: record for record in records.parse(told, name)}
-    made = []
-    for workload, splits in zip(config.chosen, data, strict=True):
-        made += _Runs(config, workload, splits, out, finished, callback or Callback()).all()
+    with contextlib.nullcontext() if out is None else _held(config, out):
+        told = told_by_first("" if out is None else records.recover(out / "runs.jsonl"))
+        name = "runs.jsonl" if out is None else out / "runs.jsonl"
+        finished = {record.id: record for record in records.parse(told, name)}
+        made = []
+        for workload, splits in zip(config.chosen, data, strict=True):
+            made += _Runs(config, workload, splits, out, finished, callback or Callback()).all()
     return Comparison(made, out)
 
 
-def _resume(config: CompareConfig, out: Path) -> str:
-    """Prepares the folder; the text of the records that are in it already."""
+@contextlib.contextmanager
+def _held(config: CompareConfig, out: Path):
+    """The folder, which has this config, while no other process writes to it."""
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "config.json"
-    if not path.exists():
-        write_whole(path, config.to_json())
-    elif path.read_text(encoding="utf-8") != config.to_json():
-        raise records.FolderError(
-            f"{out} holds a comparison with another config: name another folder"
-        )
-    return records.recover(out / "runs.jsonl")
+    with records.one_writer(out):
+        path = out / "config.json"
+        if not path.exists():
+            write_whole(path, config.to_json())
+        elif path.read_text(encoding="utf-8") != config.to_json():
+            raise records.FolderError(
+                f"{out} holds a comparison with another config: name another folder"
+            )
+        yield
 
 
 class _Runs:
@@ -122,6 +133,51 @@ class _Runs:
             width=config.width,
             max_memory=config.max_memory * 2**30,
         )
+        self._identities = {
+            spec.label: self.population.identity(spec) for spec in config.specs(workload)
+        }
+        if out is not None or jax.process_count() > 1:  # processes must agree on what is missing
+            for identity in self._identities.values():
+                check_identified(identity)
+        if out is not None:
+            self._set_aside(out)
+
+    def _set_aside(self, out):
+        """Takes runs of what has changed out of the file, and says what has."""
+        changes = Counter()
+
+        def is_stale(record):
+            if record.workload != self.workload.name or record.phase == "train":
+                return False
+            changes.update(changed := self._changes(record))
+            return bool(changed)
+
+        if stale := records.set_aside(out / "runs.jsonl", is_stale):
+            print(
+                f"{out}: {len(stale)} finished runs on {self.workload.name} are of what has "
+                f"changed since: {'; '.join(changes)}. They are in runs.old.jsonl now",
+                file=sys.stderr,
+            )
+
+    def _changes(self, record):
+        """What a record was made of that is no more so."""
+        label = record.optimizer
+        now = self._identities.get(label)
+        if now is None:
+            return [f"{label} is not compared any more"]
+        if not record.identity:
+            return ["the version that made them kept no digests of code and data"]
+        settings = {name: getattr(self.population, name) for name in _SETTINGS}
+        was = {**record.identity, **{name: getattr(record, name) for name in _SETTINGS}}
+        return [
+            f"the factory of {label}"
+            if name == "optimizer"
+            else name
+            if name not in (*_SETTINGS, "versions", "metric")
+            else f"{name} ({was.get(name)}, now {value})"
+            for name, value in {**now, **settings}.items()
+            if was.get(name) != value
+        ]
 
     def all(self) -> list[RunRecord]:
         tuning = self._tune(self.config.tuned(self.workload))
@@ -174,7 +230,7 @@ class _Runs:
         missing = [member for member in members if not is_finished(member)]
         self.callback.on_plan(self.workload.name, len(missing) * self.budget.epochs)
         is_final = any(member.phase == "final" for member in missing)
-        costs = measure_costs(self.workload, _distinct(missing)) if is_final else {}
+        costs = measure_costs(self.population, _distinct(missing)) if is_final else {}
         histories = self.population.run(members, self.callback, is_final, is_finished)
         for history in histories:
             if not is_finished(history.member):

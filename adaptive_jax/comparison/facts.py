@@ -26,7 +26,10 @@ def facts(records: Sequence[RunRecord]) -> dict[str, str]:
     """What the runs of one workload have in common, by name."""
     first = records[0]
     phases = [record.phase for record in records]
-    target = "none given: what every optimizer reaches of which no final run diverges"
+    target = (
+        "none given: what most runs of every optimizer reach of which none diverges, so it depends "
+        "on which are compared"
+    )
     if first.target is not None:
         target = f"validation {first.metric} {first.target:g}"
     sizes = ", ".join(f"{count:,} for {split}" for split, count in first.examples.items())

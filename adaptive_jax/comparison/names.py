@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from adaptive_jax.files import one_line
+from adaptive_jax.training.config import split_settings
 
 
 def short(label: str) -> str:
@@ -13,7 +14,8 @@ def short(label: str) -> str:
     'sgd momentum=0.9'
     """
     name, _, settings = one_line(label).partition(":")
-    others = [pair for pair in settings.split(",") if not pair.startswith("learning_rate=")]
+    pairs = split_settings(settings)
+    others = [pair for pair in pairs if not pair.startswith("learning_rate=")]
     return " ".join([name, *filter(None, others)])
 
 
@@ -25,7 +27,9 @@ def names(labels: Iterable[str]) -> dict[str, str]:
     """
     shorts = {label: short(label) for label in labels}
     count = Counter(shorts.values())
-    return {
-        label: name if count[name] == 1 else one_line(label).replace(":", " ").replace(",", " ")
-        for label, name in shorts.items()
-    }
+    return {label: name if count[name] == 1 else _whole(label) for label, name in shorts.items()}
+
+
+def _whole(label):
+    name, _, settings = one_line(label).partition(":")
+    return " ".join([name, *filter(None, split_settings(settings))])

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from adaptive_jax import statistics
-from adaptive_jax.comparison.scores import counted, epochs_to_target, score, signed
+from adaptive_jax.comparison.scores import counted, epochs_to_target, signed
 from adaptive_jax.training.records import RunRecord
 
 
@@ -31,10 +31,12 @@ class Row:
       diverged_low, diverged_high: Wilson's 95% interval of the share that diverges.
       steps_to_target, seconds_to_target: medians over final runs to the end of the first epoch
         whose validation metric reaches the target, inf where half of them or more missed it.
-        Seconds are of training, without compilation.
+        Seconds are steps, each of a gradient's and the optimizer's own update's median time.
       state_bytes_per_parameter, update_microseconds, update_compile_seconds: of the optimizer
         alone.
-      seconds: training time of one final run, without compilation.
+      update_low, update_high: quartiles of the time of an update, in microseconds.
+      gradient_microseconds: median time of a gradient, the same for all.
+      seconds: of a final run by itself, likewise; neither compilation nor evaluation counts.
       trials: tuning runs spent.
       ids: of the final runs' records, by which every number here is traced to `runs.jsonl`.
     """
@@ -59,6 +61,9 @@ class Row:
     seconds_to_target: float
     state_bytes_per_parameter: float
     update_microseconds: float
+    update_low: float
+    update_high: float
+    gradient_microseconds: float
     update_compile_seconds: float
     seconds: float
     trials: int
@@ -71,11 +76,11 @@ def summarize(records: list[RunRecord]) -> list[Row]:
     Args:
       records: of one workload, at least one.
     """
-    goal = target(records)
+    goal, gradient = target(records), gradient_microseconds(records)
     rows = []
     for label, finals in final_runs(records).items():
         others = [r for r in records if r.optimizer == label and r.phase in ("tune", "default")]
-        rows.append(_row(finals, others, goal))
+        rows.append(_row(finals, others, goal, gradient))
     return sorted(rows, key=lambda row: -signed(row.metric, row.mean))
 
 
@@ -89,21 +94,29 @@ def final_runs(records: list[RunRecord]) -> dict[str, list[RunRecord]]:
 
 
 def target(records: list[RunRecord]) -> float:
-    """The workload's target, or one that every sound optimizer reaches.
+    """The workload's target, or one that most runs of every sound optimizer reach.
 
     That is the worst, over the optimizers of which no final run diverged (over all if there is
-    none), of the median validation metric at the end. NaN if there are no final runs.
+    none), of the median validation metric at the end; of an even number of runs the worse one of
+    the two in the middle, so that more than half of them reach it. It depends on which optimizers
+    are compared. NaN if there are no final runs, or none with a finite metric.
     """
     if records[0].target is not None:
         return records[0].target
+    metric = records[0].metric
     finals = final_runs(records)
-    if not finals:
-        return math.nan
     sound = [runs for runs in finals.values() if not any(run.diverged for run in runs)]
     medians = [
-        np.median([score(run, "validation") for run in runs]) for runs in sound or finals.values()
+        np.quantile([_end(run) for run in runs], 0.5, method="lower")
+        for runs in sound or finals.values()
     ]
-    return signed(records[0].metric, float(min(medians)))
+    return signed(metric, float(min(filter(math.isfinite, medians), default=math.nan)))
+
+
+def _end(run: RunRecord) -> float:
+    """The validation metric after the last epoch, where the target is looked for."""
+    value = signed(run.metric, run.curve[-1][f"validation_{run.metric}"])
+    return value if math.isfinite(value) else -math.inf
 
 
 def resolution(record: RunRecord) -> float:
@@ -111,7 +124,20 @@ def resolution(record: RunRecord) -> float:
     return 1 / record.examples["test"] if record.metric == "accuracy" else 0.0
 
 
-def _row(finals: list[RunRecord], others: list[RunRecord], goal: float) -> Row:
+def gradient_microseconds(records: list[RunRecord]) -> float:
+    """The time of a gradient, which is the same work for all: the median of what was measured.
+
+    There are several measurements where a comparison was interrupted and resumed.
+    """
+    measured = {
+        run.cost["gradient_microseconds"]
+        for run in records
+        if run.cost and "gradient_microseconds" in run.cost
+    }
+    return float(np.median(list(measured))) if measured else math.nan
+
+
+def _row(finals: list[RunRecord], others: list[RunRecord], goal: float, gradient: float) -> Row:
     first = finals[0]
     metric = first.metric
     results = [counted(run, f"test_{metric}") for run in finals]
@@ -122,8 +148,10 @@ def _row(finals: list[RunRecord], others: list[RunRecord], goal: float) -> Row:
     chosen = [run for run in tuning if run.varied == first.varied]
     default = [run for run in others if run.phase == "default"]
     epochs = np.array([epochs_to_target(run, goal) for run in finals])
-    seconds = np.array([run.train_seconds for run in finals])
     cost = next((run.cost for run in finals if run.cost is not None), {})
+    update = cost.get("update_microseconds", math.nan)
+    steps_to_target = float(np.median(epochs * first.steps / first.epochs))
+    seconds = (gradient + update) / 1e6  # of a step
     return Row(
         optimizer=first.optimizer,
         metric=metric,
@@ -141,12 +169,15 @@ def _row(finals: list[RunRecord], others: list[RunRecord], goal: float) -> Row:
         diverged=diverged,
         diverged_low=float(share.low),
         diverged_high=float(share.high),
-        steps_to_target=float(np.median(epochs * first.steps / first.epochs)),
-        seconds_to_target=float(np.median(epochs * seconds / first.epochs)),
+        steps_to_target=steps_to_target,
+        seconds_to_target=steps_to_target * seconds,
         state_bytes_per_parameter=cost.get("state_bytes_per_parameter", math.nan),
-        update_microseconds=cost.get("update_microseconds", math.nan),
+        update_microseconds=update,
+        update_low=cost.get("update_microseconds_low", math.nan),
+        update_high=cost.get("update_microseconds_high", math.nan),
+        gradient_microseconds=gradient,
         update_compile_seconds=cost.get("update_compile_seconds", math.nan),
-        seconds=float(np.mean(seconds)),
+        seconds=float(np.mean([run.steps for run in finals])) * seconds,
         trials=len(tuning),
         ids=tuple(run.id for run in finals),
     )

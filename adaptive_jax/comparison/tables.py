@@ -68,10 +68,10 @@ def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
         number(f"validation {unit}, tuned", "tuned_score", score, best),
         Column("diverged", diverged, lambda row: row.diverged / row.runs, "low", True),
         number("steps to target", "steps_to_target", _whole),
-        number("seconds to target", "seconds_to_target", _two),
+        number("seconds to target", "seconds_to_target", _general),
         number("state bytes per parameter", "state_bytes_per_parameter", _general),
-        number("update, µs", "update_microseconds", _general),
-        number("s/run", "seconds", _two, brief=True),
+        Column("update, µs (quartiles)", _update, lambda row: row.update_microseconds, "low"),
+        number("s/run", "seconds", _general, brief=True),
     ]
     return [column for column in columns if any(column.text(row) for row in analysis.rows)]
 
@@ -90,6 +90,13 @@ def footnote(analysis: WorkloadAnalysis) -> str:
         parts.append("* was the lowest or highest rate tried: a better one may lie beyond it.")
     if any(row.diverged for row in rows):
         parts.append("A diverged run counts, its loss as the untrained model's at most.")
+    if any(math.isfinite(row.seconds) for row in rows):
+        gradient = _general(rows[0].gradient_microseconds)
+        parts.append(
+            f"Seconds are steps times the time of a gradient ({gradient} µs, the same for all) and "
+            "of the optimizer's own update; both are medians, measured in turns apart from the "
+            "runs, one run at a time, without compilation and evaluation."
+        )
     if math.isfinite(analysis.target):
         target = _score(analysis.metric)(analysis.target)
         unit = " %" if analysis.metric == "accuracy" else ""
@@ -226,6 +233,11 @@ _general, _whole, _two, _three, _four = map(_formatter, (".3g", ".0f", ".2f", ".
 def _score(metric: str) -> Callable[[float], str]:
     """Shows an accuracy in percent with two digits, a loss with four."""
     return (lambda value: _two(100 * value)) if metric == "accuracy" else _four
+
+
+def _update(row):
+    middle, low, high = map(_general, (row.update_microseconds, row.update_low, row.update_high))
+    return f"{middle} ({low} to {high})" if low else middle
 
 
 def _measured(row, score):

@@ -1,6 +1,7 @@
 """Every recipe by name, with what a list, a command line or a tuner needs to know of it."""
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,7 +29,7 @@ from adaptive_jax.optimizers.muon_family import muon
 from adaptive_jax.optimizers.partial_family import adamod, padam, swats
 from adaptive_jax.optimizers.schedule_free_family import schedule_free_adamw, schedule_free_sgd
 from adaptive_jax.optimizers.sgd_family import lion, sgd, sign_sgd
-from adaptive_jax.transforms import averaged_params, schedule_free_params
+from adaptive_jax.transforms import ScheduleFreeState, averaged_params, schedule_free_params, trees
 from adaptive_jax.typing import Params, State
 from adaptive_jax.validation import near_misses
 
@@ -46,9 +47,13 @@ class Optimizer:
       search: hyperparameter -> (low, high), the range in which to tune it on a log scale. All
         learning rates have a range of three decades, so that equal grids are equal effort.
       scheduled: whether its learning rate may follow a schedule. Not if the method has one
-        itself, averages in place of one, or keeps the rate in what it has accumulated.
+        itself, searches along a line, or keeps the rate in what it has accumulated. A
+        Schedule-Free average in its state means no as well.
+      takes_schedule: whether the factory takes a schedule as `learning_rate`, and must be given
+        one, since the method uses the rate for more than a last multiplication. If not (default),
+        updates are multiplied by the schedule.
       evaluated_at: `(state, params) -> params` to evaluate the model with, where these are not
-        the ones that are trained.
+        the ones that are trained. None (default) means `evaluation_params`.
 
     Raises:
       ValueError: the factory takes no `learning_rate`.
@@ -65,6 +70,7 @@ class Optimizer:
         default_factory=lambda: {"learning_rate": (1e-4, 1e-1)}
     )
     scheduled: bool = True
+    takes_schedule: bool = False
     evaluated_at: Callable[[State, Params], Params] | None = None
 
     def __post_init__(self) -> None:
@@ -85,19 +91,66 @@ class Optimizer:
         parameters = inspect.signature(self.factory).parameters.values()
         return {p.name: p.default for p in parameters if p.default is not p.empty}
 
+    def averages(self, state: State) -> bool:
+        """Whether there is a Schedule-Free average, ours or Optax's, in a state of its."""
+        return bool(_schedule_free_states(state))
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of the arguments that have no default."""
+        parameters = inspect.signature(self.factory).parameters.values()
+        variadic = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+        return tuple(p.name for p in parameters if p.default is p.empty and p.kind not in variadic)
+
+
+def _schedule_free_states(state):
+    return trees.nodes_of((ScheduleFreeState, optax.contrib.ScheduleFreeState), state)
+
+
+def evaluation_params(state: State, params: Params) -> Params:
+    """The parameters to evaluate a model at: Schedule-Free averages where there are some.
+
+    They are found wherever they lie in the state, and may be of a part of the parameters.
+
+    Args:
+      state: the optimizer's, or any that contains it.
+      params: the ones that are trained.
+
+    >>> import jax.numpy as jnp
+    >>> params = jnp.array(1.0)
+    >>> tx = optax.chain(optax.clip(1.0), optax.contrib.schedule_free_sgd(0.1))
+    >>> state = tx.init(params)
+    >>> for _ in range(2):
+    ...     updates, state = tx.update(params, state, params)
+    ...     params = optax.apply_updates(params, updates)
+    >>> print(f"{params:.4f} {evaluation_params(state, params):.4f}")
+    0.8505 0.8550
+    """
+
+    def is_hidden(x):
+        return isinstance(x, optax.MaskedNode)
+
+    for each in _schedule_free_states(state):
+        ours = isinstance(each, ScheduleFreeState)
+        averaged = schedule_free_params if ours else optax.contrib.schedule_free_eval_params
+        part = jax.tree.map(
+            lambda z, p: z if is_hidden(z) else p, each.z, params, is_leaf=is_hidden
+        )
+        params = jax.tree.map(
+            lambda x, p: p if is_hidden(x) else x.astype(p.dtype),
+            averaged(each, part),
+            params,
+            is_leaf=is_hidden,
+        )
+    return params
+
 
 def _average(state, params):
     return jax.tree.map(lambda x, p: x.astype(p.dtype), averaged_params(state), params)
 
 
-_UNSCHEDULED = {
-    "asgd": _average,
-    "rprop": None,
-    "ftrl": None,
-    "schedule_free_sgd": schedule_free_params,
-    "schedule_free_adamw": schedule_free_params,
-}
-"""Recipes whose learning rate follows no schedule -> where they are evaluated."""
+_UNSCHEDULED = ("asgd", "rprop", "ftrl", "schedule_free_sgd", "schedule_free_adamw")
+_TAKE_SCHEDULE = ("adan", "lars")  # one decays by a quotient, one has momentum of scaled steps
 
 
 def _decades(lowest_rate):
@@ -113,7 +166,8 @@ def _optimizer(factory, lowest_rate, reference, description):
         reference,
         _decades(lowest_rate),
         scheduled=name not in _UNSCHEDULED,
-        evaluated_at=_UNSCHEDULED.get(name),
+        takes_schedule=name in _TAKE_SCHEDULE,
+        evaluated_at=_average if name == "asgd" else None,
     )
 
 
@@ -171,12 +225,13 @@ OPTIMIZERS: Mapping[str, Optimizer] = {
 
 
 def get(name: str) -> Optimizer:
-    """The registered recipe of that name, or after "optax." Optax's factory.
+    """The registered recipe of that name, or Optax's factory after "optax." or "optax.contrib.".
 
-    An optimizer of Optax has the search range of ours of the same name, or Adam's.
+    An optimizer of Optax has the search range of ours of the same name. If there is none, it has
+    Adam's, or three decades around its own default.
 
     Args:
-      name: such as "adam" or "optax.adam".
+      name: such as "adam", "optax.adam" or "optax.contrib.prodigy".
 
     Raises:
       ValueError: there is none; the near misses are named.
@@ -185,13 +240,18 @@ def get(name: str) -> Optimizer:
     0.9
     >>> get("optax.adamw").search
     {'learning_rate': (0.0001, 0.1)}
+    >>> get("optax.contrib.prodigy").search
+    {'learning_rate': (0.01, 10.0)}
     >>> get("adabond")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
       ...
     ValueError: no optimizer 'adabond': did you mean 'adabound' or 'adaboundw' or ...?
     """
     if name.startswith("optax."):
-        return _of_optax(name)
+        known = _of_optax()
+        if name not in known:
+            raise ValueError(f"no optimizer {name!r}: {near_misses(name, known)}")
+        return known[name]
     if name not in OPTIMIZERS:
         raise ValueError(f"no optimizer {name!r}: {near_misses(name, OPTIMIZERS)}")
     return OPTIMIZERS[name]
@@ -200,29 +260,75 @@ def get(name: str) -> Optimizer:
 def of(factory: Callable[..., optax.GradientTransformation]) -> Optimizer:
     """The entry of a factory: that of a recipe, one of Optax, or your own by its `__name__`.
 
+    If a recipe has the same name as your factory, the module's name is put before yours.
+
     Raises:
       ValueError: the factory takes no `learning_rate`.
 
-    >>> of(optax.adamw).name
-    'optax.adamw'
+    >>> of(optax.adamw).name, of(optax.contrib.muon).name
+    ('optax.adamw', 'optax.contrib.muon')
     """
-    name = getattr(factory, "__name__", "")
-    if getattr(optax, name, None) is factory:
-        return get(f"optax.{name}")
-    if name in OPTIMIZERS and OPTIMIZERS[name].factory is factory:
-        return OPTIMIZERS[name]
-    return Optimizer(name or type(factory).__name__, factory)
+    for entry in (*OPTIMIZERS.values(), *_of_optax().values()):
+        if factory in (entry.factory, getattr(entry.factory, "__wrapped__", None)):
+            return entry
+    inner = factory
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    name = getattr(factory, "__name__", None) or getattr(inner, "__name__", type(inner).__name__)
+    if name in OPTIMIZERS:
+        name = f"{getattr(inner, '__module__', 'mine')}.{name}"
+    return Optimizer(name, factory)
 
 
-def _of_optax(name):
-    known = [f"optax.{k}" for k, v in vars(optax).items() if _is_optimizer(k, v)]
-    if name not in known:
-        raise ValueError(f"no optimizer {name!r}: {near_misses(name, known)}")
-    short = name.removeprefix("optax.")
-    like = OPTIMIZERS.get(short, OPTIMIZERS["adam"])
-    return Optimizer(name, getattr(optax, short), search=like.search, scheduled=like.scheduled)
+_OPTAX_UNSCHEDULED = ("lbfgs", "polyak_sgd")  # they choose the length of each step
+_OPTAX_SCALED = ("sm3", "optimistic_adam")  # their factories take no schedule
+
+
+@functools.cache
+def _of_optax() -> dict[str, Optimizer]:
+    """Optax's factories by name, those of `optax.contrib` included."""
+    modules = {"optax": optax, "optax.contrib": optax.contrib}
+    return {
+        f"{module}.{name}": _optax_entry(f"{module}.{name}", name, factory)
+        for module, members in modules.items()
+        for name, factory in vars(members).items()
+        if _is_optimizer(name, factory)
+    }
+
+
+def _optax_entry(name, short, factory):
+    if "learning_rate" not in inspect.signature(factory).parameters:
+        factory = _with_learning_rate(factory)
+    entry = Optimizer(name, factory)
+    default = entry.defaults.get("learning_rate")
+    if short in OPTIMIZERS:
+        entry = dataclasses.replace(entry, search=OPTIMIZERS[short].search)
+    elif default is not None:
+        entry = dataclasses.replace(entry, search=_decades(default / 100))
+    scheduled = short not in (*_UNSCHEDULED, *_OPTAX_UNSCHEDULED)
+    takes_schedule = scheduled and short not in _OPTAX_SCALED
+    return dataclasses.replace(entry, scheduled=scheduled, takes_schedule=takes_schedule)
+
+
+_RATES = ("learning_rate", "max_learning_rate")
 
 
 def _is_optimizer(name, value):
     public = inspect.isfunction(value) and not name.startswith(("_", "scale_by_"))
-    return public and "learning_rate" in inspect.signature(value).parameters
+    return public and any(rate in inspect.signature(value).parameters for rate in _RATES)
+
+
+def _with_learning_rate(factory):
+    """The factory with `learning_rate` as the name of its `max_learning_rate`."""
+    signature = inspect.signature(factory)
+    renamed = [
+        p.replace(name="learning_rate") if p.name in _RATES else p
+        for p in signature.parameters.values()
+    ]
+
+    @functools.wraps(factory)
+    def build(learning_rate=signature.parameters["max_learning_rate"].default, **others):
+        return factory(max_learning_rate=learning_rate, **others)
+
+    vars(build)["__signature__"] = signature.replace(parameters=renamed)
+    return build

@@ -1,8 +1,11 @@
 """What to run, as frozen data: an optimizer with its settings, and a run of it."""
 
+import ast
 import dataclasses
+import functools
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +14,7 @@ import numpy as np
 import optax
 
 from adaptive_jax.optimizers import registry
+from adaptive_jax.training import identity
 from adaptive_jax.typing import Schedule
 from adaptive_jax.validation import near_misses, steps
 from adaptive_jax.workloads import registry as workload_registry
@@ -38,15 +42,18 @@ and `restore` trains on from the last checkpoint, with the next epoch's order of
 ends the run after three such epochs in a row."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class OptimizerSpec:
     """An optimizer and the hyperparameters that are given, the others at their defaults.
 
     Attributes:
       name: as `registry.get` knows it, or an `Optimizer`, whose name it becomes.
-      hyperparameters: name -> value.
+      hyperparameters: name -> value. Any value that the factory takes; numbers, texts, None, and
+        lists, tuples and dicts of them can be read back from the label.
       ranges: name -> (low, high) to search on a log scale, besides the learning rate or in place
         of its registered range; both ends between 1/2 and 1 mean one of 1 - value.
+
+    Specs are equal if their labels and entries are.
 
     Raises:
       ValueError: the optimizer or a hyperparameter is unknown (near misses are named), or a
@@ -65,7 +72,8 @@ class OptimizerSpec:
     name: str | registry.Optimizer
     hyperparameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
-    entry: registry.Optimizer = dataclasses.field(init=False, repr=False, compare=False)
+    entry: registry.Optimizer = dataclasses.field(init=False, repr=False)
+    label: str = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         entry = self.name if isinstance(self.name, registry.Optimizer) else registry.get(self.name)
@@ -81,6 +89,7 @@ class OptimizerSpec:
                     f"{self.name}: the range of {name} must be low..high with 0 < low < high, "
                     f"both finite, got {low!r}..{high!r}"
                 )
+        object.__setattr__(self, "label", self._label())
         for end in (0, 1):
             try:
                 self.build(**{name: ends[end] for name, ends in self.search.items()})
@@ -89,10 +98,10 @@ class OptimizerSpec:
 
     @classmethod
     def parse(cls, text: str) -> "OptimizerSpec":
-        """Reads `name` or `name:key=value,key=low..high`."""
+        """Reads `name` or `name:key=value,key=low..high`, which is a spec's `label`."""
         name, _, settings = text.partition(":")
-        settings = parse_settings([pair for pair in settings.split(",") if pair])
-        ranges = {k: v for k, v in settings.items() if isinstance(v, tuple)}
+        settings = parse_settings(filter(None, split_settings(settings)))
+        ranges = {k: (v.low, v.high) for k, v in settings.items() if isinstance(v, Range)}
         return cls(name, {k: v for k, v in settings.items() if k not in ranges}, ranges)
 
     @classmethod
@@ -101,11 +110,16 @@ class OptimizerSpec:
 
         >>> OptimizerSpec.of("adam") == OptimizerSpec.of(registry.get("adam"))
         True
+        >>> OptimizerSpec.of(functools.partial(optax.adam, b1=0.8)).label
+        'optax.adam:b1=0.8'
         """
         if isinstance(optimizer, OptimizerSpec):
             return optimizer
         if isinstance(optimizer, str):
             return cls.parse(optimizer)
+        if isinstance(optimizer, functools.partial) and not optimizer.args:
+            inner = cls.of(optimizer.func)
+            return cls(inner.entry, {**inner.hyperparameters, **optimizer.keywords})
         described = isinstance(optimizer, registry.Optimizer)
         if not (described or callable(optimizer)):
             raise ValueError(
@@ -125,13 +139,26 @@ class OptimizerSpec:
         ranges = {**self.entry.search, **self.ranges}
         return {k: v for k, v in ranges.items() if k not in self.hyperparameters}
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The hyperparameters' values: defaults, and what is given in their place."""
+        return {**self.defaults, **self.hyperparameters}
+
+    @property
+    def missing(self) -> list[str]:
+        """The hyperparameters that must be given and are not."""
+        return [name for name in self.entry.required if name not in self.hyperparameters]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, OptimizerSpec):
+            return NotImplemented
+        return self.label == other.label and self.entry == other.entry
+
     def __hash__(self) -> int:
         return hash(self.label)
 
-    @property
-    def label(self) -> str:
-        """The text that `parse` reads."""
-        settings = {k: _format(v) for k, v in self.hyperparameters.items()}
+    def _label(self):
+        settings = {k: identity.text(v) for k, v in self.hyperparameters.items()}
         settings |= {k: f"{low!r}..{high!r}" for k, (low, high) in self.ranges.items()}
         pairs = ",".join(f"{key}={value}" for key, value in settings.items())
         return f"{self.entry.name}:{pairs}" if pairs else self.entry.name
@@ -141,11 +168,42 @@ class OptimizerSpec:
         return self.entry.factory(**{**self.hyperparameters, **changes})
 
 
-def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
-    """Reads `key=value` texts; a value is a number, `true`, `false` or a range `low..high`.
+class Range(NamedTuple):
+    """Both ends of what is to be searched."""
 
-    >>> parse_settings(["learning_rate=1e-3", "nesterov=true"])
-    {'learning_rate': 0.001, 'nesterov': True}
+    low: float
+    high: float
+
+
+def split_settings(text: str) -> list[str]:
+    """The settings in a label, which are divided by commas outside of brackets and quotes.
+
+    >>> split_settings("betas=(0.9, 0.99),adjust='a,b',eps=1e-08")
+    ['betas=(0.9, 0.99)', "adjust='a,b'", 'eps=1e-08']
+    """
+    parts, depth, quote, escaped = [""], 0, "", False
+    for c in text:
+        if quote:
+            quote = "" if c == quote and not escaped else quote
+            escaped = c == "\\" and not escaped
+        else:
+            quote = c if c in "'\"" else ""
+            depth += (c in "([{") - (c in ")]}")
+        if c == "," and not quote and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += c
+    return parts
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """Reads `key=value` texts.
+
+    A value is a number, `true`, `false` or `none`, a range `low..high`, a text in quotes, or a
+    list, tuple or dict of these as Python writes it.
+
+    >>> parse_settings(["learning_rate=1e-3", "nesterov=true", "betas=(0.9, 0.99)"])
+    {'learning_rate': 0.001, 'nesterov': True, 'betas': (0.9, 0.99)}
     """
     settings = {}
     for pair in pairs:
@@ -154,27 +212,36 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
             raise ValueError(f"a setting is written key=value, such as b1=0.9; got {pair!r}")
         if key in settings:
             raise ValueError(f"{key} is set twice")
-        low, dots, high = text.partition("..")
-        values = [_value(part) for part in ((low, high) if dots else (text,))]
-        if None in values or (dots and any(isinstance(value, bool) for value in values)):
-            raise ValueError(f"{key} must be a number, true or false, or low..high; got {text!r}")
-        settings[key] = tuple(values) if dots else values[0]
+        settings[key] = _setting(key, text)
     return settings
 
 
-def _value(text: str):
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return None
+def _setting(key, text):
+    low, dots, high = text.partition("..")
+    ends = _value(low), _value(high)
+    if dots and all(type(end) in (int, float) for end in ends):
+        return Range(float(ends[0]), float(ends[1]))
+    value = _value(text)
+    if value is not _NONE_SUCH:
+        return value
+    if re.fullmatch(r"[\w.]+#[0-9a-f]{8}", text):
+        raise ValueError(
+            f"{key} was given as {text.partition('#')[0]}, an object of Python that no text holds: "
+            "give the optimizers in Python once more, to CompareConfig.from_json(text, "
+            "optimizers=...) or compare"
+        )
+    raise ValueError(f"{key} must be a number, true or false, or low..high; got {text!r}")
 
 
-def _format(value) -> str:
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+_NONE_SUCH = object()
+_WORDS = {"true": "True", "false": "False", "none": "None", "inf": "1e999", "-inf": "-1e999"}
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(_WORDS.get(text.lower(), text))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return _NONE_SUCH
 
 
 class Member(NamedTuple):
@@ -236,7 +303,12 @@ class RunConfig:
 
         workload = workload_registry.get(self.workload)
         put("workload", workload)
-        put("optimizer", OptimizerSpec.of(self.optimizer))
+        put("optimizer", spec := OptimizerSpec.of(self.optimizer))
+        if missing := spec.missing:
+            raise ValueError(
+                f"{spec.label} has no default {missing[0]}: give it one, such as "
+                f"{spec.name}:{missing[0]}=0.01"
+            )
         for name in ("epochs", "batch_size"):
             given = getattr(self, name)
             value = getattr(workload, name) if given is None else given

@@ -12,9 +12,10 @@ import jax
 import numpy as np
 
 from adaptive_jax.training.callbacks import Callback, Epoch
-from adaptive_jax.training.config import SCHEDULES, Member, check_nonfinite
+from adaptive_jax.training.config import SCHEDULES, Member, OptimizerSpec, check_nonfinite
 from adaptive_jax.training.devices import MEMBERS, WHOLE, Grid, OneDevice
 from adaptive_jax.training.groups import Group, fitting
+from adaptive_jax.training.identity import identified, of_workload
 from adaptive_jax.training.programs import Programs
 from adaptive_jax.training.progress import Progress
 from adaptive_jax.typing import Device
@@ -140,6 +141,7 @@ class Population:
         self.device = f"{count}{devices[0].device_kind}"
         self._devices = _placement(devices, devices_per_batch)
         self._train = self._devices.put(data.train, WHOLE)
+        self.batch: Split = jax.tree.map(lambda x: x[: self.batch_size], data.train)
         size = min(_EVALUATION_BATCH, self.examples["validation"])
         self._chunks = {
             name: [self._devices.put(chunk, WHOLE) for chunk in _chunks(split, size)]
@@ -149,8 +151,10 @@ class Population:
         self._on_nonfinite = on_nonfinite
         skips = on_nonfinite == "skip"
         cut = self._devices.cut
-        self._programs = Programs(workload, self.batch_size, shape, skips, cut)
-        self.parameters = self._programs.parameters
+        self.programs = Programs(workload, self.batch_size, shape, skips, cut)
+        self.parameters = self.programs.parameters
+        self._identity = of_workload(workload, data, self.programs.model)
+        self._optimizers: dict[OptimizerSpec, str] = {}
         self._compiled: dict[Any, Any] = {}
         self._compile_seconds = 0.0
 
@@ -200,6 +204,20 @@ class Population:
             "batch_size": self.batch_size,
             "schedule": self.schedule,
         }
+
+    def identity(self, optimizer: OptimizerSpec) -> dict[str, str]:
+        """Digests of what an optimizer's runs are made of, by name.
+
+        They are of the code of model, loss, accuracy and factory with what that code refers to,
+        of the parameters' shapes and of the data. What cannot be read has a text that is never
+        the same again; see `identity.check_identified`.
+        """
+        if optimizer not in self._optimizers:
+            entry = optimizer.entry
+            how = entry.scheduled, entry.takes_schedule, entry.evaluated_at
+            of = entry.factory, optimizer.hyperparameters, *how
+            self._optimizers[optimizer] = identified(optimizer.label, *of)
+        return {**self._identity, "optimizer": self._optimizers[optimizer]}
 
     def _run_group(self, group, callback):
         progress = self._trained(group, callback)
@@ -303,9 +321,9 @@ class Population:
     def _start(self, group):
         # One model at a time and for distinct seeds only: vmapped, this took twice as long to
         # compile, and much of a short comparison is compilation.
-        init = self._programs.init
+        init = self.programs.init
         models = [self._call("init", init, _INIT, seed) for seed in group.distinct]
-        start = functools.partial(self._programs.start, group.blocks)
+        start = functools.partial(self.programs.start, group.blocks)
         args = models, group.which, group.hypers
         return self._call(("start", group.blocks), start, _START, *args)
 
@@ -313,21 +331,21 @@ class Population:
         return model, optimizers, group.hypers, group.seeds, np.int32(number - 1), self._train
 
     def _epoch_program(self, group, inputs):
-        fn = functools.partial(self._programs.epoch, group.blocks, group.with_rates)
+        fn = functools.partial(self.programs.epoch, group.blocks, group.with_rates)
         name = ("epoch", group.blocks, group.with_rates)
         return self._compile(name, fn, _EPOCH, inputs, donate=(0, 1))
 
     def _evaluated(self, group, model, optimizers):
-        if all(block.optimizer.entry.evaluated_at is None for block in group.blocks):
+        if not any(self.programs.evaluated_at(block.optimizer) for block in group.blocks):
             return model
-        fn = functools.partial(self._programs.evaluated, group.blocks)
+        fn = functools.partial(self.programs.evaluated, group.blocks)
         args = model, optimizers, self._train
         return self._call(("evaluated", group.blocks), fn, _EVALUATED, *args)
 
     def _evaluate(self, group, model, name):
         """Mean loss and accuracy of every member on a split, its model in eval mode."""
         totals = [
-            self._call("evaluate", self._programs.evaluate, _EVALUATE, model, *chunk)
+            self._call("evaluate", self.programs.evaluate, _EVALUATE, model, *chunk)
             for chunk in self._chunks[name]
         ]
         totals = map(group.by_member, totals)
@@ -337,13 +355,13 @@ class Population:
 
     def _memory(self, group):
         """Bytes that an epoch or an evaluation of a group takes on a device; compiles them."""
-        model = jax.eval_shape(self._programs.init, group.distinct[0])
-        start = self._devices.jit(functools.partial(self._programs.start, group.blocks), *_START)
+        model = jax.eval_shape(self.programs.init, group.distinct[0])
+        start = self._devices.jit(functools.partial(self.programs.start, group.blocks), *_START)
         models = [model] * len(group.distinct)
         model, optimizers = jax.eval_shape(start, models, group.which, group.hypers)
         epoch = self._epoch_program(group, self._epoch_inputs(group, model, optimizers, 1))
         args = (model, *self._chunks["validation"][0])
-        evaluation = self._compile("evaluate", self._programs.evaluate, _EVALUATE, args)
+        evaluation = self._compile("evaluate", self.programs.evaluate, _EVALUATE, args)
         return max(map(_bytes_of, (epoch, evaluation)))
 
 

@@ -1,5 +1,8 @@
 """What the compiled programs of a population compute, for all its members side by side."""
 
+import contextlib
+import functools
+import inspect
 import itertools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,6 +13,8 @@ import optax
 from flax import nnx
 
 from adaptive_jax import diagnostics
+from adaptive_jax.optimizers.registry import evaluation_params
+from adaptive_jax.training.config import OptimizerSpec
 from adaptive_jax.transforms import chain
 from adaptive_jax.typing import Schedule, State
 from adaptive_jax.workloads.workload import Split, Workload
@@ -34,6 +39,10 @@ class Programs:
       skips: whether a member stays as it is in a step in which its loss or a gradient is not
         finite.
       cut: batch -> the same, of which every device is to work on its part.
+
+    Attributes:
+      model: shapes and dtypes of a `ModelState`.
+      parameters: how many numbers are trained.
     """
 
     def __init__(
@@ -48,8 +57,10 @@ class Programs:
         self._skips, self._cut = skips, cut
         model = nnx.eval_shape(lambda: workload.model(nnx.Rngs(0)))
         model.train()
-        self._train_graph, params, _ = nnx.split(model, nnx.Param, ...)
+        self._train_graph, params, rest = nnx.split(model, nnx.Param, ...)
+        self.model = ModelState(nnx.to_pure_dict(params), nnx.to_pure_dict(rest))
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
+        self._averaged: dict[OptimizerSpec, bool] = {}
         self._has_statistics = bool(jax.tree.leaves(nnx.state(model, nnx.BatchStat)))
         model.eval()
         self._eval_graph = nnx.graphdef(model)
@@ -65,9 +76,7 @@ class Programs:
         model = jax.tree.map(lambda *leaves: jnp.stack(leaves)[which], *models)
 
         def init(optimizer):
-            return jax.vmap(
-                lambda params, hyper: self._transformation(optimizer, hyper).init(params)
-            )
+            return jax.vmap(lambda params, hyper: self.begun(optimizer, params, hyper))
 
         parts = zip(blocks, _split(blocks, model.params), hypers, strict=True)
         return model, [init(block.optimizer)(params, hyper) for block, params, hyper in parts]
@@ -89,13 +98,14 @@ class Programs:
 
         def step(carry, xs):
             (model, optimizers), (indices, is_last) = carry, xs
+            own = list(zip(optimizers, hypers, strict=True))
             batch = jax.tree.map(lambda x: x[indices], train)
-            grads, rest, metrics = jax.vmap(self._gradients)(model, batch)
-            rates = None
-            if with_rates:
-                rates = self._rates(is_last, blocks, grads, optimizers, model.params, hypers)
-            params, optimizers = self._update(blocks, grads, optimizers, model.params, hypers)
-            after = ModelState(params, rest), optimizers
+            grads, rest, metrics = jax.vmap(self.gradients)(model, batch)
+            shared = (grads, metrics["train_loss"], model, batch)
+            rates = self._rates(is_last, blocks, shared, own) if with_rates else None
+            updated = _by_block(self.updated, blocks, shared, own)
+            params, optimizers = zip(*updated, strict=True)
+            after = ModelState(_join(params), rest), list(optimizers)
             made = jnp.ones(len(seeds), bool)
             if self._skips:
                 made = _finite(metrics["train_loss"], *jax.tree.leaves(grads))
@@ -136,13 +146,71 @@ class Programs:
 
         return jax.vmap(member)(model)
 
+    def evaluated_at(self, optimizer):
+        """`(state, params) -> params` to evaluate at; None where it is at those trained."""
+        average = evaluation_params if self.averages(optimizer) else None
+        return optimizer.entry.evaluated_at or average
+
+    def averages(self, optimizer):
+        """Whether there is a Schedule-Free average in the optimizer's state."""
+        if optimizer not in self._averaged:
+            lowest = {name: ends[0] for name, ends in optimizer.search.items()}
+            with _failures(optimizer):
+                state = jax.eval_shape(optimizer.build(**lowest).init, self.model.params)
+            self._averaged[optimizer] = optimizer.entry.averages(state)
+        return self._averaged[optimizer]
+
+    def begun(self, optimizer, params, hyper):
+        """The optimizer's first state, of one member."""
+        with _failures(optimizer):
+            return self._transformation(optimizer, hyper).init(params)
+
+    def updated(self, optimizer, grads, loss, model, batch, state, hyper, asked=lambda of: None):
+        """A member's parameters and optimizer state after an update.
+
+        `asked` is called, while tracing, with what the optimizer evaluates the loss of.
+        """
+        with _failures(optimizer):
+            tx = optax.with_extra_args_support(self._transformation(optimizer, hyper))
+            extra = self._extra(grads, loss, model, batch, asked)
+            updates, state = tx.update(grads, state, model.params, **extra)
+        return optax.apply_updates(model.params, updates), state
+
+    def _extra(self, grads, loss, model, batch, asked=lambda of: None):
+        """What Optax's methods may ask for besides, all of it of the batch with the same dropout.
+
+        A line search takes `value`, `grad` and `value_fn`, and hands on to `value_fn` what else it
+        gets; Sophia takes `obj_fn`, sharpness-aware minimization `grad_fn`.
+        """
+
+        def value_fn(params, obj_fn=None, grad_fn=None):
+            asked(params)
+            scores, _ = self._train_scores(params, model.rest, batch)
+            return jnp.mean(scores["loss"])
+
+        return {
+            "value": loss,
+            "grad": grads,
+            "value_fn": value_fn,
+            "obj_fn": value_fn,
+            "grad_fn": lambda params, *_: jax.grad(value_fn)(params),
+        }
+
     def _transformation(self, optimizer, hyper):
+        entry = optimizer.entry
+        rate = {**optimizer.given, **hyper}.get("learning_rate")
+        if not entry.scheduled or self.averages(optimizer):
+            return chain(_built(optimizer, hyper))
+        if entry.takes_schedule and rate is not None:
+            scheduled = {**hyper, "learning_rate": lambda count: rate * self._shape(count)}
+            return chain(_built(optimizer, scheduled))
         # The schedule is a stage of its own, so that one shape serves every optimizer alike:
         # AdaBound's base_lr and decoupled decay need no rule of their own here.
-        schedule = [optax.scale_by_schedule(self._shape)] if optimizer.entry.scheduled else []
-        return chain(optimizer.build(**hyper), *schedule)
+        return chain(_built(optimizer, hyper), optax.scale_by_schedule(self._shape))
 
-    def _gradients(self, model, batch):
+    def gradients(self, model, batch):
+        """A member's gradients, the rest of its model after the batch, and its metrics."""
+
         def objective(params):
             scores, rest = self._train_scores(params, model.rest, batch)
             metrics = {f"train_{name}": jnp.mean(values) for name, values in scores.items()}
@@ -156,22 +224,16 @@ class Programs:
         scores = self._scores(module, batch)
         return scores, nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.Param)))
 
-    def _update(self, blocks, grads, optimizers, params, hypers):
-        def member(optimizer, grads, state, params, hyper):
-            updates, state = self._transformation(optimizer, hyper).update(grads, state, params)
-            return optax.apply_updates(params, updates), state
-
-        updated = _by_block(member, blocks, grads, optimizers, params, hypers)
-        params, optimizers = zip(*updated, strict=True)
-        return _join(params), list(optimizers)
-
     def _rates(self, wanted, *parts):
         """The members' histograms of effective learning rates, zeros where they are not wanted."""
 
-        def member(optimizer, grads, state, params, hyper):
+        def member(optimizer, grads, loss, model, batch, state, hyper):
             tx = self._transformation(optimizer, hyper)
+            extra = self._extra(grads, loss, model, batch)
             try:
-                rates = diagnostics.effective_learning_rates(tx, grads, state, params)
+                rates = diagnostics.effective_learning_rates(
+                    tx, grads, state, model.params, **extra
+                )
             except ValueError:  # it has none
                 return None
             return diagnostics.rate_histogram(rates)
@@ -185,7 +247,7 @@ class Programs:
         )
 
     def _evaluated(self, block, train, model, state):
-        evaluated_at = block.optimizer.entry.evaluated_at
+        evaluated_at = self.evaluated_at(block.optimizer)
         if evaluated_at is None:
             return model
         size = self._batch_size
@@ -218,6 +280,34 @@ class Programs:
         return scores
 
 
+def _built(optimizer, hyper):
+    """The optimizer; it is passed only those extra arguments that it takes."""
+    tx = optimizer.build(**hyper)
+    parameters = inspect.signature(tx.update).parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if takes_all or not isinstance(tx, optax.GradientTransformationExtraArgs):
+        return tx
+
+    def update(updates, state, params=None, **extra):
+        taken = {name: value for name, value in extra.items() if name in parameters}
+        return tx.update(updates, state, params, **taken)
+
+    return optax.GradientTransformationExtraArgs(tx.init, update)
+
+
+@contextlib.contextmanager
+def _failures(optimizer):
+    """Names the optimizer in what it raises for being called otherwise than it must."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ValueError(
+            f"{optimizer.label} cannot be trained here: {type(error).__name__}: {error}. An "
+            "optimizer gets gradients of the mini-batch's mean loss, its state and the parameters, "
+            "and by name value, grad, value_fn, obj_fn and grad_fn"
+        ) from error
+
+
 def _finite(*arrays):
     """Whether all numbers of a member are, for each."""
     finite = [jnp.all(jnp.isfinite(x.reshape(len(x), -1)), axis=1) for x in arrays]
@@ -238,14 +328,15 @@ def _where(blocks, made, after, before):
     return choose(made, model, old_model), [choose(*part) for part in parts]
 
 
-def _by_block(member, blocks, grads, optimizers, params, hypers):
-    """`member(optimizer, …)` of each block, over the block's members."""
-    split = zip(
-        blocks, _split(blocks, grads), optimizers, _split(blocks, params), hypers, strict=True
-    )
+def _by_block(member, blocks, shared, own):
+    """`member(optimizer, …)` of each block, over the block's members.
+
+    Arguments are the block's part of `shared`, trees over all members, then what it has of `own`.
+    """
+    split = zip(blocks, *(_split(blocks, tree) for tree in shared), own, strict=True)
     return [
-        jax.vmap(lambda *parts, spec=block.optimizer: member(spec, *parts))(*parts)
-        for block, *parts in split
+        jax.vmap(functools.partial(member, block.optimizer))(*parts, *mine)
+        for block, *parts, mine in split
     ]
 
 

@@ -1,17 +1,23 @@
 """Runs on disk: one JSON object a line, in `runs.jsonl`."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import importlib.metadata
 import json
 import math
+import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from adaptive_jax.training.config import Member
+from adaptive_jax.training.identity import plain
+from adaptive_jax.training.locks import locked
 from adaptive_jax.training.population import History, Population
 
 
@@ -20,7 +26,8 @@ class RunRecord:
     """One finished run: what it was, and what came of it.
 
     Attributes:
-      id: digest of what was run, by which reports refer to it and a resumed comparison finds it.
+      id: digest of what was run, `identity` included, by which reports refer to it and a resumed
+        comparison finds it.
       workload: its name.
       optimizer: label, as on the command line: `"sgd:momentum=0.9"`.
       hyperparameters: all of them, defaults included.
@@ -40,11 +47,14 @@ class RunRecord:
         are no direction times a scale.
       final: loss and accuracy on whole data sets, at the end. A tuning run has no test metrics.
       diverged: the training loss ended non-finite, or above twice the initial one.
-      train_seconds: wall-clock, an equal share of what the runs beside it took.
+      train_seconds: wall-clock, an equal share of what the runs beside it took: no measure of
+        its optimizer, see `cost`.
       compile_seconds: what its group of runs took to compile.
-      cost: of the optimizer alone on this model, measured apart, in a final run:
-        "state_bytes_per_parameter", "update_microseconds", "update_compile_seconds".
+      cost: of the optimizer on this model, measured apart from the runs, in a final run; see
+        `comparison.cost.measure_costs`.
       versions, device: of Python, the libraries, and the machine: "cpu", "8 × NVIDIA H100".
+      identity: digests of the code and data that were run, see `Population.identity`; empty in
+        records of versions that had none.
     """
 
     id: str
@@ -72,6 +82,7 @@ class RunRecord:
     cost: Mapping[str, float] | None
     versions: Mapping[str, str]
     device: str
+    identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 class FolderError(ValueError):
@@ -80,7 +91,8 @@ class FolderError(ValueError):
 
 def run_id(population: Population, member: Member) -> str:
     """Digest of all that decides what the run computes: the same for the same run, always."""
-    text = json.dumps(_to_json(population.description(member)), sort_keys=True)
+    identity = population.identity(member.optimizer)
+    text = json.dumps(_to_json([population.description(member), identity]), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -90,7 +102,7 @@ def make_record(
     """The record of one member of a population."""
     member = history.member
     workload = population.workload
-    given = {**member.optimizer.hyperparameters, **member.hyperparameters}
+    hyperparameters = {**member.optimizer.given, **member.hyperparameters}
     final = history.final
     if member.phase in ("tune", "default"):
         final = {name: value for name, value in final.items() if not name.startswith("test")}
@@ -98,7 +110,7 @@ def make_record(
         id=run_id(population, member),
         workload=workload.name,
         optimizer=member.optimizer.label,
-        hyperparameters={**member.optimizer.defaults, **given},
+        hyperparameters={name: plain(value) for name, value in hyperparameters.items()},
         varied=dict(member.hyperparameters),
         phase=member.phase,
         seed=member.seed,
@@ -120,6 +132,7 @@ def make_record(
         cost=cost,
         versions=_versions(),
         device=population.device,
+        identity=population.identity(member.optimizer),
     )
 
 
@@ -130,46 +143,152 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version(), **versions}
 
 
-def append(path: Path, record: RunRecord) -> None:
-    """Adds the record as a line of its own. NaN and infinity, which JSON lacks, become texts."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(_to_json(dataclasses.asdict(record)), allow_nan=False) + "\n")
-
-
-def read(path: Path) -> Iterator[RunRecord]:
-    """The records of a file in order; a last line cut short by a kill is left out.
+@contextlib.contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Holds the folder, with a file in it that says who does: host, process, and since when.
 
     Raises:
-      ValueError: another line is no record; the message names it.
+      FolderError: another process holds it; the message names it.
+    """
+    path = folder / "lock.json"
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(locked(path, wait=False))
+        except BlockingIOError as error:
+            raise FolderError(
+                f"{folder} is written to by another process{_owner(path)}: wait until it ends, or "
+                "name another folder"
+            ) from error
+        owner = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        }
+        with contextlib.suppress(OSError):  # of a full disk who writes results will say more
+            file.truncate(0)
+            file.write(json.dumps(owner).encode())
+            file.flush()
+        stack.callback(_remove, path)
+        yield
+
+
+def _remove(path):
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _owner(path):
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8"))
+        return f", {owner['pid']} on {owner['host']} since {owner['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def append(path: Path, record: RunRecord) -> None:
+    """Adds the record as a line of its own. NaN and infinity, which JSON lacks, become texts.
+
+    What a kill left of a last line is removed. Several processes may append at a time.
+    """
+    with locked(path) as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                _whole(file)
+        file.write(_line(record))
+
+
+def read(path: Path) -> list[RunRecord]:
+    """The records of a file in order, each run of a comparison once.
+
+    A last line cut short by a kill is left out, and so is the part of a line that one left
+    before a whole record.
+
+    Raises:
+      FolderError: another line is no record; the message names it.
     """
     return parse(path.read_text(encoding="utf-8"), path)
 
 
-def parse(text: str, name: str | Path) -> Iterator[RunRecord]:
+def parse(text: str, name: str | Path) -> list[RunRecord]:
     """The records in the text of a file of that name, as `read` gives them."""
     lines = text.split("\n")
+    records = {}
     for i, line in enumerate(lines, 1):
         if not line:
             continue
         try:
-            record = RunRecord(**_from_json(json.loads(line)))
+            record = _record(line)
         except (ValueError, TypeError) as error:
             if i == len(lines):
-                return
-            raise FolderError(f"{name}, line {i} is no record of a run: {error}") from error
-        yield record
+                break
+            raise FolderError(
+                f"{name}, line {i} is no record of a run: {error}. Delete the line to read the "
+                "others"
+            ) from error
+        key = i if record.phase == "train" else record.id
+        records.setdefault(key, record)
+    return list(records.values())
 
 
 def recover(path: Path) -> str:
     """The text of a file that is going to be added to; what a kill cut short is removed."""
     if not path.exists():
         return ""
-    content = path.read_bytes()
+    with locked(path) as file:
+        return _whole(file).decode()
+
+
+def set_aside(path: Path, is_stale: Callable[[RunRecord], bool]) -> list[RunRecord]:
+    """Moves records from the file to `runs.old.jsonl` beside it, and returns them."""
+    if not path.exists():
+        return []
+    with locked(path) as file:
+        known = parse(_whole(file).decode(), path)
+        stale = [record for record in known if is_stale(record)]
+        gone = {record.id for record in stale}
+        if stale:
+            with path.with_suffix(".old.jsonl").open("ab") as old:
+                old.writelines(map(_line, stale))
+            kept = path.with_suffix(".new.jsonl")
+            with kept.open("wb") as new:
+                new.writelines(_line(record) for record in known if record.id not in gone)
+            kept.replace(path)
+    return stale
+
+
+def _line(record):
+    return json.dumps(_to_json(dataclasses.asdict(record)), allow_nan=False).encode() + b"\n"
+
+
+def _record(line):
+    """The record of a line; of one that begins with a part of another, the whole one behind it."""
+    try:
+        return RunRecord(**_from_json(json.loads(line)))
+    except (ValueError, TypeError):
+        start = line.find(_START, 1)
+        if start < 0:
+            raise
+    return _record(line[start:])
+
+
+_START = '{"id": "'  # of a record, the names of whose fields stand in their order
+
+
+def _whole(file):
+    """The file's whole lines; what a kill cut short is cut off, a last line's end is added."""
+    file.seek(0)
+    content = file.read()
     whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
-    return content[:whole].decode()
+    if whole == len(content):
+        return content
+    try:
+        _record(content[whole:].decode())
+    except (ValueError, TypeError):
+        file.truncate(whole)
+        return content[:whole]
+    file.write(b"\n")
+    return content + b"\n"
 
 
 def _to_json(value):
