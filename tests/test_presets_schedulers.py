@@ -332,6 +332,15 @@ def test_schedules_equal_keras(case):
         np.testing.assert_allclose(values(schedule, counts), case["values"], rtol=1e-12, atol=1e-15)
 
 
+def test_schedules_may_rise_and_be_negative_as_in_keras():
+    lr = keras.schedules.ExponentialDecay(1e-5, 10, 2.0)
+    np.testing.assert_allclose(lr(30), 8e-5, rtol=1e-6)
+    lr = keras.schedules.PolynomialDecay(-0.1, 10, end_learning_rate=0.1)
+    np.testing.assert_allclose([lr(0), lr(10)], [-0.1, 0.1], rtol=1e-6)
+    lr = keras.schedules.CosineDecay(0.1, 10, alpha=2.0)
+    np.testing.assert_allclose(lr(10), 0.2, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", sorted({case["name"] for case in KERAS}))
 def test_schedules_have_kerass_arguments(name):
     recorded = json.loads((FOLDER / "keras.json").read_text())["arguments"][name]
