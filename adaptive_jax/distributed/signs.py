@@ -62,7 +62,6 @@ def majority_vote(axis_name: str | tuple[str, ...]) -> optax.GradientTransformat
     """
 
     def init(params):
-        check_inexact(params)
         return MajorityVoteState(numerics.count_zero())
 
     def update(updates, state, params=None, **extra):
@@ -85,7 +84,7 @@ def majority_vote(axis_name: str | tuple[str, ...]) -> optax.GradientTransformat
         ]
         return trees.cast_updates(structure.unflatten(new), updates, params), voted
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def error_feedback(axis_name: str | tuple[str, ...]) -> optax.GradientTransformationExtraArgs:
@@ -145,7 +144,7 @@ def error_feedback(axis_name: str | tuple[str, ...]) -> optax.GradientTransforma
         new = trees.cast_updates(structure.unflatten(means), updates, params)
         return new, ErrorFeedbackState(structure.unflatten(kept))
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def _count_votes(votes, workers, axis_name):
@@ -190,7 +189,7 @@ def _gather(x, axis_name):
 
 
 def _check_real(stage, tree):
-    check_inexact(tree)
+    check_inexact(gradients=tree)
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if jnp.iscomplexobj(leaf):
             raise ValueError(

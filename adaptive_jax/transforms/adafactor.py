@@ -167,7 +167,7 @@ def scale_by_param_rms(min_rms: Scalar = 1e-3) -> optax.GradientTransformationEx
         scaled = map_leaves(leaf, gradients=updates, parameters=params)
         return trees.cast_updates(scaled, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    return trees.transformation(lambda params: optax.EmptyState(), update)
 
 
 def relative_step(learning_rate: ScalarOrSchedule = 1e-2) -> Schedule:

@@ -93,7 +93,7 @@ def scale_by_adopt(
         state = ScaleByAdoptState(numerics.count_next(state.count), mu, nu)
         return trees.cast_updates(mu, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def _over(g, size):

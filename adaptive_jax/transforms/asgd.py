@@ -68,7 +68,7 @@ def polyak_average(start: Scalar = 0) -> optax.GradientTransformationExtraArgs:
         updates = trees.cast_updates(trees.as_computed(updates), updates, params)
         return updates, PolyakAverageState(numerics.count_next(state.count), average)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def averaged_params(state: State) -> Params:

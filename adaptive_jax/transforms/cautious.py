@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
 from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import map_leaves, number
 
@@ -64,7 +65,7 @@ def cautious(
         new, state = tx.update(updates, state, params, **extra)
         return map_leaves(leaf, updates=new, gradients=updates), state
 
-    return optax.GradientTransformationExtraArgs(tx.init, update)
+    return trees.transformation(tx.init, update)
 
 
 def _cosine_sign(u, g):

@@ -49,4 +49,4 @@ def centralize_gradients(output_axis: int = -1) -> optax.GradientTransformationE
         centered = jax.tree.map(leaf, trees.as_computed(updates))
         return trees.cast_updates(centered, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    return trees.transformation(lambda params: optax.EmptyState(), update)

@@ -122,7 +122,7 @@ def _stateless(fn) -> optax.GradientTransformationExtraArgs:
     def update(updates, state, params=None, **extra):
         return trees.cast_updates(fn(trees.as_computed(updates)), updates, params), state
 
-    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    return trees.transformation(lambda params: optax.EmptyState(), update)
 
 
 def _shorten(grads, max_norm):

@@ -8,7 +8,8 @@ import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
-from adaptive_jax.typing import PyTree, ScalarOrSchedule
+from adaptive_jax.transforms.masks import Mask, masked
+from adaptive_jax.typing import ScalarOrSchedule
 from adaptive_jax.validation import map_leaves, number_or_schedule, require_params
 
 
@@ -19,7 +20,7 @@ class AddDecayedWeightsState(NamedTuple):
 
 
 def add_decayed_weights(
-    weight_decay: ScalarOrSchedule, mask: PyTree | None = None
+    weight_decay: ScalarOrSchedule, mask: Mask | None = None
 ) -> optax.GradientTransformationExtraArgs:
     r"""Adds the parameters times a rate: :math:`u_t = g_t + weight\_decay_t\, p_{t-1}`.
 
@@ -71,8 +72,8 @@ def add_decayed_weights(
         decayed = map_leaves(leaf, gradients=updates, parameters=params)
         return trees.cast_updates(decayed, updates, params), state
 
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    return tx if mask is None else optax.masked(tx, mask)
+    tx = trees.transformation(init, update)
+    return tx if mask is None else masked(tx, mask)
 
 
 class AddProximalDecayState(NamedTuple):
@@ -82,7 +83,7 @@ class AddProximalDecayState(NamedTuple):
 
 
 def add_proximal_decay(
-    weight_decay: ScalarOrSchedule, learning_rate: ScalarOrSchedule, mask: PyTree | None = None
+    weight_decay: ScalarOrSchedule, learning_rate: ScalarOrSchedule, mask: Mask | None = None
 ) -> optax.GradientTransformationExtraArgs:
     r"""Shrinks the parameters after the step, by a factor that is positive for any rate.
 
@@ -135,5 +136,5 @@ def add_proximal_decay(
             state = AddProximalDecayState(numerics.count_next(state.count))
         return trees.cast_updates(shrunk, updates, params), state
 
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    return tx if mask is None else optax.masked(tx, mask)
+    tx = trees.transformation(init, update)
+    return tx if mask is None else masked(tx, mask)

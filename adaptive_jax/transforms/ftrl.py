@@ -116,7 +116,7 @@ def ftrl_proximal(
         state = FtrlState(numerics.count_next(state.count), squares, linear)
         return trees.cast_updates(moves, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def _soft_threshold(z, limit):

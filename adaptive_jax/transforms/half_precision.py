@@ -10,6 +10,7 @@ import optax
 from adaptive_jax import numerics
 from adaptive_jax.storage import Split, merge, split, stochastic_round
 from adaptive_jax.storage.rounding import as_bits
+from adaptive_jax.transforms import trees
 from adaptive_jax.typing import Params, PyTree, Scalar, State, Updates
 from adaptive_jax.validation import map_leaves, require_params
 
@@ -47,6 +48,7 @@ def apply_updates(params: Params, updates: Updates, count: Scalar) -> Params:
             return new
         return stochastic_round(new, jnp.result_type(p), count, salt)
 
+    updates = trees.like(parameters=params, updates=updates)
     map_leaves(lambda p, u: None, parameters=params, updates=updates)
     return jax.tree.map(leaf, params, updates, salts)
 
@@ -184,7 +186,7 @@ def with_master_weights(
         updates, correction = _unzip(steps)
         return updates, MasterWeightsState(count, correction, inner)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def _without_correction(p):

@@ -82,4 +82,4 @@ def scale_by_laprop(
         mean = jax.tree.map(lambda m: m / correction1.astype(m.dtype), mu)
         return trees.cast_updates(mean, updates, params), ScaleByLapropState(count, mu, nu)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)

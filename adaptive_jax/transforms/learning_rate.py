@@ -61,4 +61,4 @@ def scale_by_learning_rate(
         )
         return trees.cast_updates(scaled, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)

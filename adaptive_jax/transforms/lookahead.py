@@ -84,4 +84,4 @@ def lookahead(
         new = jax.tree.map(back, params, fast, slow)
         return trees.cast_updates(new, updates, params), LookaheadState(count, slow, inner)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)

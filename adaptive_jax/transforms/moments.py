@@ -93,4 +93,4 @@ def momentum(
         updates = trees.cast_updates(direction, updates, params)
         return updates, MomentumState(numerics.count_next(state.count), trace)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)

@@ -19,8 +19,8 @@ from jax.typing import DTypeLike
 from adaptive_jax import numerics
 from adaptive_jax.transforms import meshes, trees
 from adaptive_jax.transforms.moments import momentum as momentum_of
-from adaptive_jax.typing import Scalar, ScalarOrSchedule
-from adaptive_jax.validation import map_leaves, number, number_or_schedule, steps
+from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
+from adaptive_jax.validation import leaf_names, map_leaves, number, number_or_schedule, steps
 
 Triple = tuple[Scalar, Scalar, Scalar]
 
@@ -156,7 +156,7 @@ def scale_by_muon(
         )
         direction, state = accumulate.update(wide, state)
         leaves, structure = jax.tree.flatten(direction)
-        shapes = [_stack_shape(leaf.shape, flatten, output_axis) for leaf in leaves]
+        shapes = _stack_shapes(direction, flatten, output_axis)
         stacks = [_as_stack(leaf, to) for leaf, to in zip(leaves, shapes, strict=True)]
         stacks = _in_batches(
             lambda batch: _orthogonalize(batch, triples, eps, min_norm, iteration_dtype), stacks
@@ -166,7 +166,7 @@ def scale_by_muon(
         orthogonal = [_from_stack(stack, leaf) for stack, leaf in zip(stacks, leaves, strict=True)]
         return trees.cast_updates(structure.unflatten(orthogonal), updates, params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def _triples(coefficients, ns_steps) -> list[Triple]:
@@ -200,8 +200,45 @@ def _check_matrices(tree) -> None:
             )
 
 
+def attention_kernels(tree: PyTree) -> dict[tuple[str, ...], int]:
+    """The kernels of Flax's attention in a tree: names -> how many leading axes are inputs.
+
+    Those of `query`, `key` and `value` have shape (inputs, heads, dim), that of `out` beside them
+    (heads, dim, outputs).
+
+    >>> layer = {"query": {"kernel": jnp.ones((6, 2, 3))}, "out": {"kernel": jnp.ones((2, 3, 6))}}
+    >>> attention_kernels(layer)
+    {('query', 'kernel'): 1, ('out', 'kernel'): 2}
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    shapes = {leaf_names(path): jnp.shape(leaf) for path, leaf in leaves}
+    found = {}
+    for names, shape in shapes.items():
+        if len(shape) != 3 or names[-1] != "kernel":
+            continue
+        out = (*names[:-2], "out", "kernel")
+        projects = names[-2:-1] in (("query",), ("key",), ("value",))
+        if projects and len(shapes.get(out, ())) == 3 and shapes[out][:2] == shape[1:]:
+            found |= {names: 1, out: 2}
+    return found
+
+
+def _stack_shapes(tree, flatten, output_axis):
+    """The shape of each leaf as a stack: matrices, rows, columns."""
+    inputs = attention_kernels(tree) if output_axis == -1 else {}
+    return [
+        _as_one_matrix(leaf.shape, inputs[leaf_names(path)])
+        if leaf_names(path) in inputs
+        else _stack_shape(leaf.shape, flatten, output_axis)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]
+
+
+def _as_one_matrix(shape, inputs):
+    return 1, math.prod(shape[:inputs]), math.prod(shape[inputs:])
+
+
 def _stack_shape(shape, flatten, output_axis):
-    """The shape of a leaf as a stack: matrices, rows, columns."""
     *leading, rows, columns = shape
     if not (flatten and leading):
         return math.prod(leading), rows, columns

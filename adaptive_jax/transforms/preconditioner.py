@@ -63,7 +63,7 @@ class Preconditioner(optax.GradientTransformationExtraArgs):
             product = map_leaves(_multiply, direction=direction, scale=scale)
             return trees.cast_updates(product, updates, params), store(state)
 
-        self = super().__new__(cls, init, update)
+        self = super().__new__(cls, *trees.tolerant(init, update))
         self.accumulate = accumulate
         self.factor = factor
         self.store = store

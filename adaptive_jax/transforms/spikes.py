@@ -139,7 +139,7 @@ def skip_spikes(
         )
         return jax.tree.map(lambda u: jnp.where(skip, 0, u), new), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def _global_norm(grads, dtype):

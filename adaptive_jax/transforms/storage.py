@@ -12,6 +12,7 @@ from jax.tree_util import GetAttrKey
 
 from adaptive_jax import numerics
 from adaptive_jax.storage import Blocks, Codec, codec
+from adaptive_jax.transforms import trees
 from adaptive_jax.transforms.preconditioner import Preconditioner
 from adaptive_jax.typing import Scalar, State
 from adaptive_jax.validation import near_misses, steps
@@ -95,7 +96,7 @@ def with_storage(
         return updates, StorageState(count, stored.encode(inner, count))
 
     if not isinstance(tx, Preconditioner):
-        return optax.GradientTransformationExtraArgs(init, update)
+        return trees.transformation(init, update)
 
     def accumulate(grads, state, params=None, **extra):
         inner = tx.accumulate(grads, stored.decode(state.inner), params, **extra)

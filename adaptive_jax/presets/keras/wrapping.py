@@ -50,7 +50,7 @@ def in_full_precision(
         steps, state = tx.update(trees.as_computed(updates), state, wide, **extra)
         return trees.cast_updates(steps, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def _wide(p):
@@ -83,7 +83,7 @@ def decay_first(
         total = jax.tree.map(lambda l, u: numerics.saturate(l + u, source=u), loss, steps)
         return total, DecayFirstState(decay_state, inner)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def unscale(factor: Scalar) -> optax.GradientTransformation:
@@ -121,7 +121,7 @@ def accumulate(
         steps, inner, mean = jax.lax.cond(state.count == every - 1, step, wait, state.inner)
         return steps, AccumulateState((state.count + 1) % every, mean, inner)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def average_parameters(
@@ -159,7 +159,7 @@ def average_parameters(
             )
         return updates, AverageState(numerics.count_next(state.count), average)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return trees.transformation(init, update)
 
 
 def finalize_variable_values(params: Params, state: State) -> Params:
