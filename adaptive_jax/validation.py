@@ -99,10 +99,23 @@ def steps(name: str, value: int, minimum: int = 1) -> int:
       ...
     ValueError: decay_steps must be a whole number of at least 1, got 0
     """
+    value = static(name, value)
     whole = isinstance(value, numbers.Real) and math.isfinite(value) and value == int(value)
     if isinstance(value, bool) or not whole or value < minimum:
         raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
     return int(value)
+
+
+def static(name: str, value: Any) -> Any:
+    """Returns `value`, a number of Python where it is a 0-d array; raises if it is traced."""
+    if is_traced(value):
+        raise ValueError(
+            f"{name} must be known when the program is traced, got a traced array; under "
+            f"optax.inject_hyperparams make it static: static_args=({name!r},)"
+        )
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)) and not value.shape:
+        return value.item()
+    return value
 
 
 def near_misses(name: str, known: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.transforms import trees
+from adaptive_jax.validation import static
 
 
 def centralize_gradients(output_axis: int = -1) -> optax.GradientTransformationExtraArgs:
@@ -34,6 +35,8 @@ def centralize_gradients(output_axis: int = -1) -> optax.GradientTransformationE
     [[-1. -2.]
      [ 1.  2.]]
     """
+
+    output_axis = static("output_axis", output_axis)
 
     def leaf(g):
         if g.ndim < 2:

@@ -12,7 +12,7 @@ from adaptive_jax.storage import Split, merge, split, stochastic_round
 from adaptive_jax.storage.rounding import as_bits
 from adaptive_jax.transforms import trees
 from adaptive_jax.typing import Params, PyTree, Scalar, State, Updates
-from adaptive_jax.validation import map_leaves, require_params
+from adaptive_jax.validation import map_leaves, require_params, static
 
 
 def apply_updates(params: Params, updates: Updates, count: Scalar) -> Params:
@@ -80,7 +80,7 @@ def split_params(params: Params, bits: int = 16, count: Scalar = 0) -> SplitPara
     >>> print(params, correction, merge_params(params, correction))
     [3.14062] [4059] [3.1415927]
     """
-    _check_bits(bits)
+    bits = _check_bits(bits)
 
     def leaf(p, salt):
         return (
@@ -159,7 +159,7 @@ def with_master_weights(
     >>> print(params, merge_params(params, state.correction))
     [1.0625] [1.0625]
     """
-    _check_bits(bits)
+    bits = _check_bits(bits)
     tx = optax.with_extra_args_support(tx)
 
     def init(params):
@@ -230,5 +230,7 @@ def _is_bfloat16(p):
 
 
 def _check_bits(bits):
+    bits = static("bits", bits)
     if bits not in (8, 16):
         raise ValueError(f"bits must be 16 (exact float32 weights) or 8, got {bits!r}")
+    return bits

@@ -20,7 +20,14 @@ from adaptive_jax import numerics
 from adaptive_jax.transforms import meshes, trees
 from adaptive_jax.transforms.moments import momentum as momentum_of
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
-from adaptive_jax.validation import leaf_names, map_leaves, number, number_or_schedule, steps
+from adaptive_jax.validation import (
+    leaf_names,
+    map_leaves,
+    number,
+    number_or_schedule,
+    static,
+    steps,
+)
 
 Triple = tuple[Scalar, Scalar, Scalar]
 
@@ -139,6 +146,7 @@ def scale_by_muon(
             f"adjust must be one of {', '.join(map(repr, ADJUSTMENTS))}, a function of the numbers "
             f"of outputs and inputs, or None; got {adjust!r}"
         )
+    output_axis = static("output_axis", output_axis)
     if output_axis not in (-1, 0):
         raise ValueError(f"output_axis must be -1 (JAX) or 0 (PyTorch), got {output_axis!r}")
     if iteration_dtype is not None and not jnp.issubdtype(iteration_dtype, jnp.floating):
