@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
+from adaptive_jax.transforms import trees
 from adaptive_jax.typing import Params, PyTree, State, Updates
 from adaptive_jax.validation import near_misses, same_structure
 
@@ -179,7 +180,7 @@ def _layout(params) -> tuple[Mesh, PyTree]:
 
 def _specs(shapes, shardings, mesh) -> PyTree:
     """The parameters' shardings as `PartitionSpec`s with an entry for every axis."""
-    same_structure(params_shapes=shapes, params_shardings=shardings)
+    shardings = trees.like(params_shapes=shapes, params_shardings=shardings)
 
     def leaf(path, p, sharding):
         spec = _spec(path, sharding)

@@ -28,7 +28,7 @@ from adaptive_jax.optimizers.muon_family import muon
 from adaptive_jax.optimizers.partial_family import adamod, padam, swats
 from adaptive_jax.optimizers.schedule_free_family import schedule_free_adamw, schedule_free_sgd
 from adaptive_jax.optimizers.sgd_family import lion, sgd, sign_sgd
-from adaptive_jax.transforms import averaged_params, schedule_free_params
+from adaptive_jax.transforms import averaged_params, schedule_free_params, trees
 from adaptive_jax.typing import Params, State
 from adaptive_jax.validation import near_misses
 
@@ -87,7 +87,8 @@ class Optimizer:
 
 
 def _average(state, params):
-    return jax.tree.map(lambda x, p: x.astype(p.dtype), averaged_params(state), params)
+    average = trees.like(parameters=params, state=averaged_params(state))
+    return jax.tree.map(lambda p, x: x.astype(p.dtype), params, average)
 
 
 _UNSCHEDULED = {

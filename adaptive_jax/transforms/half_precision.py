@@ -12,7 +12,7 @@ from adaptive_jax.storage import Split, merge, split, stochastic_round
 from adaptive_jax.storage.rounding import as_bits
 from adaptive_jax.transforms import trees
 from adaptive_jax.typing import Params, PyTree, Scalar, State, Updates
-from adaptive_jax.validation import map_leaves, require_params, static
+from adaptive_jax.validation import leaf_names, map_leaves, require_params, same_structure, static
 
 
 def apply_updates(params: Params, updates: Updates, count: Scalar) -> Params:
@@ -105,7 +105,15 @@ def merge_params(params: Params, correction: PyTree) -> Params:
     >>> print(merge_params(jnp.ones(1, jnp.bfloat16), jnp.array([1], jnp.int16)))
     [1.0000001]
     """
-    return jax.tree.map(lambda p, c: p if c is None else merge(p, c), params, correction)
+    corrections = trees.by_name(correction)
+    if not corrections.keys() <= trees.by_name(params).keys():
+        same_structure(parameters=params, correction=correction)
+
+    def leaf(path, p):
+        c = corrections.get(leaf_names(path))
+        return p if c is None else merge(p, c)
+
+    return jax.tree_util.tree_map_with_path(leaf, params)
 
 
 class MasterWeightsState(NamedTuple):
@@ -171,7 +179,7 @@ def with_master_weights(
 
     def update(updates, state, params=None, **extra):
         require_params("with_master_weights", params)
-        map_leaves(lambda g, p: None, gradients=updates, parameters=params)
+        same_structure(gradients=updates, parameters=params)
         weights = merge_params(params, state.correction)
         moves, inner = tx.update(updates, state.inner, weights, **extra)
         count = numerics.count_next(state.count)

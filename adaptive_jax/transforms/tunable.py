@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 from adaptive_jax import numerics
+from adaptive_jax.transforms import trees
 from adaptive_jax.transforms.preconditioner import Preconditioner, ScaleModifier
 from adaptive_jax.typing import Scalar, Schedule, State
 from adaptive_jax.validation import is_traced, live
@@ -169,8 +170,9 @@ class _Tunable:
     def update(self, updates, state, params=None, **extra):
         tx = optax.with_extra_args_support(self.built(state))
         new, inner = tx.update(updates, state.inner, params, **extra)
-        inner = _cast_like(inner, state.inner)
-        return _cast_like(new, updates if params is None else params), self._after(state, inner)
+        after = self._after(state, _cast_like(inner, state.inner))
+        like = updates if params is None else trees.like(gradients=updates, parameters=params)
+        return _cast_like(new, like), after
 
     def built(self, state):
         return self.build(state.values[self.name])
