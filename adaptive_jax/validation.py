@@ -187,7 +187,7 @@ def check_inexact(**trees: PyTree) -> None:
     >>> check_inexact(gradients={"n": jnp.arange(2)})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
       ...
-    ValueError: gradients must be floating-point or complex, got int32 at ['n']; put None there...
+    ValueError: gradients must be floating-point or complex, got int32 at ['n']; for ...
     """
     for name, tree in trees.items():
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
@@ -214,8 +214,9 @@ def _explain_type(name: str, path: KeyPath, leaf: Any) -> str:
     kind = leaf.dtype if hasattr(leaf, "dtype") else type(leaf).__name__
     where = jax.tree_util.keystr(path) or "the only leaf"
     return (
-        f"{name} must be floating-point or complex, got {kind} at {where}; put None there, as "
-        "eqx.filter_grad does, or leave such leaves out with optax.masked or optax.partition"
+        f"{name} must be floating-point or complex, got {kind} at {where}; for parameters that are "
+        "not trained give None as the gradient, as eqx.filter_grad does, or leave them out with "
+        "eqx.filter, optax.masked or optax.partition"
     )
 
 
@@ -234,7 +235,12 @@ def _explain_mismatch(trees: dict[str, PyTree]) -> str:
                 if owner == "gradients" and not is_inexact(leaf):
                     return _explain_type(owner, path, leaf)
                 where = jax.tree_util.keystr(path) or "the root, where the other is a single array"
-                return f"{first} and {name} do not match: {lacking} has nothing at {where}"
+                reason = (
+                    "; init makes state for floating-point and complex arrays only"
+                    if lacking == "state"
+                    else ""
+                )
+                return f"{first} and {name} do not match: {lacking} has nothing at {where}{reason}"
     kinds = " and ".join(f"{name} {_first_node_types(tree)}" for name, tree in trees.items())
     return f"{' and '.join(trees)} have the same leaves in different containers: {kinds}"
 

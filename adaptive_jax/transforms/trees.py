@@ -68,9 +68,11 @@ def fitted(
 
     Raises:
       MismatchError: something is missing; the message names the path.
+      ValueError: there is a gradient for what is neither floating-point nor complex.
     """
     if params is not None:
         params = like(gradients=grads, parameters=params)
+        check_inexact(parameters=params)
     own = jax.eval_shape(init, grads if params is None else params)
     nones = _none_names(grads)
     return like(nones, expected_state=own, state=state), params
