@@ -155,10 +155,10 @@ def same_structure(**trees: PyTree) -> None:
 def map_leaves(fn: Callable[..., Any], **trees: PyTree) -> PyTree:
     """`jax.tree.map` over the named trees, whose mismatch is an error that names the path.
 
-    >>> map_leaves(lambda g, m: g + m, gradients={"w": 1.0}, state={"v": 1.0})
+    >>> map_leaves(lambda a, b: a + b, a={"w": 1.0}, b={"v": 1.0})
     Traceback (most recent call last):
       ...
-    ValueError: gradients and state do not match: state has nothing at ['w']
+    adaptive_jax.validation.MismatchError: a and b do not match: b has nothing at ['w']
     """
     same_structure(**trees)
 

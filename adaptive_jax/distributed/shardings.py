@@ -145,6 +145,7 @@ def step(
     @functools.partial(jax.jit, donate_argnums=(0, 1), out_shardings=out)
     def run(params, state, grads, **extra):
         same_structure(parameters=params, gradients=grads)
+        same_structure(state_of_init=out[1], state=state)
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             params, grads = place((params, grads), (split, split))
             updates, state = update(grads, state, params, **extra)

@@ -68,6 +68,7 @@ def muon(
     Reference: Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025,
     arXiv 2502.16982.
 
+    >>> import jax.numpy as jnp
     >>> tx = muon(0.1, adjust=None, weight_decay=0.0, coefficients="polar_express", ns_steps=8)
     >>> params = {"kernel": jnp.array([[3.0, 0.0], [0.0, -2.0]]), "bias": jnp.array([4.0, -4.0])}
     >>> updates, _ = tx.update(params, tx.init(params), params)

@@ -110,7 +110,9 @@ def scale_by_muon(
       flatten: what a leaf of more than two axes is. False: a stack of matrices, one for each
         index of the leading axes (layers to scan over, heads, positions of a convolution's
         kernel). True: one matrix, from all axes but the output axis to that one (Jordan's and
-        Optax's way with convolutions).
+        Optax's way with convolutions). The kernels of Flax's attention are one matrix each in
+        either case, from inputs to outputs: (inputs, heads, dim) in `query`, `key` and `value`,
+        (heads, dim, outputs) in `out`. They are known by their names.
       output_axis: which axis the outputs are on: -1, as in JAX's libraries, or 0, as in PyTorch,
         where it means the first of a matrix's two axes. It matters to `adjust` and `flatten`.
       iteration_dtype: of the iteration's matrices, while sums run in float32. None: the

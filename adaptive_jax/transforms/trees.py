@@ -45,6 +45,10 @@ def tolerant(
             return update(updates, state, params, **extra)
         except MismatchError as error:
             mismatch = error
+        except (TypeError, ValueError):  # such as NumPy's, which name neither argument nor path
+            if jax.tree.structure(updates) == jax.tree.structure(params):
+                check_inexact(parameters=params)
+            raise
         if updates is None:
             return None, state
         try:
