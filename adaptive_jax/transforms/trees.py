@@ -40,7 +40,7 @@ def tolerant(
     def init_trainable(params):
         return init(inexact(params))
 
-    def update_present(updates, state, params=None, **extra):
+    def update_present(updates, state, params=None, **extra) -> Any:  # None has no type in Optax
         try:
             return update(updates, state, params, **extra)
         except MismatchError as error:
