@@ -103,7 +103,7 @@ class Transformation(optax.GradientTransformationExtraArgs):
         def update_arrays(updates, state, params=None, **extra):
             return update(updates, trees.numbers_as_arrays(state), params, **extra)
 
-        self = super().__new__(cls, init, update_arrays)
+        self = super().__new__(cls, *trees.tolerant(init, update_arrays))
         self.call = Call(cls, (init, update), {})
         self.parts = ()
         return self
@@ -139,8 +139,9 @@ def constructor(build: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(build)
     def built(*args: P.args, **kwargs: P.kwargs) -> Any:
         tx: Any = build(*args, **kwargs)
-        if not isinstance(tx, (Transformation, ScaleModifier)):
+        if isinstance(tx, optax.GradientTransformation) and not isinstance(tx, Transformation):
             tx = Transformation(*optax.with_extra_args_support(tx))
+        if isinstance(tx, Transformation) and not tx.parts:
             given = (*args, *kwargs.values())
             tx.parts = tuple(x for x in given if isinstance(x, optax.GradientTransformation))
         tx.call = Call(built, args, kwargs)

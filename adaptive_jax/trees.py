@@ -1,16 +1,135 @@
 """Gradients, state and updates as trees: their dtypes on the way in and on the way out."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import optax
 
 from adaptive_jax import numerics
 from adaptive_jax.typing import Params, PyTree, Scalar, State, Updates
-from adaptive_jax.validation import check_inexact, map_leaves
+from adaptive_jax.validation import (
+    MismatchError,
+    check_inexact,
+    is_inexact,
+    leaf_names,
+    map_leaves,
+    same_structure,
+)
+
+
+def tolerant(
+    init: optax.TransformInitFn, update: optax.TransformUpdateExtraArgsFn
+) -> tuple[optax.TransformInitFn, optax.TransformUpdateExtraArgsFn]:
+    """`init` and `update` for models and states as Equinox and Flax NNX have them.
+
+    `init` makes no state for leaves that are neither floating-point nor complex (integers,
+    functions). `update` makes no step where the gradient is None: the update is None, the state
+    stays as it is, and the parameters may have anything there. Gradients, parameters and state
+    may be in different containers (such as Variables of Flax) if their leaves have the same
+    names; updates are in those of the gradients, the new state in those of the old one.
+    """
+
+    def init_trainable(params):
+        return init(inexact(params))
+
+    def update_present(updates, state, params=None, **extra) -> Any:  # None has no type in Optax
+        try:
+            return update(updates, state, params, **extra)
+        except MismatchError as error:
+            mismatch = error
+        except (TypeError, ValueError):  # such as NumPy's, which name neither argument nor path
+            if jax.tree.structure(updates) == jax.tree.structure(params):
+                check_inexact(parameters=params)
+            raise
+        if updates is None:
+            return None, state
+        try:
+            present = fitted(init_trainable, updates, state, params)
+        except MismatchError:
+            raise mismatch from None
+        if jax.tree.structure(present) == jax.tree.structure((state, params)):
+            raise mismatch
+        updates, new = update(updates, *present, **extra)
+        return updates, _replaced(state, new)
+
+    return init_trainable, update_present
+
+
+def fitted(
+    init: optax.TransformInitFn, grads: Updates, state: State, params: Params | None
+) -> tuple[State, Params | None]:
+    """The parts of state and parameters that belong to the gradients, in their containers.
+
+    What is left out must be where the gradients have None.
+
+    Raises:
+      MismatchError: something is missing; the message names the path.
+      ValueError: there is a gradient for what is neither floating-point nor complex.
+    """
+    if params is not None:
+        params = like(gradients=grads, parameters=params)
+        check_inexact(parameters=params)
+    own = jax.eval_shape(init, grads if params is None else params)
+    nones = _none_names(grads)
+    return like(nones, expected_state=own, state=state), params
+
+
+def like(nones=None, /, **two_trees: PyTree) -> PyTree:
+    """The leaves of the second tree in the containers of the first, where they have their names.
+
+    The second may have others, too, where the first has None. Leaves are the same if their
+    `leaf_names` are.
+
+    Args:
+      nones: names of which a leaf's must have one as a part for the second tree to have others;
+        by default those of the first tree's None.
+      **two_trees: with names for the error's message.
+
+    Raises:
+      MismatchError: a leaf is missing; the message names the path.
+    """
+    first, second = two_trees.values()
+    paths, structure = jax.tree_util.tree_flatten_with_path(first)
+    names = [leaf_names(path) for path, _ in paths]
+    leaves = by_name(second)
+    nones = _none_names(first) if nones is None else nones
+    others = leaves.keys() - set(names)
+    if not leaves.keys() >= set(names) or not all(_has_part(name, nones) for name in others):
+        same_structure(**two_trees)
+    return structure.unflatten([leaves[name] for name in names])
+
+
+def by_name(tree: PyTree) -> dict[tuple[str, ...], Any]:
+    """The leaves of a tree by their `leaf_names`."""
+    return {leaf_names(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def inexact(tree: PyTree) -> PyTree:
+    """The tree with None for every leaf that is neither floating-point nor complex."""
+    return jax.tree.map(lambda x: x if is_inexact(x) else None, tree)
+
+
+def _none_names(tree):
+    nodes = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda node: node is None)
+    return {leaf_names(path) for path, node in nodes if node is None}
+
+
+def _has_part(name, parts):
+    ends = range(len(name) + 1)
+    return any(name[start:end] in parts for end in ends for start in range(end))
+
+
+def _replaced(tree, new):
+    """The tree with the leaves of `new` in place of those of the same names."""
+    leaves = by_name(new)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, old: leaves.get(leaf_names(path), old), tree
+    )
 
 
 def zeros_like(params: Params) -> PyTree:
     """State for a first moment: zeros in each parameter's shape and `compute_dtype`."""
-    check_inexact(params)
     return jax.tree.map(lambda p: jnp.zeros_like(p, numerics.compute_dtype(p)), params)
 
 
@@ -19,7 +138,6 @@ def copy(params: Params) -> PyTree:
 
     Abstract parameters, which have a shape only, become zeros.
     """
-    check_inexact(params)
 
     def leaf(p):
         if isinstance(p, jax.ShapeDtypeStruct):
@@ -31,13 +149,11 @@ def copy(params: Params) -> PyTree:
 
 def real_full_like(params: Params, value: Scalar = 0.0) -> PyTree:
     """State for a second moment: `value` in each parameter's shape and `real_dtype`."""
-    check_inexact(params)
     return jax.tree.map(lambda p: jnp.full_like(p, value, numerics.real_dtype(p)), params)
 
 
 def real_scalar(params: Params, value: Scalar = 0.0) -> jax.Array:
     """State that is one number for all parameters: `value` in the widest of their `real_dtype`."""
-    check_inexact(params)
     dtypes = [numerics.real_dtype(p) for p in jax.tree.leaves(params)]
     widest = max(dtypes, key=lambda dtype: jnp.finfo(dtype).bits, default=jnp.dtype(jnp.float32))
     return jnp.full((), value, widest)
@@ -57,7 +173,7 @@ _NUMBERS = frozenset({bool, int, float, complex})
 
 def as_computed(grads: Updates) -> Updates:
     """Gradients in the dtype that arithmetic is done in, for transforms without a state."""
-    check_inexact(grads)
+    check_inexact(gradients=grads)
     return jax.tree.map(lambda g: jnp.asarray(g, numerics.compute_dtype(g)), grads)
 
 

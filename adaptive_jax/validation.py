@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.tree_util import GetAttrKey, KeyPath
 
 from adaptive_jax import numerics
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
@@ -88,24 +89,30 @@ def steps(name: str, value: Any, minimum: int = 1, maximum: int | None = None) -
       ...
     ValueError: decay_steps must be a whole number of at least 1, got 0
     """
-    expected = f"{name} must be a whole number of at least {minimum}"
-    if is_traced(value):
-        raise ValueError(
-            f"{expected} that is known when the program is compiled, got {value}: pass a Python "
-            "integer, by functools.partial or static_argnames"
-        )
-    if isinstance(value, (jax.Array, np.ndarray, np.generic)) and value.shape == ():
-        value = value.item()
+    value = static(name, value)
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float))
         or not minimum <= value < 1e300
         or value != int(value)
     ):
-        raise ValueError(f"{expected}, got {value!r}")
+        raise ValueError(f"{name} must be a whole number of at least {minimum}, got {value!r}")
     if maximum is not None and value > maximum:
         raise ValueError(f"{name} must be at most {maximum}, got {value!r}")
     return int(value)
+
+
+def static(name: str, value: Any) -> Any:
+    """Returns `value`, a number of Python where it is a 0-d array; raises if it is traced."""
+    if is_traced(value):
+        raise ValueError(
+            f"{name} must be known when the program is traced, got a traced array: pass a Python "
+            "number, by functools.partial or static_argnames; under optax.inject_hyperparams make "
+            f"it static: static_args=({name!r},)"
+        )
+    if isinstance(value, (jax.Array, np.ndarray, np.generic)) and not value.shape:
+        return value.item()
+    return value
 
 
 def near_misses(name: str, known: Iterable[str]) -> str:
@@ -131,21 +138,24 @@ def require_params(stage: str, params: PyTree) -> None:
         )
 
 
+class MismatchError(ValueError):
+    """Trees that should have the same structure do not."""
+
+
 def same_structure(**trees: PyTree) -> None:
-    """Raises if the named trees differ in structure, with the path of what is missing."""
-    try:
-        jax.tree.map(lambda *leaves: None, *trees.values())
-    except (ValueError, TypeError) as error:
-        raise ValueError(_explain_mismatch(trees)) from error
+    """Raises a `MismatchError` if the named trees differ in structure, with the first path."""
+    first, *others = map(jax.tree.structure, trees.values())
+    if any(structure != first for structure in others):
+        raise MismatchError(_explain_mismatch(trees))
 
 
 def map_leaves(fn: Callable[..., Any], **trees: PyTree) -> PyTree:
     """`jax.tree.map` over the named trees, whose mismatch is an error that names the path.
 
-    >>> map_leaves(lambda g, m: g + m, gradients={"w": 1.0}, state={"v": 1.0})
+    >>> map_leaves(lambda a, b: a + b, a={"w": 1.0}, b={"v": 1.0})
     Traceback (most recent call last):
       ...
-    ValueError: gradients and state do not match: state has nothing at ['w']
+    adaptive_jax.validation.MismatchError: a and b do not match: b has nothing at ['w']
     """
     same_structure(**trees)
 
@@ -161,29 +171,83 @@ def map_leaves(fn: Callable[..., Any], **trees: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(leaf, *trees.values())
 
 
-def check_inexact(params: PyTree) -> None:
-    """Raises if a leaf of `params` is neither floating-point nor complex."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        dtype = jnp.result_type(leaf)
-        if not jnp.issubdtype(dtype, jnp.inexact):
-            raise ValueError(
-                f"parameters must be floating-point or complex, got {dtype} at "
-                f"{jax.tree_util.keystr(path) or 'the only leaf'}; "
-                "leave such leaves out with optax.masked or optax.partition"
-            )
+def is_inexact(x: Any) -> bool:
+    """Whether `x` is a floating-point or complex number or array (or has only its dtype)."""
+    if isinstance(x, (float, complex)):
+        return True
+    return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.inexact)
+
+
+def check_inexact(**trees: PyTree) -> None:
+    """Raises if a leaf of a named tree is neither floating-point nor complex.
+
+    >>> check_inexact(gradients={"n": jnp.arange(2)})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+      ...
+    ValueError: gradients must be floating-point or complex, got int32 at ['n']; for ...
+    """
+    for name, tree in trees.items():
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            if not is_inexact(leaf):
+                raise ValueError(_explain_type(name, path, leaf))
+
+
+def leaf_names(path: KeyPath) -> tuple[str, ...]:
+    """A path as names, without the `.value` that a Variable of Flax NNX adds at its end.
+
+    Two trees can have the same names though their structures differ: a `FrozenDict` and a dict,
+    an `nnx.State` of Variables and one of arrays, a model and its gradients with None in them.
+
+    >>> [(path, _)] = jax.tree_util.tree_leaves_with_path({"layers": [{"bias": 0.0}]})[:1]
+    >>> leaf_names(path)
+    ('layers', '0', 'bias')
+    """
+    if path and path[-1] == GetAttrKey("value"):
+        path = path[:-1]
+    return tuple(jax.tree_util.keystr((key,), simple=True) for key in path)
+
+
+def _explain_type(name: str, path: KeyPath, leaf: Any) -> str:
+    kind = leaf.dtype if hasattr(leaf, "dtype") else type(leaf).__name__
+    where = jax.tree_util.keystr(path) or "the only leaf"
+    return (
+        f"{name} must be floating-point or complex, got {kind} at {where}; for parameters that are "
+        "not trained give None as the gradient, as eqx.filter_grad does, or leave them out with "
+        "eqx.filter, optax.masked or optax.partition"
+    )
 
 
 def _explain_mismatch(trees: dict[str, PyTree]) -> str:
-    paths = {
-        name: [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
-        for name, tree in trees.items()
-    }
-    (first, expected), *others = paths.items()
+    leaves = {name: jax.tree_util.tree_leaves_with_path(tree) for name, tree in trees.items()}
+    (first, expected), *others = leaves.items()
     for name, found in others:
-        for has, lacks, lacking in ((expected, found, name), (found, expected, first)):
-            missing = [path for path in has if path not in lacks]
+        for owner, has, lacks, lacking in (
+            (first, expected, found, name),
+            (name, found, expected, first),
+        ):
+            present = {leaf_names(path) for path, _ in lacks}
+            missing = [(path, leaf) for path, leaf in has if leaf_names(path) not in present]
             if missing:
-                where = missing[0] or "the root, where the other is a single array"
-                return f"{first} and {name} do not match: {lacking} has nothing at {where}"
-    structures = ", ".join(f"{name} {jax.tree.structure(tree)}" for name, tree in trees.items())
-    return f"tree structures do not match: {structures}"
+                path, leaf = missing[0]
+                if owner == "gradients" and not is_inexact(leaf):
+                    return _explain_type(owner, path, leaf)
+                where = jax.tree_util.keystr(path) or "the root, where the other is a single array"
+                reason = (
+                    "; init makes state for floating-point and complex arrays only"
+                    if lacking == "state"
+                    else ""
+                )
+                return f"{first} and {name} do not match: {lacking} has nothing at {where}{reason}"
+    kinds = " and ".join(f"{name} {_first_node_types(tree)}" for name, tree in trees.items())
+    return f"{' and '.join(trees)} have the same leaves in different containers: {kinds}"
+
+
+def _first_node_types(tree: PyTree) -> str:
+    """The classes of a tree's root and of the nodes down to its first leaf."""
+    types = []
+    while True:
+        types.append(type(tree).__name__)
+        below = jax.tree.leaves(tree, is_leaf=lambda node, tree=tree: node is not tree)
+        if not below or below[0] is tree:
+            return " > ".join(types)
+        tree = below[0]

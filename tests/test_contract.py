@@ -423,9 +423,11 @@ def test_missing_parameters_are_asked_for(case):
 
 @every_recipe
 def test_integer_parameters_are_refused(case):
-    tx = case.build()
-    with pytest.raises(ValueError, match=r"floating-point or complex, got int32 at \['n'\]"):
-        tx.update({"n": jnp.ones(2, jnp.int32)}, tx.init({"n": jnp.ones(2, jnp.int32)}), None)
+    """Where they have a gradient; `init` alone makes no state for them."""
+    tx, params = case.build(), {"n": jnp.ones(2, jnp.int32)}
+    for grads in (params, {"n": jnp.ones(2)}):
+        with pytest.raises(ValueError, match=r"floating-point or complex, got int32 at \['n'\]"):
+            tx.update(grads, tx.init(params), params)
 
 
 # The same under every transformation of JAX.

@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import equinox as eqx
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,12 @@ from flax import nnx
 from flax.training.train_state import TrainState
 
 import adaptive_jax as aj
-from tests.families import CASES
+from adaptive_jax import validation
+from adaptive_jax.optimizers import registry
+from tests.families import CASES, RECIPES
 from tests.test_contract import (
     assert_close,
+    every_recipe,
     every_structure,
     expected,
     loop,
@@ -118,6 +122,214 @@ def test_linen_module_trains():
     for _ in range(20):
         state = state.apply_gradients(grads=jax.grad(loss)(state.params))
     assert loss(state.params) < 0.5 * before
+
+
+# Trees as Equinox and Flax have them.
+
+
+def is_of_b(path):
+    return "b" in validation.leaf_names(path)
+
+
+@every_recipe
+def test_no_gradient_is_no_step(case):
+    """As if the parameter were not there; its part of the state waits."""
+    tx, params = case.build(), make_params()
+    grads = {**params, "b": None}
+    state = tx.init(params)
+    updates, new_state = tx.update(grads, state, params)
+    assert updates["b"] is None
+    rest = {k: p for k, p in params.items() if k != "b"}
+    alone, alone_state = tx.update(rest, tx.init(rest), rest)
+    assert_close({k: u for k, u in updates.items() if k != "b"}, alone)
+    assert jax.tree.structure(new_state) == jax.tree.structure(state)
+    for (path, new), old in zip(
+        jax.tree_util.tree_leaves_with_path(new_state), jax.tree.leaves(state), strict=True
+    ):
+        if is_of_b(path):
+            np.testing.assert_array_equal(new, old)
+    others = [x for path, x in jax.tree_util.tree_leaves_with_path(new_state) if not is_of_b(path)]
+    assert_close(others, jax.tree.leaves(alone_state))
+
+
+def test_no_gradients_at_all():
+    """Optax's stages and SGD return None for None."""
+    params = make_params()
+    for tx in (aj.add_decayed_weights(0.1), aj.clip_by_global_norm(1.0), aj.adamw()):
+        assert tx.update(None, tx.init(params), params)[0] is None
+
+
+WRAPPED = {
+    "cautious": aj.cautious(aj.adam()),
+    "lookahead": aj.lookahead(aj.adam()),
+    "schedule_free": aj.schedule_free(optax.sgd(0.1), 0.1),
+    "master weights": aj.with_master_weights(aj.adamw()),
+    "skip_spikes": aj.skip_spikes(aj.adamw()),
+    "storage": aj.with_storage(aj.adamw(), minimum=1, mu="int8", nu="uint8"),
+    "tunable": aj.tunable(aj.adamw),
+    "mean": aj.chain(aj.sgd(0.1), aj.polyak_average()),
+    "partition": aj.partition_by_mask(aj.mask_by_path("weight"), aj.adamw(), aj.sgd(0.1)),
+    "mask": aj.adamw(mask=aj.mask_by_ndim(2)),
+    "Optax's chain": optax.chain(optax.clip_by_global_norm(1.0), aj.adamw()),
+    "apply_if_finite": optax.apply_if_finite(aj.adamw(), 3),
+    "torch": aj.presets.torch.SGD(0.1, weight_decay=0.1, momentum=0.9),
+    "keras": aj.presets.keras.Adam(weight_decay=0.1, use_ema=True, ema_overwrite_frequency=2),
+}
+
+
+class Perceptron(eqx.Module):
+    layer: eqx.nn.Linear
+    sizes: jax.Array
+    activation: object = jax.nn.relu
+    depth: int = 3
+
+    def __call__(self, x):
+        return self.activation(self.layer(x))
+
+
+def perceptron():
+    layer = eqx.nn.Linear(3, 2, key=jax.random.key(0))
+    return Perceptron(layer, jnp.arange(2))
+
+
+EVERY_KIND = {repr(case): case.build() for case in RECIPES} | WRAPPED
+
+
+@pytest.mark.parametrize("tx", EVERY_KIND.values(), ids=EVERY_KIND)
+def test_an_equinox_model_is_taken_as_it_is(tx):
+    """With functions and integers among its leaves, which have no gradient and no state."""
+    model = perceptron()
+    arrays = eqx.filter(model, eqx.is_inexact_array)
+
+    def update(grads, params):
+        return tx.update(grads, tx.init(params), params)
+
+    plain = jax.eval_shape(update, arrays, arrays)
+    assert jax.eval_shape(lambda: tx.init(model)) == plain[1]
+    assert jax.eval_shape(lambda grads: update(grads, model), arrays) == plain
+
+
+def test_an_equinox_model_trains_as_its_arrays_do():
+    model = perceptron()
+    arrays = eqx.filter(model, eqx.is_inexact_array)
+    tx = aj.schedule_free_adamw(0.1)
+    state = tx.init(model)
+    updates, new_state = tx.update(arrays, state, model)
+    expected, expected_state = tx.update(arrays, tx.init(arrays), arrays)
+    jax.tree.map(np.testing.assert_array_equal, updates, expected)
+    average = aj.schedule_free_params(new_state, eqx.apply_updates(model, updates))
+    assert average.activation is model.activation and average.sizes is model.sizes
+    alone = aj.schedule_free_params(expected_state, eqx.apply_updates(arrays, updates))
+    np.testing.assert_array_equal(average.layer.weight, alone.layer.weight)
+
+
+def test_what_cannot_be_trained_is_named():
+    tx = aj.adam()
+    floats = {"w": jnp.ones(2), "n": jnp.ones(2)}
+    for params, kind in (
+        ({"w": jnp.ones(2), "n": jnp.arange(2)}, "int32"),
+        ({"w": jnp.ones(2), "n": jax.nn.relu}, "custom_jvp"),
+    ):
+        state = tx.init(params)
+        message = rf"parameters must be .*, got {kind} at \['n'\]; .* give None as the gradient"
+        with pytest.raises(ValueError, match=message):
+            tx.update(floats, state, params)
+        with pytest.raises(ValueError, match=r"state has nothing at \['n'\]; init makes state for"):
+            tx.update(floats, state)
+    with pytest.raises(ValueError, match=r"gradients has nothing at \['n'\]"):
+        tx.update({"w": jnp.ones(2)}, tx.init(floats), floats)
+    with pytest.raises(ValueError, match=r"gradients has nothing at \['n'\]"):
+        tx.update({"w": jnp.ones(2)}, tx.init(floats))
+
+
+@pytest.fixture(scope="module")
+def nnx_model():
+    """A model in bfloat16, its gradients and its parameters."""
+    model = nnx.Linear(3, 2, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    params = nnx.state(model, nnx.Param)
+    return model, jax.tree.map(jnp.ones_like, params), params
+
+
+def of_nnx(model, tx, grads):
+    """The state of NNX's optimizer after an update, and the same without Flax's Variables."""
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    optimizer.opt_state = nnx.data(tx.update(grads, optimizer.opt_state, nnx.state(model))[1])
+    return optimizer.opt_state, nnx.as_pure(optimizer.opt_state)
+
+
+def assert_same_in_nnx(ours, pure, params):
+    assert jax.tree.structure(ours) == jax.tree.structure(params)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(pure), strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def test_nnx_states_are_taken_as_they_are(nnx_model):
+    model, grads, params = nnx_model
+    pure_grads, pure_params = nnx.to_pure_dict(grads), nnx.to_pure_dict(params)
+    tx = aj.chain(aj.clip_by_value(1.0), aj.schedule_free_adamw(0.1))
+    state, pure = of_nnx(model, tx, grads)
+    assert_same_in_nnx(
+        aj.schedule_free_params(state, params), aj.schedule_free_params(pure, pure_params), params
+    )
+    tx = aj.adabound(0.1)
+    state, pure = of_nnx(model, tx, grads)
+    rates = aj.diagnostics.effective_learning_rates
+    assert_same_in_nnx(
+        rates(tx, grads, state, params), rates(tx, pure_grads, pure, pure_params), params
+    )
+    tx = aj.with_master_weights(aj.adamw(0.1))
+    state, pure = of_nnx(model, tx, grads)
+    assert jax.tree.leaves(state.correction)[0].dtype == jnp.int16
+    merged = aj.merge_params(params, state.correction)
+    assert_same_in_nnx(merged, aj.merge_params(pure_params, pure.correction), params)
+    moved = aj.apply_updates(params, pure_grads, 0)
+    assert_same_in_nnx(moved, aj.apply_updates(params, grads, 0), params)
+    state, pure = of_nnx(model, aj.asgd(0.1), grads)
+    at = registry.get("asgd").evaluated_at
+    assert_same_in_nnx(at(state, params), at(pure, pure_params), params)
+    tx = aj.presets.keras.SGD(0.1, use_ema=True)
+    state, pure = of_nnx(model, tx, grads)
+    final = aj.presets.keras.finalize_variable_values
+    assert_same_in_nnx(final(params, state), final(pure_params, pure), params)
+
+
+def test_an_update_takes_a_state_of_nnx_and_gives_it_back(nnx_model):
+    model, grads, params = nnx_model
+    tx = aj.adamw(0.1)
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+    updates, state = tx.update(grads, optimizer.opt_state, params)
+    assert jax.tree.structure(state) == jax.tree.structure(optimizer.opt_state)
+    pure_params, pure_grads = nnx.to_pure_dict(params), nnx.to_pure_dict(grads)
+    expected, _ = tx.update(pure_grads, tx.init(pure_params), pure_params)
+    assert_same_in_nnx(updates, expected, params)
+
+
+def test_whole_numbers_under_inject_hyperparams_are_to_be_static():
+    params = {"w": jnp.ones((2, 3))}
+    static = {
+        aj.muon: "ns_steps",
+        aj.adashift: "keep_num",
+        aj.schedule_free_sgd: "warmup_steps",
+        aj.schedule_free_adamw: "warmup_steps",
+    }
+    for entry in registry.OPTIMIZERS.values():
+        name = static.get(entry.factory)
+        if name:
+            injected = optax.inject_hyperparams(entry.factory)(learning_rate=0.1)
+            with pytest.raises(ValueError, match=rf"static_args=\('{name}',\)"):
+                jax.eval_shape(injected.init, params)
+        factory = optax.inject_hyperparams(entry.factory, static_args=(name,) if name else ())
+        tx = factory(learning_rate=0.1)
+        jax.eval_shape(lambda p, tx=tx: tx.update(p, tx.init(p), p), params)
+    for factory, kwargs in (
+        (aj.with_master_weights, {"tx": aj.sgd(), "bits": 8}),
+        (aj.centralize_gradients, {"output_axis": 0}),
+        (aj.lookahead, {"tx": aj.sgd(), "sync_period": 3}),
+    ):
+        tx = optax.inject_hyperparams(factory)(**kwargs)
+        with pytest.raises(ValueError, match=r"static_args=\('(bits|output_axis|sync_period)',\)"):
+            jax.eval_shape(lambda p, tx=tx: tx.update(p, tx.init(p), p), params)
 
 
 # The algebra.

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import equinox as eqx
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from flax.core import freeze
 
 import adaptive_jax as aj
 
@@ -103,6 +105,49 @@ def test_muon_of_an_nnx_model_trains_its_layers_only():
         trace = nnx.to_pure_dict(optimizer.opt_state[0][0].inner_state.trace)
         shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(trace) if jnp.ndim(leaf)]
         assert shapes == [(3, 3), (3, 3)]
+
+
+def test_a_mask_of_one_kind_of_tree_is_for_the_others():
+    """Flax shows Variables to `init` and arrays to `update`; a callable tree is a tree."""
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    state = nnx.state(model, nnx.Param)
+    pure = nnx.to_pure_dict(state)
+    module = eqx.nn.Linear(3, 2, key=jax.random.key(0))
+    masks = [jax.tree.map(lambda p: p.ndim > 1, tree) for tree in (state, pure, freeze(pure))]
+    masks.append(jax.tree.map(np.bool_, masks[0]))
+    cases = [(tree, mask) for tree in (state, nnx.as_pure(state), freeze(pure)) for mask in masks]
+    cases.append((module, jax.tree.map(lambda p: p.ndim > 1, module)))
+    for tree, mask in cases:
+        for tx in (
+            aj.add_decayed_weights(1.0, mask),
+            aj.scale_by_trust_ratio(mask=mask),
+            aj.partition_by_mask(mask, optax.set_to_zero(), aj.sgd(1.0)),
+        ):
+            updates, _ = tx.update(jax.tree.map(jnp.zeros_like, tree), tx.init(tree), tree)
+            assert jax.tree.structure(updates) == jax.tree.structure(tree)
+        trace = jax.tree.leaves(jax.eval_shape(aj.muon(muon_mask=mask).init, tree)[0][0])
+        matrices = [p.shape for p in jax.tree.leaves(tree) if p.ndim > 1]
+        assert [x.shape for x in trace if x.ndim] == matrices
+    optimizer = nnx.Optimizer(model, aj.adamw(0.1, weight_decay=1.0, mask=masks[0]), wrt=nnx.Param)
+    before = jnp.array(model.kernel[...])
+    optimizer.update(model, jax.tree.map(jnp.zeros_like, state))
+    np.testing.assert_allclose(model.kernel[...], 0.9 * before, rtol=1e-6)
+
+
+def test_what_a_mask_lacks_is_named():
+    tx = aj.adamw(mask={"a": True})
+    with pytest.raises(ValueError, match=r"the mask has nothing at \['b'\].*and has a$"):
+        tx.init({"a": jnp.ones(2), "b": jnp.ones(2)})
+
+
+def test_biases_of_attention_are_biases():
+    """Flax's have two axes; so have all biases and scales in layers that are stacked."""
+    shapes = {"kernel": (3, 8, 2), "bias": (4, 2), "key_bias": (4, 2), "scale": (3, 8), "w": (5, 2)}
+    params = {name: jnp.ones(shape) for name, shape in shapes.items()}
+    expected = {name: name in ("kernel", "w") for name in shapes}
+    assert aj.mask_by_ndim(2)(params) == expected
+    assert all(jax.tree.leaves(aj.mask_by_ndim(1)(params)))
+    assert aj.mask_by_ndim(2)({"kernel": jnp.ones((2, 2)), "act": jax.nn.relu})["act"] is False
 
 
 def test_linen_parameters():

@@ -159,6 +159,31 @@ def test_any_axis_may_be_sharded(flatten):
         np.testing.assert_allclose(array, expected[name], atol=1e-6)
 
 
+def test_kernels_of_attention_are_matrices_from_inputs_to_outputs():
+    """Their biases, and what else has three axes, are left to Adam."""
+    heads, dim, size = 2, 3, 5
+    attention = {
+        name: {"kernel": matrix(size, heads, dim, seed=i), "bias": np.ones((heads, dim))}
+        for i, name in enumerate(("query", "key", "value"))
+    }
+    attention["out"] = {"kernel": matrix(heads, dim, size), "bias": np.ones(size)}
+    tree = {"attention": attention, "scanned": {"kernel": matrix(2, 4, 4)}}
+    plain = {"coefficients": "polar_express", "ns_steps": 9, "adjust": None, "weight_decay": 0.0}
+    tx = aj.muon(1.0, momentum=0.0, nesterov=False, eps=0.0, **plain)
+    updates = tx.update(tree, tx.init(tree), tree)[0]["attention"]
+    for name, layer in attention.items():
+        rows = heads * dim if name == "out" else size
+        expected = -polar_factor(layer["kernel"].reshape(rows, -1))
+        actual = updates[name]["kernel"].reshape(rows, -1)
+        np.testing.assert_allclose(actual, expected, atol=1e-5)
+        np.testing.assert_allclose(updates[name]["bias"], -1, rtol=1e-5)
+    kernels = {layer["kernel"].shape for layer in attention.values()}
+    chosen = aj.muon(muon_mask=aj.mask_by_path("attention", "scanned"))
+    for tx, expected in ((aj.muon(), kernels), (chosen, kernels | {(2, 4, 4)})):
+        trace = jax.tree.leaves(jax.eval_shape(tx.init, tree)[0][0].inner_state.trace)
+        assert {x.shape for x in trace} == expected
+
+
 def test_what_is_no_matrix_is_refused_or_left_to_adam():
     params = {"kernel": jnp.ones((2, 3)), "conv": jnp.ones((2, 2, 3)), "bias": jnp.ones(3)}
     with pytest.raises(ValueError, match=r"needs matrices, got shape \(3,\) at \['bias'\]"):

@@ -44,11 +44,12 @@ def effective_learning_rates(
     Args:
       tx: a Preconditioner, a `chain` or a `tunable` optimizer. Stages within other wrappers
         (`optax.chain`, `optax.masked`, `schedule_free`, …) cannot be seen.
-      grads, state, params: what `tx.update` is about to be called with.
+      grads, state, params: what `tx.update` is about to be called with; or, with Flax NNX,
+        gradients, `optimizer.opt_state` and `nnx.state(model, nnx.Param)`.
       **extra: its extra arguments, if it takes any.
 
     Returns:
-      A tree like the parameters; real, float32 or wider.
+      A tree like the gradients; real, float32 or wider.
 
     Raises:
       ValueError: no Preconditioner can be seen in `tx`; a stage after it is none of the above, as
@@ -63,6 +64,7 @@ def effective_learning_rates(
     0.200
     0.001
     """
+    state, params = trees.fitted(tx.init, grads, state, params)
     # In full precision from the start: an update in float16 cannot hold the scale of a small one.
     wide = None if params is None else trees.as_computed(params)
     _, rates = _walk(tx, trees.as_computed(grads), None, state, wide, extra)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
+from adaptive_jax import trees
 from adaptive_jax.typing import Params, PyTree, State, Updates
 from adaptive_jax.validation import near_misses, same_structure
 
@@ -144,6 +145,7 @@ def step(
     @functools.partial(jax.jit, donate_argnums=(0, 1), out_shardings=out)
     def run(params, state, grads, **extra):
         same_structure(parameters=params, gradients=grads)
+        same_structure(state_of_init=out[1], state=state)
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             params, grads = place((params, grads), (split, split))
             updates, state = update(grads, state, params, **extra)
@@ -179,7 +181,7 @@ def _layout(params) -> tuple[Mesh, PyTree]:
 
 def _specs(shapes, shardings, mesh) -> PyTree:
     """The parameters' shardings as `PartitionSpec`s with an entry for every axis."""
-    same_structure(params_shapes=shapes, params_shardings=shardings)
+    shardings = trees.like(params_shapes=shapes, params_shardings=shardings)
 
     def leaf(path, p, sharding):
         spec = _spec(path, sharding)

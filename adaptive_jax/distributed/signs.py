@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.storage.rounding import random_bits
 from adaptive_jax.typing import Updates
 from adaptive_jax.validation import check_inexact, map_leaves
@@ -63,7 +63,6 @@ def majority_vote(axis_name: str | tuple[str, ...]) -> optax.GradientTransformat
     """
 
     def init(params):
-        check_inexact(params)
         return MajorityVoteState(numerics.count_zero())
 
     def update(updates, state, params=None, **extra):
@@ -86,7 +85,7 @@ def majority_vote(axis_name: str | tuple[str, ...]) -> optax.GradientTransformat
         ]
         return trees.cast_updates(structure.unflatten(new), updates, params), voted
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 @constructor
@@ -147,7 +146,7 @@ def error_feedback(axis_name: str | tuple[str, ...]) -> optax.GradientTransforma
         new = trees.cast_updates(structure.unflatten(means), updates, params)
         return new, ErrorFeedbackState(structure.unflatten(kept))
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def _count_votes(votes, workers, axis_name):
@@ -192,7 +191,7 @@ def _gather(x, axis_name):
 
 
 def _check_real(stage, tree):
-    check_inexact(tree)
+    check_inexact(gradients=tree)
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if jnp.iscomplexobj(leaf):
             raise ValueError(

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Sequence
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import DTypeLike
 
 from adaptive_jax import transforms
 from adaptive_jax.algebra import constructor
-from adaptive_jax.transforms.muon import Triple
+from adaptive_jax.transforms.masks import as_function, axes
+from adaptive_jax.transforms.muon import Triple, attention_kernels
 from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
-from adaptive_jax.validation import number, number_or_schedule
+from adaptive_jax.validation import leaf_names, number, number_or_schedule
 
 
 @constructor
@@ -44,6 +45,11 @@ def muon(
     PyTorch's Muon, for matrices alone and in the layout (out, in), has `adjust="original"` at
     `output_axis=0` and the learning rate 1e-3.
 
+    The kernels of Flax's attention have three axes: (inputs, heads, dim) in `query`, `key` and
+    `value`, (heads, dim, outputs) in `out`. Each is one matrix from inputs to outputs. Other
+    arrays of more than two axes are for Adam by default; where `muon_mask` chooses one, it is a
+    stack of matrices, its last two axes.
+
     Embedding tables are matrices by shape, but Muon is not for them, nor for the last layer:
     `muon_mask=mask_by_path("embed*", "head", invert=True)`.
 
@@ -54,7 +60,8 @@ def muon(
       weight_decay, mask: of all parameters, as in `add_decayed_weights`.
       muon_mask: a tree of booleans like the parameters, or a function from the parameters to one:
         where Muon is used, given two axes or more. Default: where there are exactly two (as in
-        PyTorch, Keras and Optax).
+        PyTorch, Keras and Optax), and for the kernels of Flax's attention. Biases and scales by
+        name (as in `mask_by_ndim`) are never for Muon, whatever shape they have.
       adam_learning_rate, adam_b1, adam_b2, adam_eps: of AdamW.
 
     Raises:
@@ -64,6 +71,7 @@ def muon(
     Reference: Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025,
     arXiv 2502.16982.
 
+    >>> import jax.numpy as jnp
     >>> tx = muon(0.1, adjust=None, weight_decay=0.0, coefficients="polar_express", ns_steps=8)
     >>> params = {"kernel": jnp.array([[3.0, 0.0], [0.0, -2.0]]), "bias": jnp.array([4.0, -4.0])}
     >>> updates, _ = tx.update(params, tx.init(params), params)
@@ -75,14 +83,17 @@ def muon(
     adam_b1, adam_b2 = number("adam_b1", adam_b1, "[0, 1)"), number("adam_b2", adam_b2, "[0, 1)")
     adam_eps = number("adam_eps", adam_eps, "[0, inf)")
 
+    def default_mask(params):
+        attention = attention_kernels(params)
+        return jax.tree_util.tree_map_with_path(
+            lambda path, p: np.ndim(p) == 2 or leaf_names(path) in attention, params
+        )
+
+    chosen = as_function(default_mask if muon_mask is None else muon_mask)
+
     def is_for_muon(params):
-        if muon_mask is None:
-            return jax.tree.map(lambda p: jnp.ndim(p) == 2, params)
-        chosen = muon_mask(params) if callable(muon_mask) else muon_mask
-        return jax.tree.map(
-            lambda m, part: jax.tree.map(lambda p: bool(m) and jnp.ndim(p) >= 2, part),
-            chosen,
-            params,
+        return jax.tree_util.tree_map_with_path(
+            lambda path, p, m: bool(m) and axes(path, p) >= 2, params, chosen(params)
         )
 
     def split(for_muon, for_adam):

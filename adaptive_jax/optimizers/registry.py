@@ -146,7 +146,8 @@ def evaluation_params(state: State, params: Params) -> Params:
 
 
 def _average(state, params):
-    return jax.tree.map(lambda x, p: x.astype(p.dtype), averaged_params(state), params)
+    average = trees.like(parameters=params, state=averaged_params(state))
+    return jax.tree.map(lambda p, x: x.astype(p.dtype), params, average)
 
 
 _UNSCHEDULED = ("asgd", "rprop", "ftrl", "schedule_free_sgd", "schedule_free_adamw")

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import Preconditioner, Step, constructor
+from adaptive_jax.algebra import Preconditioner, Step, Transformation, constructor
 from adaptive_jax.transforms.learning_rate import scale_by_learning_rate
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Schedule, Updates
 from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
@@ -167,7 +167,7 @@ def scale_by_param_rms(min_rms: Scalar = 1e-3) -> optax.GradientTransformationEx
         scaled = map_leaves(leaf, gradients=updates, parameters=params)
         return trees.cast_updates(scaled, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    return Transformation(lambda params: optax.EmptyState(), update)
 
 
 def relative_step(learning_rate: ScalarOrSchedule = 1e-2) -> Schedule:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
 
@@ -94,7 +94,7 @@ def scale_by_adopt(
         state = ScaleByAdoptState(numerics.count_next(state.count), mu, nu)
         return trees.cast_updates(mu, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def _over(g, size):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.typing import Params, Scalar, ScalarOrSchedule, Schedule, State
 from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
 
@@ -69,7 +69,7 @@ def polyak_average(start: Scalar = 0) -> optax.GradientTransformationExtraArgs:
         updates = trees.cast_updates(trees.as_computed(updates), updates, params)
         return updates, PolyakAverageState(numerics.count_next(state.count), average)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def averaged_params(state: State) -> Params:

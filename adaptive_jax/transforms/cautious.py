@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import map_leaves, number
 
@@ -66,7 +66,7 @@ def cautious(
         new, state = tx.update(updates, state, params, **extra)
         return map_leaves(leaf, updates=new, gradients=updates), state
 
-    return optax.GradientTransformationExtraArgs(tx.init, update)
+    return Transformation(tx.init, update)
 
 
 def _cosine_sign(u, g):

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
+from adaptive_jax.validation import static
 
 
 @constructor
@@ -36,6 +37,8 @@ def centralize_gradients(output_axis: int = -1) -> optax.GradientTransformationE
      [ 1.  2.]]
     """
 
+    output_axis = static("output_axis", output_axis)
+
     def leaf(g):
         if g.ndim < 2:
             return g
@@ -50,4 +53,4 @@ def centralize_gradients(output_axis: int = -1) -> optax.GradientTransformationE
         centered = jax.tree.map(leaf, trees.as_computed(updates))
         return trees.cast_updates(centered, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    return Transformation(lambda params: optax.EmptyState(), update)

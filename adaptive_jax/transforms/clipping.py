@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import number
 
@@ -126,7 +126,7 @@ def _stateless(fn) -> optax.GradientTransformationExtraArgs:
     def update(updates, state, params=None, **extra):
         return trees.cast_updates(fn(trees.as_computed(updates)), updates, params), state
 
-    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
+    return Transformation(lambda params: optax.EmptyState(), update)
 
 
 def _shorten(grads, max_norm):

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
-from adaptive_jax.typing import PyTree, ScalarOrSchedule
+from adaptive_jax.algebra import Transformation, constructor
+from adaptive_jax.transforms.masks import Mask, masked
+from adaptive_jax.typing import ScalarOrSchedule
 from adaptive_jax.validation import map_leaves, number_or_schedule, require_params
 
 
@@ -20,7 +21,7 @@ class AddDecayedWeightsState(NamedTuple):
 
 @constructor
 def add_decayed_weights(
-    weight_decay: ScalarOrSchedule, mask: PyTree | None = None
+    weight_decay: ScalarOrSchedule, mask: Mask | None = None
 ) -> optax.GradientTransformationExtraArgs:
     r"""Adds the parameters times a rate: :math:`u_t = g_t + weight\_decay_t\, p_{t-1}`.
 
@@ -73,8 +74,8 @@ def add_decayed_weights(
         decayed = map_leaves(leaf, gradients=updates, parameters=params)
         return trees.cast_updates(decayed, updates, params), state
 
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    return tx if mask is None else optax.masked(tx, mask)
+    tx = Transformation(init, update)
+    return tx if mask is None else masked(tx, mask)
 
 
 class AddProximalDecayState(NamedTuple):
@@ -85,7 +86,7 @@ class AddProximalDecayState(NamedTuple):
 
 @constructor
 def add_proximal_decay(
-    weight_decay: ScalarOrSchedule, learning_rate: ScalarOrSchedule, mask: PyTree | None = None
+    weight_decay: ScalarOrSchedule, learning_rate: ScalarOrSchedule, mask: Mask | None = None
 ) -> optax.GradientTransformationExtraArgs:
     r"""Shrinks the parameters after the step, by a factor that stays positive for large rates.
 
@@ -149,5 +150,5 @@ def add_proximal_decay(
             state = AddProximalDecayState(numerics.count_next(state.count))
         return trees.cast_updates(shrunk, updates, params), state
 
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    return tx if mask is None else optax.masked(tx, mask)
+    tx = Transformation(init, update)
+    return tx if mask is None else masked(tx, mask)

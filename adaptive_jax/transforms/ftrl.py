@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Updates
 from adaptive_jax.validation import (
     NO_ASCENT,
@@ -129,7 +129,7 @@ def ftrl_proximal(
         state = FtrlState(numerics.count_next(state.count), per_rate, squares, linear)
         return trees.cast_updates(moves, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def _soft_threshold(z, limit):

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics
-from adaptive_jax.algebra import constructor
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.storage import Split, merge, split, stochastic_round
 from adaptive_jax.storage.rounding import as_bits
 from adaptive_jax.typing import Params, PyTree, Scalar, State, Updates
-from adaptive_jax.validation import map_leaves, require_params
+from adaptive_jax.validation import leaf_names, map_leaves, require_params, same_structure, static
 
 
 def apply_updates(params: Params, updates: Updates, count: Scalar) -> Params:
@@ -48,6 +48,7 @@ def apply_updates(params: Params, updates: Updates, count: Scalar) -> Params:
             return new
         return stochastic_round(new, jnp.result_type(p), count, salt)
 
+    updates = trees.like(parameters=params, updates=updates)
     map_leaves(lambda p, u: None, parameters=params, updates=updates)
     return jax.tree.map(leaf, params, updates, salts)
 
@@ -79,7 +80,7 @@ def split_params(params: Params, bits: int = 16, count: Scalar = 0) -> SplitPara
     >>> print(params, correction, merge_params(params, correction))
     [3.14062] [4059] [3.1415927]
     """
-    _check_bits(bits)
+    bits = _check_bits(bits)
 
     def leaf(p, salt):
         return (
@@ -104,7 +105,15 @@ def merge_params(params: Params, correction: PyTree) -> Params:
     >>> print(merge_params(jnp.ones(1, jnp.bfloat16), jnp.array([1], jnp.int16)))
     [1.0000001]
     """
-    return jax.tree.map(lambda p, c: p if c is None else merge(p, c), params, correction)
+    corrections = trees.by_name(correction)
+    if not corrections.keys() <= trees.by_name(params).keys():
+        same_structure(parameters=params, correction=correction)
+
+    def leaf(path, p):
+        c = corrections.get(leaf_names(path))
+        return p if c is None else merge(p, c)
+
+    return jax.tree_util.tree_map_with_path(leaf, params)
 
 
 class MasterWeightsState(NamedTuple):
@@ -159,7 +168,7 @@ def with_master_weights(
     >>> print(params, merge_params(params, state.correction))
     [1.0625] [1.0625]
     """
-    _check_bits(bits)
+    bits = _check_bits(bits)
     tx = optax.with_extra_args_support(tx)
 
     def init(params):
@@ -171,7 +180,7 @@ def with_master_weights(
 
     def update(updates, state, params=None, **extra):
         require_params("with_master_weights", params)
-        map_leaves(lambda g, p: None, gradients=updates, parameters=params)
+        same_structure(gradients=updates, parameters=params)
         weights = merge_params(params, state.correction)
         moves, inner = tx.update(updates, state.inner, weights, **extra)
         step = numerics.count_next(state.rounding_step)
@@ -186,7 +195,7 @@ def with_master_weights(
         updates, correction = _unzip(steps)
         return updates, MasterWeightsState(step, correction, inner)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def _without_correction(p):
@@ -230,5 +239,7 @@ def _is_bfloat16(p):
 
 
 def _check_bits(bits):
+    bits = static("bits", bits)
     if bits not in (8, 16):
         raise ValueError(f"bits must be 16 (exact float32 weights) or 8, got {bits!r}")
+    return bits

@@ -6,7 +6,7 @@ import jax
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.typing import Scalar, Updates
 from adaptive_jax.validation import number
 
@@ -83,4 +83,4 @@ def scale_by_laprop(
         mean = jax.tree.map(lambda m: m / correction1.astype(m.dtype), mu)
         return trees.cast_updates(mean, updates, params), ScaleByLapropState(count, mu, nu)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)

@@ -4,7 +4,7 @@ import jax
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.typing import ScalarOrSchedule
 from adaptive_jax.validation import number_or_schedule
 
@@ -56,4 +56,4 @@ def scale_by_learning_rate(
         )
         return trees.cast_updates(scaled, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.schedules.pieces import periods
 from adaptive_jax.typing import Params, Scalar, State
 from adaptive_jax.validation import map_leaves, number, require_params, steps
@@ -87,4 +87,4 @@ def lookahead(
         new = jax.tree.map(back, params, fast, slow)
         return trees.cast_updates(new, updates, params), LookaheadState(step, slow, inner)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)

@@ -1,16 +1,19 @@
 """Which parameters a stage is for: masks by name and by shape, and two stages that share a tree."""
 
 import fnmatch
+import operator
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.tree_util import KeyPath
 
-from adaptive_jax import trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.typing import Params, PyTree
-from adaptive_jax.validation import map_leaves, steps
+from adaptive_jax.validation import leaf_names, same_structure, steps
 
 Mask = PyTree | Callable[[Params], PyTree]
 """A tree of booleans like the parameters (or a prefix of it), or a function to one from them."""
@@ -35,8 +38,8 @@ def mask_by_path(*patterns: str, invert: bool = False) -> Callable[[Params], PyT
       taken: `add_decayed_weights(mask=…)`, `muon(muon_mask=…)`, `optax.masked(tx, …)`.
 
     Raises:
-      ValueError: there is no pattern; in use, one matches nothing (which is not checked within
-        `optax.masked` and `optax.partition`, where part of the tree is hidden).
+      ValueError: there is no pattern; in use, one matches nothing (which is not checked where
+        part of the tree is hidden: within `optax.masked` and `optax.partition`, or by None).
 
     >>> params = {"embed": {"table": 0.0}, "head": {"kernel": 0.0, "bias": 0.0}}
     >>> mask_by_path("bias", "embed", invert=True)(params)
@@ -50,14 +53,14 @@ def mask_by_path(*patterns: str, invert: bool = False) -> Callable[[Params], PyT
         raise ValueError("mask_by_path needs at least one pattern")
 
     def mask(params):
-        paths = {key: _names(key) for key, _ in jax.tree_util.tree_leaves_with_path(params)}
+        leaves = jax.tree_util.tree_leaves_with_path(params)
+        paths = {key: leaf_names(key) for key, _ in leaves}
         hits = {p: {k for k, names in paths.items() if _matches(p, names)} for p in patterns}
         unused = [pattern for pattern, keys in hits.items() if not keys]
-        if unused and paths and not trees.nodes_of(optax.MaskedNode, params):
-            shown = ", ".join("/".join(names) for names in [*paths.values()][:8])
+        if unused and paths and not _has_hidden_parts(params):
             raise ValueError(
-                f"no parameter matches {' or '.join(map(repr, unused))}; there are {shown}"
-                + (", …" if len(paths) > 8 else "")
+                f"no parameter matches {' or '.join(map(repr, unused))}; there are "
+                f"{_shown(paths.values())}"
             )
         chosen = set().union(*hits.values())
         return jax.tree_util.tree_map_with_path(lambda key, _: (key in chosen) != invert, params)
@@ -69,10 +72,12 @@ def mask_by_ndim(minimum: int = 2) -> Callable[[Params], PyTree]:
     """A mask that is True for parameters of `minimum` axes or more.
 
     With the default that is all but biases and the scales of normalizations, the parameters that
-    commonly decay.
+    commonly decay. Flax's names tell these two where their shapes do not: an array named "bias",
+    "…_bias" or "scale" counts as having one axis at most. The biases of Flax's attention have two
+    (heads, dim), as has any bias of layers that are stacked for a scan.
 
     Args:
-      minimum: default 2.
+      minimum: default 2. For other rules by name, see `mask_by_path`.
 
     Returns:
       A function from the parameters to a tree of booleans, as `mask_by_path` does.
@@ -80,11 +85,21 @@ def mask_by_ndim(minimum: int = 2) -> Callable[[Params], PyTree]:
     Raises:
       ValueError: `minimum` is not a whole number of at least 0.
 
-    >>> mask_by_ndim(2)({"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)})
-    {'bias': False, 'kernel': True}
+    >>> query = {"kernel": jnp.ones((8, 2, 4)), "bias": jnp.ones((2, 4))}
+    >>> mask_by_ndim(2)({"query": query, "norm": {"scale": jnp.ones(8)}})
+    {'norm': {'scale': False}, 'query': {'bias': False, 'kernel': True}}
     """
     minimum = steps("minimum", minimum, minimum=0)
-    return lambda params: jax.tree.map(lambda p: jnp.ndim(p) >= minimum, params)
+    return lambda params: jax.tree_util.tree_map_with_path(
+        lambda path, p: axes(path, p) >= minimum, params
+    )
+
+
+def axes(path: KeyPath, p: Any) -> int:
+    """How many axes a parameter has; one at most if it is a bias or a scale by its name."""
+    name = (leaf_names(path) or ("",))[-1]
+    is_vector = name in ("bias", "scale") or name.endswith("_bias")
+    return min(np.ndim(p), 1) if is_vector else np.ndim(p)
 
 
 @constructor
@@ -98,7 +113,7 @@ def partition_by_mask(
 
     Args:
       mask: a tree of booleans like the parameters (or a prefix of it), or a function from the
-        parameters to one.
+        parameters to one. A tree that can be called, as an Equinox module, is a tree.
       chosen, rest: transformations; each sees `optax.MaskedNode()` in place of the other's part.
 
     State: a pair of `optax.MaskedState`, of `chosen` and of `rest`.
@@ -113,27 +128,83 @@ def partition_by_mask(
     >>> print(updates["a"], updates["b"])
     1.0 3.0
     """
+    choose = as_function(mask)
 
     def others(params):
-        return jax.tree.map(lambda m: not m, mask(params) if callable(mask) else mask)
+        return jax.tree.map(operator.not_, choose(params))
 
-    both = optax.chain(optax.masked(chosen, mask), optax.masked(rest, others))
+    both = optax.chain(masked(chosen, choose), masked(rest, others))
+    return Transformation(both.init, both.update)
+
+
+def masked(tx: optax.GradientTransformation, mask: Mask) -> optax.GradientTransformationExtraArgs:
+    """`optax.masked` with masks as `as_function` takes them, and errors that name the path."""
+    inner = optax.masked(tx, as_function(mask))
 
     def update(updates, state, params=None, **extra):
         if params is not None:
-            map_leaves(lambda g, p: None, gradients=updates, parameters=params)
-        return both.update(updates, state, params, **extra)
+            same_structure(gradients=updates, parameters=params)
+        return inner.update(updates, state, params, **extra)
 
-    return optax.GradientTransformationExtraArgs(both.init, update)
-
-
-def _names(path) -> list[str]:
-    """The names in a path of JAX: keys of dicts, indices of sequences, attributes."""
-    return jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+    return Transformation(inner.init, update)
 
 
-def _matches(pattern: str, names: list[str]) -> bool:
-    parts = pattern.split("/")
+def as_function(mask: Mask) -> Callable[[Params], PyTree]:
+    """The mask as a function that gives every parameter a boolean of its own.
+
+    A tree of booleans is a tree also if it can be called, as a module of Equinox can. Its leaves
+    belong to the parameters of the same names, and those below, whatever the containers are: a
+    mask made of `nnx.state(model)` is for its arrays, too, which `nnx.Optimizer` shows to
+    `update`; one made of a dict is for a `FrozenDict`.
+
+    Raises:
+      ValueError: in use, the mask has nothing for a parameter; the message names the path.
+
+    >>> as_function({"encoder": False, "head": True})({"encoder": [1.0, 2.0], "head": 3.0})
+    {'encoder': [False, False], 'head': True}
+    """
+    is_function = callable(mask) and not _is_tree_of_booleans(mask)
+
+    def chosen(params):
+        tree = mask(params) if is_function else mask
+        leaves = jax.tree_util.tree_leaves_with_path(tree)
+        hits = {leaf_names(path): hit for path, hit in leaves}
+
+        def leaf(path, _):
+            names = leaf_names(path)
+            for end in range(len(names), -1, -1):
+                if names[:end] in hits:
+                    return hits[names[:end]]
+            raise ValueError(
+                f"the mask has nothing at {jax.tree_util.keystr(path)}; it must be like the "
+                f"parameters or a prefix of them, and has {_shown(hits)}"
+            )
+
+        return jax.tree_util.tree_map_with_path(leaf, params)
+
+    return chosen
+
+
+def _has_hidden_parts(tree) -> bool:
+    nodes = jax.tree.leaves(tree, is_leaf=lambda x: x is None or isinstance(x, optax.MaskedNode))
+    return any(x is None or isinstance(x, optax.MaskedNode) for x in nodes)
+
+
+def _is_tree_of_booleans(tree):
+    leaves = jax.tree.leaves(tree)
+    return bool(leaves) and all(
+        isinstance(x, bool) or getattr(x, "dtype", None) == jnp.bool_ for x in leaves
+    )
+
+
+def _shown(paths) -> str:
+    """The first of some paths as the user writes them in a pattern."""
+    shown = ", ".join("/".join(names) for names in [*paths][:8])
+    return shown + (", …" if len(paths) > 8 else "")
+
+
+def _matches(pattern: str, path: tuple[str, ...]) -> bool:
+    parts, names = pattern.split("/"), "/".join(path).split("/")
     return any(
         all(map(fnmatch.fnmatchcase, names[start:], parts))
         for start in range(len(names) - len(parts) + 1)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.typing import Scalar, ScalarOrSchedule, Updates
 from adaptive_jax.validation import map_leaves, number, number_or_schedule
 
@@ -105,4 +105,4 @@ def momentum(
             state = state._replace(count=numerics.count_next(state.count))
         return updates, state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)

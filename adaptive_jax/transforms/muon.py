@@ -17,11 +17,18 @@ import optax
 from jax.typing import DTypeLike
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.transforms import meshes
 from adaptive_jax.transforms.moments import momentum as momentum_of
-from adaptive_jax.typing import Scalar, ScalarOrSchedule
-from adaptive_jax.validation import map_leaves, number, number_or_schedule, steps
+from adaptive_jax.typing import PyTree, Scalar, ScalarOrSchedule
+from adaptive_jax.validation import (
+    leaf_names,
+    map_leaves,
+    number,
+    number_or_schedule,
+    static,
+    steps,
+)
 
 Triple = tuple[Scalar, Scalar, Scalar]
 
@@ -105,7 +112,9 @@ def scale_by_muon(
       flatten: what a leaf of more than two axes is. False: a stack of matrices, one for each
         index of the leading axes (layers to scan over, heads, positions of a convolution's
         kernel). True: one matrix, from all axes but the output axis to that one (Jordan's and
-        Optax's way with convolutions).
+        Optax's way with convolutions). The kernels of Flax's attention are one matrix each in
+        either case, from inputs to outputs: (inputs, heads, dim) in `query`, `key` and `value`,
+        (heads, dim, outputs) in `out`. They are known by their names.
       output_axis: which axis the outputs are on: -1, as in JAX's libraries, or 0, as in PyTorch,
         where it means the first of a matrix's two axes. It matters to `adjust` and `flatten`.
       iteration_dtype: of the iteration's matrices, while sums run in float32. None: the
@@ -141,6 +150,7 @@ def scale_by_muon(
             f"adjust must be one of {', '.join(map(repr, ADJUSTMENTS))}, a function of the numbers "
             f"of outputs and inputs, or None; got {adjust!r}"
         )
+    output_axis = static("output_axis", output_axis)
     if output_axis not in (-1, 0):
         raise ValueError(f"output_axis must be -1 (JAX) or 0 (PyTorch), got {output_axis!r}")
     if iteration_dtype is not None and not jnp.issubdtype(iteration_dtype, jnp.floating):
@@ -158,7 +168,7 @@ def scale_by_muon(
         )
         direction, state = accumulate.update(wide, state)
         leaves, structure = jax.tree.flatten(direction)
-        shapes = [_stack_shape(leaf.shape, flatten, output_axis) for leaf in leaves]
+        shapes = _stack_shapes(direction, flatten, output_axis)
         stacks = [_as_stack(leaf, to) for leaf, to in zip(leaves, shapes, strict=True)]
         stacks = _in_batches(
             lambda batch: _orthogonalize(batch, triples, eps, min_norm, iteration_dtype), stacks
@@ -168,7 +178,7 @@ def scale_by_muon(
         orthogonal = [_from_stack(stack, leaf) for stack, leaf in zip(stacks, leaves, strict=True)]
         return trees.cast_updates(structure.unflatten(orthogonal), updates, params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def _triples(coefficients, ns_steps) -> list[Triple]:
@@ -202,8 +212,45 @@ def _check_matrices(tree) -> None:
             )
 
 
+def attention_kernels(tree: PyTree) -> dict[tuple[str, ...], int]:
+    """The kernels of Flax's attention in a tree: names -> how many leading axes are inputs.
+
+    Those of `query`, `key` and `value` have shape (inputs, heads, dim), that of `out` beside them
+    (heads, dim, outputs).
+
+    >>> layer = {"query": {"kernel": jnp.ones((6, 2, 3))}, "out": {"kernel": jnp.ones((2, 3, 6))}}
+    >>> attention_kernels(layer)
+    {('query', 'kernel'): 1, ('out', 'kernel'): 2}
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    shapes = {leaf_names(path): jnp.shape(leaf) for path, leaf in leaves}
+    found = {}
+    for names, shape in shapes.items():
+        if len(shape) != 3 or names[-1] != "kernel":
+            continue
+        out = (*names[:-2], "out", "kernel")
+        projects = names[-2:-1] in (("query",), ("key",), ("value",))
+        if projects and len(shapes.get(out, ())) == 3 and shapes[out][:2] == shape[1:]:
+            found |= {names: 1, out: 2}
+    return found
+
+
+def _stack_shapes(tree, flatten, output_axis):
+    """The shape of each leaf as a stack: matrices, rows, columns."""
+    inputs = attention_kernels(tree) if output_axis == -1 else {}
+    return [
+        _as_one_matrix(leaf.shape, inputs[leaf_names(path)])
+        if leaf_names(path) in inputs
+        else _stack_shape(leaf.shape, flatten, output_axis)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    ]
+
+
+def _as_one_matrix(shape, inputs):
+    return 1, math.prod(shape[:inputs]), math.prod(shape[inputs:])
+
+
 def _stack_shape(shape, flatten, output_axis):
-    """The shape of a leaf as a stack: matrices, rows, columns."""
     *leading, rows, columns = shape
     if not (flatten and leading):
         return math.prod(leading), rows, columns

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from adaptive_jax import numerics, trees
 from adaptive_jax.algebra import Preconditioner, Step, constructor
 from adaptive_jax.typing import PyTree, Scalar
-from adaptive_jax.validation import check_inexact, number, same_structure
+from adaptive_jax.validation import number, same_structure
 
 
 class ScaleByNovogradState(NamedTuple):
@@ -49,7 +49,6 @@ def scale_by_novograd(b2: Scalar = 0.98, eps: Scalar = 1e-8) -> Preconditioner:
     b2, eps = number("b2", b2, "[0, 1]"), number("eps", eps, "[0, inf)")
 
     def init(params):
-        check_inexact(params)
         nu = jax.tree.map(lambda p: jnp.zeros([], numerics.real_dtype(p)), params)
         return ScaleByNovogradState(numerics.count_zero(), nu)
 

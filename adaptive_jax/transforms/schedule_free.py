@@ -7,9 +7,15 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.typing import Params, PyTree, Scalar, ScalarOrSchedule, State
-from adaptive_jax.validation import map_leaves, number, number_or_schedule, require_params
+from adaptive_jax.validation import (
+    leaf_names,
+    map_leaves,
+    number,
+    number_or_schedule,
+    require_params,
+)
 
 
 class ScheduleFreeState(NamedTuple):
@@ -139,7 +145,7 @@ def schedule_free(
         )
         return trees.cast_updates(moved, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def schedule_free_params(state: State, params: Params) -> Params:
@@ -149,11 +155,14 @@ def schedule_free_params(state: State, params: Params) -> Params:
         x = y + (1 - 1/b_1)\,(z - y)
 
     Args:
-      state: the optimizer's state: `ScheduleFreeState`, or one that contains it.
-      params: the parameters y that are trained.
+      state: the optimizer's state: `ScheduleFreeState`, or one that contains it, such as the
+        `opt_state` of an `nnx.Optimizer`.
+      params: the parameters y that are trained: a tree of arrays, `nnx.state(model, nnx.Param)`,
+        or a model of Equinox.
 
     Returns:
-      Parameters of the same dtypes.
+      Parameters of the same dtypes, in the containers of `params`. What is no floating-point or
+      complex array stays as it is.
 
     Raises:
       ValueError: there is not one `ScheduleFreeState` in the state, or trees do not match.
@@ -169,13 +178,17 @@ def schedule_free_params(state: State, params: Params) -> Params:
     if len(found) != 1:
         raise ValueError(f"there must be one ScheduleFreeState in the state, got {len(found)}")
     (state,) = found
-    map_leaves(lambda *_: None, parameters=params, state=state.z)
+    arrays = trees.inexact(params)
+    z = trees.like(parameters=arrays, state=state.z)
+    map_leaves(lambda *_: None, parameters=arrays, state=z)
+    in_full, (b1,) = trees.by_name(state.y), jax.tree.leaves(state.b1)
 
-    def leaf(p, y, z):
-        beyond = (1 - 1 / state.b1).astype(z.dtype)
-        return numerics.cast(y + beyond * (z - y), jnp.result_type(p))
+    def leaf(path, p, z):
+        y = in_full.get(leaf_names(path), jnp.asarray(p, z.dtype))
+        return numerics.cast(y + (1 - 1 / b1).astype(z.dtype) * (z - y), jnp.result_type(p))
 
-    return jax.tree.map(leaf, params, _in_full(params, state.y), state.z)
+    average = jax.tree_util.tree_map_with_path(leaf, arrays, z)
+    return jax.tree.map(lambda p, x: p if x is None else x, params, average)
 
 
 def _weight(max_lr, weight_lr_power, count, r):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
+from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.schedules.pieces import LAST_COUNT
 from adaptive_jax.typing import Scalar, State
 from adaptive_jax.validation import near_misses, number, steps
@@ -141,7 +141,7 @@ def skip_spikes(
         )
         return jax.tree.map(lambda u: jnp.where(skip, 0, u), new), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def _global_norm(grads, dtype):

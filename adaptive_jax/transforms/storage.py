@@ -15,6 +15,7 @@ from adaptive_jax.algebra import (
     FIRST_ORDER,
     SQUARES,
     Preconditioner,
+    Transformation,
     constructor,
     preconditioners,
 )
@@ -102,7 +103,7 @@ def with_storage(
         return updates, after(state, inner)
 
     if not isinstance(tx, Preconditioner):
-        return optax.GradientTransformationExtraArgs(init, update)
+        return Transformation(init, update)
 
     def step(grads, state, params=None, **extra):
         result = tx.step(grads, stored.decode(state.inner), params, **extra)

@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import constructor
-from adaptive_jax.typing import PyTree, Scalar
-from adaptive_jax.validation import check_inexact, map_leaves, number, require_params
+from adaptive_jax.algebra import Transformation, constructor
+from adaptive_jax.transforms.masks import Mask, masked
+from adaptive_jax.typing import Scalar
+from adaptive_jax.validation import map_leaves, number, require_params
 
 
 @constructor
@@ -16,7 +17,7 @@ def scale_by_trust_ratio(
     weight_decay: Scalar = 0.0,
     min_norm: Scalar = 0.0,
     max_norm: Scalar = float("inf"),
-    mask: PyTree | None = None,
+    mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Gives every array's update a length in proportion to that of the parameters.
 
@@ -61,10 +62,6 @@ def scale_by_trust_ratio(
     if isinstance(min_norm, float) and isinstance(max_norm, float) and min_norm > max_norm:
         raise ValueError(f"min_norm must not exceed max_norm, got {min_norm} and {max_norm}")
 
-    def init(params):
-        check_inexact(params)
-        return optax.EmptyState()
-
     def leaf(u, p):
         p = jnp.asarray(p, numerics.compute_dtype(p))
         unit, in_units = numerics.norm_in_units(p)
@@ -84,8 +81,8 @@ def scale_by_trust_ratio(
         adapted = map_leaves(leaf, gradients=updates, parameters=params)
         return trees.cast_updates(adapted, updates, params), state
 
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    return tx if mask is None else optax.masked(tx, mask)
+    tx = Transformation(lambda params: optax.EmptyState(), update)
+    return tx if mask is None else masked(tx, mask)
 
 
 def _adapt(u, pull, pull_norm, trusted, eps):

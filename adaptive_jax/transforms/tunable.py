@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adaptive_jax import numerics
+from adaptive_jax import numerics, trees
 from adaptive_jax.algebra import Call, Preconditioner, ScaleModifier, Transformation
 from adaptive_jax.typing import Scalar, State
 from adaptive_jax.validation import is_traced, near_misses
@@ -173,7 +173,8 @@ def _tunable(tx: Any, hyper: _Hyperparameters) -> Any:
         inner_tx = optax.with_extra_args_support(hyper.built(state))
         new, inner = inner_tx.update(updates, state.inner_state, params, **extra)
         inner = _cast_like(inner, state.inner_state)
-        return _cast_like(new, updates if params is None else params), hyper.after(state, inner)
+        like = updates if params is None else trees.like(gradients=updates, parameters=params)
+        return _cast_like(new, like), hyper.after(state, inner)
 
     def init(params):
         return hyper.start(lambda built: built.init(params))

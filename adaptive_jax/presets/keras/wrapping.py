@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import numerics, transforms, trees
+from adaptive_jax.algebra import Transformation
 from adaptive_jax.typing import Params, Scalar, ScalarOrSchedule, State, Updates
-from adaptive_jax.validation import map_leaves, require_params
+from adaptive_jax.validation import map_leaves, require_params, same_structure
 
 
 class DecayFirstState(NamedTuple):
@@ -44,12 +45,12 @@ def in_full_precision(
     def update(updates, state, params=None, **extra):
         wide = None
         if params is not None:
-            map_leaves(lambda *_: None, gradients=updates, parameters=params)
+            same_structure(gradients=updates, parameters=params)
             wide = trees.as_computed(params)
         steps, state = tx.update(trees.as_computed(updates), state, wide, **extra)
         return trees.cast_updates(steps, updates, params), state
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def _wide(p):
@@ -75,6 +76,7 @@ def decay_first(
 
     def update(updates, state, params=None, **extra):
         require_params("weight_decay", params)
+        same_structure(gradients=updates, parameters=params)
         no_gradient = jax.tree.map(jnp.zeros_like, params)
         loss, decay_state = decay.update(no_gradient, state.decay, params)
         decayed = jax.tree.map(jnp.add, params, loss)
@@ -82,7 +84,7 @@ def decay_first(
         total = jax.tree.map(lambda l, u: numerics.saturate(l + u, source=u), loss, steps)
         return total, DecayFirstState(decay_state, inner)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def unscale(factor: Scalar) -> optax.GradientTransformation:
@@ -120,7 +122,7 @@ def accumulate(
         steps, inner, mean = jax.lax.cond(state.count == every - 1, step, wait, state.inner)
         return steps, AccumulateState((state.count + 1) % every, mean, inner)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def average_parameters(
@@ -158,7 +160,7 @@ def average_parameters(
             )
         return updates, AverageState(numerics.count_next(state.count), average)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
 
 
 def finalize_variable_values(params: Params, state: State) -> Params:
@@ -188,9 +190,9 @@ def finalize_variable_values(params: Params, state: State) -> Params:
         return params
     if len(found) > 1:
         raise ValueError(f"the state has {len(found)} means of parameters: pass one of its parts")
-    started = found[0].count > 0
+    (count,) = jax.tree.leaves(found[0].count)
     return map_leaves(
-        lambda p, a: jnp.where(started, numerics.cast(a, jnp.result_type(p)), p),
+        lambda p, a: jnp.where(count > 0, numerics.cast(a, jnp.result_type(p)), p),
         parameters=params,
-        state=found[0].average,
+        state=trees.like(parameters=params, state=found[0].average),
     )

@@ -8,6 +8,7 @@ from adaptive_jax import numerics, transforms
 from adaptive_jax.presets.arguments import is_zero
 from adaptive_jax.presets.torch.constructor import descend, optimizer
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
+from adaptive_jax.validation import is_inexact
 
 
 @optimizer
@@ -67,7 +68,7 @@ def _with_spacing(make, eps):
         return make(eps)
 
     def update(updates, state, params=None, **extra):
-        leaves = jax.tree.leaves(updates if params is None else params)
+        leaves = filter(is_inexact, jax.tree.leaves(updates if params is None else params))
         spacing = max((float(jnp.finfo(numerics.real_dtype(p)).eps) for p in leaves), default=0.0)
         return make(spacing).update(updates, state, params, **extra)
 
