@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import optax
 
+from adaptive_jax import trees
 from adaptive_jax.optimizers.adabound_family import adabound, adaboundw, amsbound
 from adaptive_jax.optimizers.adagrad_family import adadelta, adagrad, rmsprop
 from adaptive_jax.optimizers.adam_family import adam, adamw, amsgrad
@@ -29,7 +30,7 @@ from adaptive_jax.optimizers.muon_family import muon
 from adaptive_jax.optimizers.partial_family import adamod, padam, swats
 from adaptive_jax.optimizers.schedule_free_family import schedule_free_adamw, schedule_free_sgd
 from adaptive_jax.optimizers.sgd_family import lion, sgd, sign_sgd
-from adaptive_jax.transforms import ScheduleFreeState, averaged_params, schedule_free_params, trees
+from adaptive_jax.transforms import ScheduleFreeState, averaged_params, schedule_free_params
 from adaptive_jax.typing import Params, State
 from adaptive_jax.validation import near_misses
 

@@ -228,13 +228,14 @@ def scale_by_relative_step(
     >>> print(update)
     -0.5
     """
-    inner = scale_by_learning_rate(relative_step(learning_rate))
+    scheduled = scale_by_learning_rate(relative_step(learning_rate))
 
     def init(params):
-        return RelativeStepState(inner.init(params).count)
+        return RelativeStepState(numerics.count_zero())
 
     def update(updates, state, params=None, **extra):
-        updates, after = inner.update(updates, optax.ScaleByScheduleState(state.step), params)
-        return updates, RelativeStepState(after.count)
+        at_step = optax.ScaleByScheduleState(state.step)
+        updates, _ = scheduled.update(updates, at_step, params)
+        return updates, RelativeStepState(numerics.count_next(state.step))
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return Transformation(init, update)
