@@ -81,6 +81,10 @@ def _shown(value: Any, depth: int = 8) -> str:
 class Transformation(optax.GradientTransformationExtraArgs):
     """An Optax transformation that shows the call that built it, and is its own copy.
 
+    Args:
+      init: `params -> state`.
+      update: `(updates, state, params, **extra) -> (updates, state)`.
+
     Attributes:
       call: the function that built it, and its arguments.
       parts: the transformations that it is made of, where it is a chain or wraps others.
@@ -97,7 +101,7 @@ class Transformation(optax.GradientTransformationExtraArgs):
     """
 
     call: Call
-    parts: tuple[optax.GradientTransformation, ...]
+    parts: tuple[optax.GradientTransformation, ...] = ()
 
     def __new__(cls, init: optax.TransformInitFn, update: Callable[..., Any]) -> Self:
         def update_arrays(updates, state, params=None, **extra):
@@ -105,7 +109,6 @@ class Transformation(optax.GradientTransformationExtraArgs):
 
         self = super().__new__(cls, *trees.tolerant(init, update_arrays))
         self.call = Call(cls, (init, update), {})
-        self.parts = ()
         return self
 
     def __copy__(self) -> Self:
@@ -127,7 +130,10 @@ class Transformation(optax.GradientTransformationExtraArgs):
 def constructor(build: Callable[P, T]) -> Callable[P, T]:
     """Decorates a function that builds a transformation, which will show the call.
 
-    The repr of what it returns is the call, and pickling repeats it.
+    The repr of the result is the call, and pickling repeats the call.
+
+    Args:
+      build: a function that returns a transformation or a ScaleModifier.
 
     >>> @constructor
     ... def double():
