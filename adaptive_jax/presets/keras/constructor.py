@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import optax
 
-from adaptive_jax import transforms
+from adaptive_jax import algebra, transforms
 from adaptive_jax.presets.arguments import is_zero, verbatim, with_signature
 from adaptive_jax.presets.keras.wrapping import (
     accumulate,
@@ -101,7 +101,7 @@ def _constructor(function, intervals):
         return _wrapped(function(rate, **arguments), rate, every, **options)
 
     shown = with_signature(build, inspect.Signature([*positional, *common, *last]))
-    return verbatim(
+    check = verbatim(
         "presets.keras",
         intervals,
         schedules=("learning_rate",),
@@ -111,7 +111,8 @@ def _constructor(function, intervals):
             "schedules.InverseTimeDecay(learning_rate, decay_steps=1, decay_rate=decay)"
         },
         first="expected the learning rate, a number or a schedule",
-    )(shown)
+    )
+    return algebra.constructor(check(shown))
 
 
 optimizer = constructor()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import optax
 
-from adaptive_jax import transforms
+from adaptive_jax import algebra, transforms
 from adaptive_jax.presets.arguments import Built, is_zero, verbatim
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
@@ -60,7 +60,7 @@ def constructor(
       *positional: what torch takes by position after the constructor's own arguments.
       **intervals: where they are others than those of all.
     """
-    return verbatim(
+    check = verbatim(
         "presets.torch",
         INTERVALS | intervals,
         schedules=("lr", "momentum", "betas"),
@@ -70,6 +70,7 @@ def constructor(
         first="torch's optimizers take model.parameters() first; here leave it out: lr is a number",
         check=_require_cycled_momentum,
     )
+    return lambda function: algebra.constructor(check(function))
 
 
 optimizer = constructor()
