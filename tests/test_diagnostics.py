@@ -297,7 +297,7 @@ def test_rates_are_followed_through_stages_of_optax():
 def test_trees_that_do_not_match_are_an_error():
     tx = aj.adam()
     state = tx.init({"w": jnp.ones(2)})
-    with pytest.raises(ValueError, match=r"nothing at \['v'\]"):
+    with pytest.raises(ValueError, match=r"nothing at \[0\].mu\['v'\]"):
         effective_learning_rates(tx, {"v": jnp.ones(2)}, state)
 
 

@@ -252,7 +252,7 @@ def test_a_level_that_has_changed_is_the_new_one_after_some_steps():
     # Gradients that stay NaN are seen in the end, and the statistics are not spoilt by them.
     moved, state = spiky([*steady(30), *[np.nan] * 5, 1.0], tx)
     assert np.isfinite(moved[:34]).all() and np.isnan(moved[34])
-    assert int(state.count) == 1 and float(state.mean) == 0
+    assert int(state.usual) == 1 and float(state.mean) == 0
 
 
 def test_a_spike_of_the_loss_is_skipped_if_it_is_watched():
@@ -264,7 +264,7 @@ def test_a_spike_of_the_loss_is_skipped_if_it_is_watched():
     np.testing.assert_array_equal(np.flatnonzero(moved == 0), [30, 32, 33, 35])
     assert int(state.skipped) == 4
     _, state = spiky(steady(40), tx, [3.4e38, -3.4e38] * 20)  # squares must not overflow
-    assert int(state.count) == 40 and 1e38 < float(state.deviation) < np.inf
+    assert int(state.usual) == 40 and 1e38 < float(state.deviation) < np.inf
     for extra, got in (({}, "none"), ({"value": jnp.ones(2)}, r"shape \(2,\)")):
         with pytest.raises(ValueError, match=rf"params, value=loss\), got {got}"):
             tx.update(jnp.ones(3), state, None, **extra)

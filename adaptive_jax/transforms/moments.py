@@ -79,11 +79,15 @@ def momentum(
         return MomentumState(numerics.count_zero(), trace) if counts else optax.TraceState(trace)
 
     def update(updates, state, params=None, **extra):
-        rate = numerics.at_step(decay, state.count if counts else None)
+        # The state decides, since `init` may have known a dampening of 0 that is traced here.
+        counted = isinstance(state, MomentumState)
+        rate = numerics.at_step(decay, state.count if counted else None)
         if ema:
             weight_now = 1 - rate
         elif damped:
-            weight_now = jnp.where(state.count == 0, 1.0, jnp.asarray(1 - dampening))
+            weight_now = jnp.asarray(1 - dampening)
+            if counted:
+                weight_now = jnp.where(state.count == 0, 1, weight_now)
         else:
             weight_now = 1.0
 
@@ -101,7 +105,7 @@ def momentum(
         direction = jax.tree.map(look_ahead, updates, trace) if nesterov else trace
         updates = trees.cast_updates(direction, updates, params)
         state = state._replace(trace=trace)
-        if counts:
+        if counted:
             state = state._replace(count=numerics.count_next(state.count))
         return updates, state
 
