@@ -119,4 +119,4 @@ from adaptive_jax.transforms import tunable as tunable
 from adaptive_jax.transforms import with_master_weights as with_master_weights
 from adaptive_jax.transforms import with_storage as with_storage
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
