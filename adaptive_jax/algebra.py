@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn, ParamSpec, Self, TypeVar
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics, trees
+from adaptive_jax import trees
 from adaptive_jax.typing import Params, State, Updates
 from adaptive_jax.validation import is_traced, map_leaves
 
@@ -235,7 +236,7 @@ class Preconditioner(Transformation):
 
 
 def _multiply(direction, scale):
-    return numerics.saturate(direction * scale.astype(direction.dtype), source=direction)
+    return jax.lax.mul(direction, scale.astype(direction.dtype))
 
 
 def preconditioners(tx: optax.GradientTransformation) -> Iterator[Preconditioner]:
@@ -248,6 +249,17 @@ def preconditioners(tx: optax.GradientTransformation) -> Iterator[Preconditioner
     elif isinstance(tx, Transformation):
         for part in tx.parts:
             yield from preconditioners(part)
+
+
+def _with_finite_product(scale, direction):
+    """The scale, at most so large that its product with a finite direction is finite.
+
+    A Preconditioner's own scale never overflows, but a modifier may return any: a bound over a
+    learning rate of 1e-30, for example. The limit is a constant to derivatives.
+    """
+    info = jnp.finfo(scale.dtype)
+    limit = float(info.max) * (1 - float(info.eps)) / jnp.abs(direction)
+    return jnp.minimum(scale, jax.lax.stop_gradient(limit))
 
 
 class ScaleModifierState(NamedTuple):
@@ -305,6 +317,7 @@ class ScaleModifier:
         def step(grads, state, params=None, **extra):
             result = preconditioner.step(grads, state.inner, params, **extra)
             scale, modifier = self.modify(result.scale, state.modifier)
+            scale = jax.tree.map(_with_finite_product, scale, result.direction)
             return result._replace(scale=scale, state=ScaleModifierState(result.state, modifier))
 
         bound = Preconditioner(

@@ -85,6 +85,8 @@ def saturate(
 
 def cast(x: jax.Array, dtype: DTypeLike) -> jax.Array:
     """Converts to `dtype`; a finite value too large for it becomes its largest number."""
+    if x.dtype == dtype:
+        return x
     if jnp.finfo(dtype).max < jnp.finfo(x.dtype).max:
         x = saturate(x, float(jnp.finfo(dtype).max))
     return x.astype(dtype)

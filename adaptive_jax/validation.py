@@ -157,18 +157,15 @@ def map_leaves(fn: Callable[..., Any], **trees: PyTree) -> PyTree:
       ...
     adaptive_jax.validation.MismatchError: a and b do not match: b has nothing at ['w']
     """
-    same_structure(**trees)
-
-    def leaf(path, *leaves):
+    (first, structure), *others = map(jax.tree.flatten, trees.values())
+    if any(other != structure for _, other in others):
+        raise MismatchError(_explain_mismatch(trees))
+    columns = [first, *(leaves for leaves, _ in others)]
+    for leaves in zip(*columns, strict=True):
         shapes = [jnp.shape(x) for x in leaves]
         if any(shape != shapes[0] for shape in shapes):
-            raise ValueError(
-                f"shapes differ at {jax.tree_util.keystr(path) or 'the only leaf'}: "
-                + ", ".join(f"{name} {shape}" for name, shape in zip(trees, shapes, strict=True))
-            )
-        return fn(*leaves)
-
-    return jax.tree_util.tree_map_with_path(leaf, *trees.values())
+            raise ValueError(_explain_shapes(trees))
+    return structure.unflatten(map(fn, *columns))
 
 
 def is_inexact(x: Any) -> bool:
@@ -187,6 +184,8 @@ def check_inexact(**trees: PyTree) -> None:
     ValueError: gradients must be floating-point or complex, got int32 at ['n']; for ...
     """
     for name, tree in trees.items():
+        if all(map(is_inexact, jax.tree.leaves(tree))):
+            continue  # paths are built for an error only: they take most of the time
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             if not is_inexact(leaf):
                 raise ValueError(_explain_type(name, path, leaf))
@@ -215,6 +214,16 @@ def _explain_type(name: str, path: KeyPath, leaf: Any) -> str:
         "not trained give None as the gradient, as eqx.filter_grad does, or leave them out with "
         "eqx.filter, optax.masked or optax.partition"
     )
+
+
+def _explain_shapes(trees: dict[str, PyTree]) -> str:
+    """The path and the shapes of the first leaves of which two differ."""
+    first = next(iter(trees.values()))
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(first)]
+    shapes = zip(*(map(jnp.shape, jax.tree.leaves(tree)) for tree in trees.values()), strict=True)
+    path, differing = next((p, s) for p, s in zip(paths, shapes, strict=True) if len({*s}) > 1)
+    shown = ", ".join(f"{name} {shape}" for name, shape in zip(trees, differing, strict=True))
+    return f"shapes differ at {jax.tree_util.keystr(path) or 'the only leaf'}: {shown}"
 
 
 def _explain_mismatch(trees: dict[str, PyTree]) -> str:

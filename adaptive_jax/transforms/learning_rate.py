@@ -50,10 +50,13 @@ def scale_by_learning_rate(
             state = optax.ScaleByScheduleState(numerics.count_next(state.count))
         else:
             rate = sign * learning_rate
-        scaled = jax.tree.map(
-            lambda u: numerics.saturate(u * numerics.constant(rate, u.dtype), source=u),
-            trees.as_computed(updates),
-        )
+        shrinks = isinstance(rate, float) and abs(rate) <= 1  # so that no product overflows
+
+        def leaf(u):
+            product = jax.lax.mul(u, numerics.constant(rate, u.dtype))
+            return product if shrinks else numerics.saturate(product, source=u)
+
+        scaled = jax.tree.map(leaf, trees.as_computed(updates))
         return trees.cast_updates(scaled, updates, params), state
 
     return Transformation(init, update)
