@@ -34,6 +34,7 @@ MODULES = [
 ]
 # Without an example of its own -> in whose example it is shown, as what is returned or needed.
 SHOWN_BY = {
+    "adaptive_jax.Step": "adaptive_jax.Preconditioner",
     "storage.Split": "storage.split",
     "checkpoint.Manifest": "checkpoint.describe",
     "workloads.Data": "workloads.Workload",
@@ -156,8 +157,9 @@ def test_each_parameter_and_field_is_named():
 def test_what_is_listed_is_a_parameter_or_an_attribute():
     bad = {}
     for name in CALLABLES:
-        known = [*parameters(name), *dir(CALLABLES[name])]
-        if unknown := entries(name).keys() - set(known):
+        value = CALLABLES[name]
+        known = {*parameters(name), *dir(value), *inspect.get_annotations(value)}
+        if unknown := entries(name).keys() - known:
             bad[name] = unknown
     assert not bad
 
