@@ -92,7 +92,7 @@ def adaboundw(
         its peak. Default None: the magnitude of `learning_rate`, which must be a number.
       weight_decay: fraction of the parameters that each update subtracts, a number or a schedule.
         Default 5e-4 (the authors' experiments; 0 in their code's signature).
-      mask: tree of booleans, or a function from the parameters to one; only leaves with True
+      mask: a tree of booleans, or a function from the parameters to one; only leaves with True
         decay. Default None: all of them.
 
     State: that of `adabound`, and the states of the stages after it.

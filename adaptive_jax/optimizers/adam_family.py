@@ -83,7 +83,7 @@ def adamw(
         0 (PyTorch).
       weight_decay: factor of the parameters in the update, a number or a schedule. Default 0.01
         (PyTorch; the paper tunes it); 0.004 in Keras, 1e-4 in Optax.
-      mask: tree of booleans, or a function from the parameters to one; only leaves with True
+      mask: a tree of booleans, or a function from the parameters to one; only leaves with True
         decay. Default None: all of them.
 
     State: a tuple whose first entry is an `optax.ScaleByAdamState` (see `scale_by_adam`).

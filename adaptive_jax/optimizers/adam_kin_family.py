@@ -65,7 +65,8 @@ def nadam(
               + \frac{(1 - \mu_t) g_t}{1 - \prod_{i \le t} \mu_i}\Big), \qquad
         \mu_t = b_1 (1 - \tfrac12\, 0.96^{t \cdot momentum\_decay})
 
-    with the moments of `scale_by_adam`. Equal to PyTorch's NAdam.
+    with the moments of `scale_by_adam`; `scale_by_nadam` has the places of `eps_root` and
+    `eps_hat`. Equal to PyTorch's NAdam.
 
     Args:
       learning_rate: step size, a number or a schedule. Default 2e-3 (PyTorch); 1e-3 in Keras.
@@ -129,7 +130,7 @@ def nadamw(
         `adam(nesterov=True)` does. Default 4e-3 (PyTorch); 1 in Keras and Dozat's report.
       weight_decay: factor of the parameters in the update, a number or a schedule. Default 0.01
         (PyTorch's AdamW; its NAdam has 0); 1e-4 in Optax.
-      mask: tree of booleans, or a function from the parameters to one; only leaves with True
+      mask: a tree of booleans, or a function from the parameters to one; only leaves with True
         decay. Default None: all of them.
 
     State: a tuple whose first entry is a `ScaleByNadamState` (see `scale_by_nadam`), or with

@@ -69,9 +69,9 @@ def ftrl(
         p_t = -\frac{z_t}{|z_t|}
               \frac{\max(|z_t| - l1,\ 0)}{(beta + n_t^{-learning\_rate\_power}) / lr + l2}
 
-    with the sum :math:`n_t` of squared gradients and the :math:`z_t` of `ftrl_proximal`. The rule
-    does not depend on the initial parameters: a zero gradient, too, moves parameters that did not
-    start at 0. So it suits linear models, and not networks whose initialization matters.
+    with the sum :math:`n_t` of squared gradients and the :math:`z_t` of `ftrl_proximal`. The
+    initial parameters are soon forgotten: a zero gradient also moves parameters that did not start
+    at 0. So it suits linear models, but not networks, whose initialization matters.
 
     Args:
       learning_rate: positive, a number or a schedule. Default 1e-3 (Keras); the paper tunes it.

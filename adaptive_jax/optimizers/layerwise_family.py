@@ -33,7 +33,7 @@ def lars(
       coefficient: trust coefficient, positive. Default 0.001 (paper).
       weight_decay: factor of the parameters in the step, a number, not negative. Default 5e-4
         (paper).
-      mask: tree of booleans, or a function from the parameters to one; leaves with False, usually
+      mask: a tree of booleans, or a function from the parameters to one; leaves with False, usually
         biases and normalization, have neither ratio nor decay. Default None: all arrays have both
         (paper).
 
@@ -91,7 +91,7 @@ def lamb(
       eps: added to the corrected root, not negative. Default 1e-6 (paper); 1e-7 in Keras.
       weight_decay: factor of the parameters in the update, a number or a schedule. Default 0.01
         (paper); 0 in Optax. In Keras the decay is not part of the ratio.
-      mask: tree of booleans, or a function from the parameters to one; only leaves with True
+      mask: a tree of booleans, or a function from the parameters to one; only leaves with True
         decay. Default None: all of them.
       min_norm: lower bound of :math:`\phi`, not negative. Default 0: none (paper).
       max_norm: upper bound of :math:`\phi`, positive. Default inf: none (paper).
@@ -148,7 +148,7 @@ def novograd(
       eps: added to the root, not negative. Default 1e-8 (authors' code); 1e-6 in Optax.
       weight_decay: factor of the parameters in the update, a number or a schedule. Default 0
         (Optax; the paper tunes it).
-      mask: tree of booleans, or a function from the parameters to one; only leaves with True
+      mask: a tree of booleans, or a function from the parameters to one; only leaves with True
         decay. Default None: all of them.
 
     State: a tuple whose first entry is a `ScaleByNovogradState` (see `scale_by_novograd`); the

@@ -73,7 +73,7 @@ def bound_lr(
     elif lower is None or upper is None:
         raise ValueError("bound_lr needs both lower and upper, or neither for AdaBound's bounds")
     elif not (final_lr is None and gamma is None):
-        raise ValueError("bound_lr takes either final_lr and gamma or lower and upper, not both")
+        raise ValueError("bound_lr takes final_lr and gamma, or lower and upper, not both")
     else:
         lower = number_or_schedule("lower", lower, "[0, inf]")
         upper = number_or_schedule("upper", upper, "(0, inf]")

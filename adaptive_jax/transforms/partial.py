@@ -26,7 +26,7 @@ class CorrectBiasState(NamedTuple):
 
 @constructor
 def momental_bound(b3: Scalar = 0.999) -> ScaleModifier:
-    r"""AdaMod's bound: limits each coordinate's scale to the moving average of its past values.
+    r"""AdaMod's bound: limits each coordinate's scale to its moving average.
 
     .. math::
         e_t = b_3 e_{t-1} + (1 - b_3) s_t, \qquad s_t \leftarrow \min(s_t, e_t)

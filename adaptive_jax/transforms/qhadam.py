@@ -75,7 +75,7 @@ def scale_by_qhadam(
         correction1 = numerics.bias_correction(b1, count)
         correction2 = numerics.bias_correction(b2, count)
 
-        def mix(m, g):  # the scale divides g, too, by the correction
+        def mix(m, g):  # g is multiplied by the correction, since the scale divides by it
             uncorrected = correction1.astype(m.dtype) * g
             return jnp.asarray(nu1, m.dtype) * m + jnp.asarray(1 - nu1, m.dtype) * uncorrected
 

@@ -36,7 +36,7 @@ def scale_by_trust_ratio(
         `add_decayed_weights` before this stage, which then measures the sum.
       min_norm: LAMB's lower bound of the parameters' norm, not negative. Default 0: none.
       max_norm: LAMB's upper bound of the parameters' norm, positive. Default inf: none.
-      mask: tree of booleans like the parameters (or a prefix of it), or a function from the
+      mask: a tree of booleans like the parameters (or a prefix of it), or a function from the
         parameters to one. Leaves with False pass unchanged, without ratio and decay. To leave out
         biases: `lambda params: jax.tree.map(lambda p: p.ndim > 1, params)`. Default None: all of
         them are scaled.

@@ -32,7 +32,7 @@ def scale_by_yogi(
         u_t &= \frac{m_t}{1 - b_1^t} \Big/ \left(\sqrt{\frac{v_t}{1 - b_2^t} + eps\_root}
                + eps + \frac{eps\_hat}{\sqrt{1 - b_2^t}}\right)
 
-    The bias corrections are in the authors' code; the paper leaves them out (of Adam, too).
+    The bias corrections are in the authors' code; the paper omits them (and those of Adam).
 
     Args:
       b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper).
