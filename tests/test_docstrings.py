@@ -34,6 +34,7 @@ MODULES = [
 ]
 # Without an example of its own -> in whose example it is shown, as what is returned or needed.
 SHOWN_BY = {
+    "adaptive_jax.Step": "adaptive_jax.Preconditioner",
     "storage.Split": "storage.split",
     "checkpoint.Manifest": "checkpoint.describe",
     "workloads.Data": "workloads.Workload",
@@ -50,6 +51,9 @@ SHOWN_BY = {
     "comparison.Trajectory": "comparison.tune_on_surface",
 }
 CHECK = re.compile(r"\braise\b|\b(number|number_or_schedule|steps|require_params|check_inexact)\(")
+SOURCES = re.compile(
+    r"\b(paper|authors|lecture|Adam|Jordan|PyTorch|Keras|Optax|pytorch_optimizer)\b"
+)
 MATHS = re.compile(r":math:|\.\. math::")
 
 
@@ -104,6 +108,18 @@ def explains(name, parameter, seen=()):
     )
 
 
+def entries(name):
+    """Name -> text, as listed under `Args:` and `Attributes:`."""
+    return {
+        listed: text
+        for section in re.findall(r"^(?:Args|Attributes):\n((?:  .+\n?)+)", doc(name), re.M)
+        for names, text in re.findall(
+            r"^  (\*{0,2}\w[\w*, ]*): (.+\n?(?:    .+\n?)*)", section, re.M
+        )
+        for listed in re.findall(r"\w+", names)
+    }
+
+
 def said_for_several(name):
     """By the docstring of a room of presets, and by those of the functions in a state's module."""
     if name.startswith("presets."):
@@ -141,11 +157,10 @@ def test_each_parameter_and_field_is_named():
 def test_what_is_listed_is_a_parameter_or_an_attribute():
     bad = {}
     for name in CALLABLES:
-        known = [*parameters(name), *dir(CALLABLES[name])]
-        for section in re.findall(r"^(?:Args|Attributes):\n((?:  .+\n?)+)", doc(name), re.M):
-            for listed in re.findall(r"^  (\*{0,2}\w[\w*, ]*): ", section, re.M):
-                if unknown := set(re.findall(r"\w+", listed)).difference(known):
-                    bad[name] = unknown
+        value = CALLABLES[name]
+        known = {*parameters(name), *dir(value), *inspect.get_annotations(value)}
+        if unknown := entries(name).keys() - known:
+            bad[name] = unknown
     assert not bad
 
 
@@ -204,11 +219,41 @@ def _assigned(statement):
 def test_recipes_have_rule_errors_defaults_and_reference():
     for name, entry in OPTIMIZERS.items():
         text = " ".join(doc(f"adaptive_jax.{name}").split())
-        for pattern in (MATHS, "p_t = ", "Raises:|errors", "[Dd]efault", "Reference: "):
+        for pattern in (MATHS, "p_t &?= ", "Raises:|errors", "[Dd]efault", "Reference: "):
             assert re.search(pattern, text), (name, pattern)
         is_number = entry.reference.startswith("arXiv")
         words = [entry.reference] if is_number else re.findall(r"[A-Z]\w+|\d{4}", entry.reference)
         assert all(word in text for word in words), (name, entry.reference)
+
+
+def test_recipes_list_each_parameter():
+    listed = {name: entries(f"adaptive_jax.{name}").keys() for name in OPTIMIZERS}
+    bad = {name: set(OPTIMIZERS[name].hyperparameters) - names for name, names in listed.items()}
+    assert not {name: lacking for name, lacking in bad.items() if lacking}
+
+
+def test_recipes_state_each_default_and_its_source():
+    bad = {}
+    for name, entry in OPTIMIZERS.items():
+        texts = entries(f"adaptive_jax.{name}")
+        for parameter, default in entry.defaults.items():
+            text = texts.get(parameter, "")
+            stated = re.findall(r"\bDefault\s+[`\"]*([-\w./]*\w)", text)
+            is_number = type(default) in (int, float)
+            if [_literal(word) for word in stated] != [default] or (
+                is_number and not SOURCES.search(text)
+            ):
+                bad[f"{name}: {parameter}"] = text
+    assert not bad
+
+
+def _literal(word):
+    """The value of a number, a fraction, None, True or False; a string stands for itself."""
+    numerator, _, denominator = word.partition("/")
+    try:
+        return float(numerator) / float(denominator or 1)
+    except ValueError:
+        return {"None": None, "True": True, "False": False}.get(word, word)
 
 
 def test_scalings_have_rule_and_reference():

@@ -1,4 +1,4 @@
-"""AdaBound and its kin: Adam's scale between bounds that close on SGD's learning rate."""
+"""AdaBound, AdaBoundW and AMSBound: step sizes clipped to bounds that converge to SGD's."""
 
 import optax
 
@@ -18,29 +18,36 @@ def adabound(
     eps: Scalar = 1e-8,
     base_lr: Scalar | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""AdaBound: Adam at first, SGD with momentum at rate `final_lr` in the end.
+    r"""AdaBound: Adam whose step sizes are clipped to bounds that converge to `final_lr`.
 
     .. math::
         p_t = p_{t-1} - \mathrm{clip}\Big(
               \frac{lr\,\sqrt{1 - b_2^t}}{(1 - b_1^t)(\sqrt{v_t} + eps)},\ lower(t),\ upper(t)
               \Big)\, m_t
 
-    with the bounds of `adabound_bounds(final_lr, gamma)` times lr/base_lr. Equal to the
-    authors' code; their `weight_decay` is a stage before it:
+    with the moments :math:`m_t, v_t` of `scale_by_adam` and the bounds of
+    `adabound_bounds(final_lr, gamma)` times lr/base_lr. It starts like Adam and ends like SGD
+    with momentum. Equal to the authors' code, whose `weight_decay` is a stage before it:
     `chain(add_decayed_weights(5e-4), adabound())`.
 
     Args:
-      learning_rate, b1, b2: as in `adam`.
-      eps: added to the uncorrected root.
-      final_lr, gamma: where the bounds end and how fast they close. All defaults are the paper's.
-      base_lr: the learning rate that `final_lr` is meant for; by default `learning_rate`, if
-        that is a number.
+      learning_rate: step size of the Adam phase, a number or a schedule. Default 1e-3 (paper).
+      final_lr: step size of SGD, to which both bounds converge; positive. Default 0.1 (paper).
+      gamma: speed at which the bounds converge, positive. Default 1e-3 (paper).
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper).
+      eps: added to the uncorrected root, not negative. Default 1e-8 (authors' code).
+      base_lr: the learning rate for which `final_lr` was chosen, positive; with a schedule, usually
+        its peak. Default None: the magnitude of `learning_rate`, which must be a number.
+
+    State: a tuple. Its first entry is a `ScaleModifierState`, whose `inner` is an
+    `optax.ScaleByAdamState` and whose `modifier` is a `BoundLrState`.
 
     Raises:
-      ValueError: `learning_rate` is a schedule and `base_lr` is not given (the schedule's first
-        value would not do: a warm-up starts at 0), or a value is out of range.
+      ValueError: `learning_rate` is a schedule and `base_lr` is None (the first value of a schedule
+        is not used, since a warm-up starts at 0), or a value is out of range.
 
-    Reference: Luo et al. 2019, arXiv 1902.09843.
+    Reference: Luo et al. 2019, arXiv 1902.09843; code in Luolc/AdaBound.
 
     >>> import jax.numpy as jnp
     >>> tx = adabound()
@@ -66,13 +73,35 @@ def adaboundw(
     weight_decay: ScalarOrSchedule = 5e-4,
     mask: PyTree | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""AdaBound with decoupled decay: :math:`p_t = p_{t-1} - u_t - weight\_decay\, p_{t-1}`.
+    r"""AdaBound with decoupled weight decay.
 
-    :math:`u_t` is AdaBound's step, and the other arguments and errors are those of `adabound`.
-    The decay is not multiplied by the learning rate, as in the authors' code; its default is
-    the one of their experiments. `mask` as in `add_decayed_weights`.
+    .. math::
+        p_t = p_{t-1} - u_t - weight\_decay\, p_{t-1}
 
-    Reference: Luo et al. 2019, arXiv 1902.09843, and the authors' repository Luolc/AdaBound.
+    where :math:`u_t` is the step of `adabound`. As in the authors' code, the decay is not
+    multiplied by the learning rate.
+
+    Args:
+      learning_rate: step size of the Adam phase, a number or a schedule. Default 1e-3 (paper).
+      final_lr: step size of SGD, to which both bounds converge; positive. Default 0.1 (paper).
+      gamma: speed at which the bounds converge, positive. Default 1e-3 (paper).
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper).
+      eps: added to the uncorrected root, not negative. Default 1e-8 (authors' code).
+      base_lr: the learning rate for which `final_lr` was chosen, positive; with a schedule, usually
+        its peak. Default None: the magnitude of `learning_rate`, which must be a number.
+      weight_decay: fraction of the parameters that each update subtracts, a number or a schedule.
+        Default 5e-4 (the authors' experiments; 0 in their code's signature).
+      mask: a tree of booleans, or a function from the parameters to one; only leaves with True
+        decay. Default None: all of them.
+
+    State: that of `adabound`, and the states of the stages after it.
+
+    Raises:
+      ValueError: `learning_rate` is a schedule and `base_lr` is None, a value is out of range, or
+        `update` is called without parameters.
+
+    Reference: Luo et al. 2019, arXiv 1902.09843; code in Luolc/AdaBound.
 
     >>> import jax.numpy as jnp
     >>> tx = adaboundw(weight_decay=0.1)
@@ -99,16 +128,31 @@ def amsbound(
     eps: Scalar = 1e-8,
     base_lr: Scalar | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""AMSBound: AdaBound with AMSGrad's maximum of the second moments.
+    r"""AMSBound: AdaBound with the maximum of all second moments so far, as in AMSGrad.
 
     .. math::
         p_t = p_{t-1} - \mathrm{clip}\Big(\frac{lr\,\sqrt{1 - b_2^t}}
               {(1 - b_1^t)(\sqrt{\max_{i \le t} v_i} + eps)},\ lower(t),\ upper(t)\Big)\, m_t
 
-    Arguments, defaults and errors are those of `adabound`; equal to the authors' code with
-    `amsbound=True`.
+    with the moments and bounds of `adabound`. Equal to the authors' code with `amsbound=True`.
 
-    Reference: Luo et al. 2019, arXiv 1902.09843.
+    Args:
+      learning_rate: step size of the AMSGrad phase, a number or a schedule. Default 1e-3 (paper).
+      final_lr: step size of SGD, to which both bounds converge; positive. Default 0.1 (paper).
+      gamma: speed at which the bounds converge, positive. Default 1e-3 (paper).
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper).
+      eps: added to the uncorrected root, not negative. Default 1e-8 (authors' code).
+      base_lr: the learning rate for which `final_lr` was chosen, positive; with a schedule, usually
+        its peak. Default None: the magnitude of `learning_rate`, which must be a number.
+
+    State: a tuple. Its first entry is a `ScaleModifierState`, whose `inner` is an
+    `optax.ScaleByAmsgradState` and whose `modifier` is a `BoundLrState`.
+
+    Raises:
+      ValueError: `learning_rate` is a schedule and `base_lr` is None, or a value is out of range.
+
+    Reference: Luo et al. 2019, arXiv 1902.09843; code in Luolc/AdaBound.
 
     >>> import jax.numpy as jnp
     >>> tx = amsbound()
@@ -127,7 +171,7 @@ def _base_lr(learning_rate: ScalarOrSchedule, base_lr: Scalar | None) -> Scalar:
         return base_lr
     if callable(learning_rate):
         raise ValueError(
-            "with a schedule as learning_rate, AdaBound needs base_lr, the learning rate that "
-            "final_lr is meant for (usually the schedule's peak): adabound(schedule, base_lr=1e-3)"
+            "with a schedule as learning_rate, AdaBound needs base_lr, the learning rate for which "
+            "final_lr was chosen (usually the schedule's peak): adabound(schedule, base_lr=1e-3)"
         )
     return abs(number("learning_rate", learning_rate, "(-inf, inf)"))

@@ -1,4 +1,4 @@
-"""Adagrad and its descendants with a finite memory: RMSprop and Adadelta."""
+"""Adagrad, and its descendants that forget old gradients: RMSprop and Adadelta."""
 
 import optax
 
@@ -15,12 +15,23 @@ def adagrad(
     eps: Scalar = 1e-10,
     eps_root: Scalar = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Adagrad: :math:`p_t = p_{t-1} - lr\, g_t / (\sqrt{\sum_{i \le t} g_i^2} + eps)`.
+    r"""Adagrad: a learning rate per coordinate that falls with the sum of squared gradients.
 
-    Arguments as in `scale_by_adagrad` and `scale_by_learning_rate`; all defaults are PyTorch's.
+    .. math::
+        p_t = p_{t-1} - lr\, \frac{g_t}{\sqrt{s_t + eps\_root} + eps}, \qquad
+        s_t = s_{t-1} + |g_t|^2
+
+    Args:
+      learning_rate: step size, a number or a schedule. Default 0.01 (PyTorch); 1e-3 in Keras.
+      initial_accumulator: :math:`s_0`, not negative. Default 0 (paper, PyTorch); 0.1 in Keras.
+      eps: added to the root, as in the paper, not negative. Default 1e-10 (PyTorch).
+      eps_root: added under the root, not negative; Keras has 1e-7 here and `eps=0`. Default 0
+        (paper, PyTorch).
+
+    State: a tuple whose first entry is an `optax.ScaleByRssState` (see `scale_by_adagrad`).
 
     Raises:
-      ValueError: as `scale_by_adagrad` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Duchi, Hazan & Singer 2011, jmlr.org/papers/v12/duchi11a.html.
 
@@ -39,17 +50,25 @@ def adagrad(
 def adadelta(
     learning_rate: ScalarOrSchedule = 1.0, rho: Scalar = 0.95, eps: Scalar = 1e-6
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Adadelta: steps in units of the steps before, so the learning rate has no unit.
+    r"""Adadelta: step sizes from the ratio of past steps to past gradients.
 
     .. math::
-        p_t = p_{t-1} - lr\,\sqrt{\frac{d_{t-1} + eps}{v_t + eps}}\, g_t
+        p_t = p_{t-1} - lr\, u_t, \qquad u_t = \sqrt{\frac{d_{t-1} + eps}{v_t + eps}}\, g_t
 
-    with the means v of squared gradients and d of squared steps. Arguments as in
-    `scale_by_adadelta` and `scale_by_learning_rate`. All defaults are the paper's, which has no
-    learning rate, that is 1.
+    with the moving averages :math:`v_t` of squared gradients and :math:`d_t` of squared steps
+    :math:`|u_t|^2`. Steps have the units of the parameters, so the learning rate has no unit.
+
+    Args:
+      learning_rate: factor of all steps, a number or a schedule. Default 1 (PyTorch; the paper has
+        no learning rate); 1e-3 in Keras.
+      rho: decay rate of both averages, in [0, 1]. Default 0.95 (paper, Keras); 0.9 in PyTorch.
+      eps: added to both averages, positive; sets the size of the first steps. Default 1e-6 (paper,
+        PyTorch); 1e-7 in Keras.
+
+    State: a tuple whose first entry is an `optax.ScaleByAdaDeltaState` (see `scale_by_adadelta`).
 
     Raises:
-      ValueError: as `scale_by_adadelta` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Zeiler 2012, arXiv 1212.5701.
 
@@ -73,18 +92,36 @@ def rmsprop(
     momentum: ScalarOrSchedule | None = None,
     nesterov: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""RMSprop: :math:`p_t = p_{t-1} - lr\, m_t`, m the momentum of :math:`g_t/(\sqrt{v_t}+eps)`.
+    r"""RMSprop: gradients divided by their root mean square, with optional momentum.
 
-    Arguments as in `scale_by_rms` and `scale_by_learning_rate`; `momentum` is the decay rate of
-    `adaptive_jax.momentum` (None: no such stage), `nesterov` as there. The learning rate
-    multiplies the momentum buffer from outside, as in PyTorch; put `scale_by_learning_rate`
-    before `momentum` in a chain of your own for Keras's form. The default decay is the lecture's,
-    the learning rate Keras's, `eps` PyTorch's.
+    .. math::
+        v_t = decay\, v_{t-1} + (1 - decay)\, |g_t|^2, \qquad
+        m_t = momentum\ m_{t-1} + \frac{g_t}{\sqrt{v_t + eps\_root} + eps}, \qquad
+        p_t = p_{t-1} - lr\, m_t
+
+    The learning rate multiplies the momentum buffer, as in PyTorch. In Keras it multiplies what
+    enters the buffer: `chain(scale_by_rms(), scale_by_learning_rate(1e-3), momentum(0.9))`.
+
+    Args:
+      learning_rate: step size, a number or a schedule. Default 1e-3 (Keras); 0.01 in PyTorch.
+      decay: decay rate of the mean square, in [0, 1]. Default 0.9 (lecture, Keras); 0.99 in
+        PyTorch.
+      eps: added to the root, not negative. Default 1e-8 (PyTorch).
+      eps_root: added under the root, not negative; Keras has 1e-7 here and `eps=0`. Default 0
+        (PyTorch).
+      centered: whether to divide by the standard deviation of the gradient in place of its root
+        mean square (Graves 2013). Default False (PyTorch, Keras).
+      momentum: decay rate of the momentum, in [0, 1], a number or a schedule. Default None: there
+        is no momentum (PyTorch, Keras).
+      nesterov: whether the momentum is Nesterov's. Default False.
+
+    State: a tuple whose first entry is an `optax.ScaleByRmsState`, or with `centered` an
+    `optax.ScaleByRStdDevState` (see `scale_by_rms`); the second is that of `momentum`, if any.
 
     Raises:
-      ValueError: as `scale_by_rms`, `momentum` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
-    Reference: Tieleman & Hinton 2012, Coursera lecture 6.5.
+    Reference: Tieleman & Hinton 2012, Coursera lecture 6.5; Graves 2013, arXiv 1308.0850.
 
     >>> import jax.numpy as jnp
     >>> tx = rmsprop(0.1, decay=0.75)

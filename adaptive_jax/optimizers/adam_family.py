@@ -1,4 +1,4 @@
-"""Adam, with decoupled weight decay, and with a scale that never grows."""
+"""Adam, AdamW and AMSGrad."""
 
 import optax
 
@@ -17,14 +17,29 @@ def adam(
     eps_hat: Scalar = 0.0,
     nesterov: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Adam: :math:`p_t = p_{t-1} - lr\, \hat m_t / (\sqrt{\hat v_t} + eps)`.
+    r"""Adam: the first moment of the gradients over the root of the second.
 
-    Arguments as in `scale_by_adam` and `scale_by_learning_rate`; all defaults are the paper's.
-    For an L2 penalty put `add_decayed_weights` before it:
-    `chain(add_decayed_weights(1e-4), adam(1e-3))`.
+    .. math::
+        p_t = p_{t-1} - lr\, \hat m_t \Big/ \Big(\sqrt{\hat v_t + eps\_root} + eps
+              + eps\_hat \big/ \sqrt{1 - b_2^t}\Big)
+
+    with the bias-corrected moments of `scale_by_adam`. For an L2 penalty, put
+    `add_decayed_weights` before it: `chain(add_decayed_weights(1e-4), adam(1e-3))`.
+
+    Args:
+      learning_rate: step size, a number or a schedule. Default 1e-3 (paper).
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper).
+      eps: added to the corrected root, not negative. Default 1e-8 (paper, PyTorch).
+      eps_root: added under the root, not negative, as in Optax. Default 0 (paper).
+      eps_hat: added to the uncorrected root, not negative: the paper's "epsilon hat". Keras has
+        1e-7 here and `eps=0`. Default 0 (Algorithm 1 of the paper, PyTorch).
+      nesterov: whether the first moment looks one step ahead (Dozat 2016). Default False (paper).
+
+    State: a tuple whose first entry is an `optax.ScaleByAdamState` (see `scale_by_adam`).
 
     Raises:
-      ValueError: as `scale_by_adam` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Kingma & Ba 2014, arXiv 1412.6980.
 
@@ -50,14 +65,32 @@ def adamw(
     weight_decay: ScalarOrSchedule = 0.01,
     mask: PyTree | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Adam with decoupled decay: :math:`p_t = p_{t-1} - lr\,(u_t + weight\_decay\, p_{t-1})`.
+    r"""AdamW: Adam with decoupled weight decay.
 
-    :math:`u_t` and the other arguments are those of `scale_by_adam`, `weight_decay` and `mask`
-    those of `add_decayed_weights`. The decay is multiplied by the `learning_rate`, as in PyTorch,
-    whose default it has (the paper tunes it); the other defaults are Adam's.
+    .. math::
+        p_t = p_{t-1} - lr\,(u_t + weight\_decay\, p_{t-1})
+
+    where :math:`u_t` is the update of `scale_by_adam`. The decay is multiplied by the learning
+    rate, as in PyTorch.
+
+    Args:
+      learning_rate: step size, a number or a schedule. Default 1e-3 (PyTorch, Keras).
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (PyTorch, Keras).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (PyTorch, Keras).
+      eps: added to the corrected root, not negative. Default 1e-8 (PyTorch).
+      eps_root: added under the root, not negative, as in Optax. Default 0 (PyTorch).
+      eps_hat: added to the uncorrected root, not negative; Keras has 1e-7 here and `eps=0`. Default
+        0 (PyTorch).
+      weight_decay: factor of the parameters in the update, a number or a schedule. Default 0.01
+        (PyTorch; the paper tunes it); 0.004 in Keras, 1e-4 in Optax.
+      mask: a tree of booleans, or a function from the parameters to one; only leaves with True
+        decay. Default None: all of them.
+
+    State: a tuple whose first entry is an `optax.ScaleByAdamState` (see `scale_by_adam`).
 
     Raises:
-      ValueError: as `scale_by_adam`, `add_decayed_weights` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, the trees passed to `update` do not match, or
+        `update` is called without parameters.
 
     Reference: Loshchilov & Hutter 2019, arXiv 1711.05101.
 
@@ -83,17 +116,28 @@ def amsgrad(
     eps_root: Scalar = 0.0,
     eps_hat: Scalar = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""AMSGrad: Adam with the largest second moment so far.
+    r"""AMSGrad: Adam with the maximum of all second moments so far.
 
     .. math::
         p_t = p_{t-1} - lr\,\hat m_t \Big/
               \Big(\sqrt{\max_{i \le t} v_i \big/ (1 - b_2^t)} + eps\Big)
 
-    Arguments as in `scale_by_amsgrad` and `scale_by_learning_rate`. Equals PyTorch's
-    `Adam(amsgrad=True)`, whose defaults it has.
+    with the moments of `scale_by_adam`. Equal to PyTorch's `Adam(amsgrad=True)`. The paper leaves
+    out the bias corrections; see `scale_by_amsgrad`.
+
+    Args:
+      learning_rate: step size, a number or a schedule. Default 1e-3 (PyTorch, Keras).
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (PyTorch, Keras).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (PyTorch, Keras).
+      eps: added to the corrected root, not negative. Default 1e-8 (PyTorch).
+      eps_root: added under the root, not negative, as in Optax. Default 0 (PyTorch).
+      eps_hat: added to the uncorrected root, not negative; Keras has 1e-7 here and `eps=0`. Default
+        0 (PyTorch).
+
+    State: a tuple whose first entry is an `optax.ScaleByAmsgradState` (see `scale_by_amsgrad`).
 
     Raises:
-      ValueError: as `scale_by_amsgrad` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Reddi, Kale & Kumar 2018, arXiv 1904.09237.
 

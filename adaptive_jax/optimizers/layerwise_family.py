@@ -1,4 +1,4 @@
-"""Steps measured array by array: LARS, LAMB, NovoGrad."""
+"""LARS, LAMB and NovoGrad: the norm of each array sets the length of its step."""
 
 import optax
 
@@ -16,22 +16,33 @@ def lars(
     weight_decay: Scalar = 5e-4,
     mask: PyTree | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""LARS: momentum of gradients whose length is in proportion to the array's own.
+    r"""LARS: momentum SGD with a learning rate per array, in proportion to the array's norm.
 
     .. math::
         m_t = momentum\ m_{t-1} + lr \cdot coefficient\,
               \frac{\|p_{t-1}\|}{\|g_t\| + weight\_decay\,\|p_{t-1}\|}\,
               (g_t + weight\_decay\, p_{t-1}), \qquad p_t = p_{t-1} - m_t
 
-    `coefficient`, `weight_decay` and `mask` are those of `scale_by_trust_ratio`: where the mask
-    is False there is no ratio and no decay, which is usual for biases and normalization
-    (the paper has all arrays alike). `momentum` is the decay rate of `adaptive_jax.momentum`
-    (None: no such stage). The `learning_rate` is inside the momentum, as in the paper. Defaults of
-    the paper, whose learning rate grows with the batch size: with 1, an array moves by 1/1000 of
-    its length in a step, and with momentum by 1/100.
+    The learning rate is inside the momentum, as in the paper.
+
+    Args:
+      learning_rate: a number or a schedule. Default 1: each update changes an array by 1/1000 of
+        its norm, or 1/100 with momentum. The paper scales the rate with the batch size.
+      momentum: decay rate of the momentum, in [0, 1], a number or a schedule; None for no momentum.
+        Default 0.9 (paper).
+      coefficient: trust coefficient, positive. Default 0.001 (paper).
+      weight_decay: factor of the parameters in the step, a number, not negative. Default 5e-4
+        (paper).
+      mask: a tree of booleans, or a function from the parameters to one; leaves with False, usually
+        biases and normalization, have neither ratio nor decay. Default None: all arrays have both
+        (paper).
+
+    State: a tuple whose last entry is an `optax.TraceState`, or a `MomentumState` if `momentum` is
+    a schedule; without momentum there is none.
 
     Raises:
-      ValueError: as `scale_by_trust_ratio`, `momentum` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, the trees passed to `update` do not match, or
+        `update` is called without parameters.
 
     Reference: You, Gitman & Ginsburg 2017, arXiv 1708.03888.
 
@@ -63,20 +74,35 @@ def lamb(
     max_norm: Scalar = float("inf"),
     trust_ratio_mask: PyTree | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""LAMB: Adam's step with decay, made as long as the array's learning rate times its length.
+    r"""LAMB: AdamW whose step for each array has a length in proportion to the array's norm.
 
     .. math::
         p_t = p_{t-1} - lr\,\frac{\phi(\|p_{t-1}\|)}{\|u_t\|}\, u_t, \qquad
         u_t = \frac{\hat m_t}{\sqrt{\hat v_t} + eps} + weight\_decay\, p_{t-1}
 
-    `b1`, `b2` and `eps` are those of `scale_by_adam`, `weight_decay` and `mask` those of
-    `add_decayed_weights`, and `min_norm`, `max_norm` (the bounds of :math:`\phi`) and
-    `trust_ratio_mask` those of `scale_by_trust_ratio`; `learning_rate` that of
-    `scale_by_learning_rate`. The defaults are those of the paper's experiments on BERT but for the
-    learning rate, which depends on the batch; Keras has eps 1e-7 and takes decay out of the ratio.
+    with the moments of `scale_by_adam`; :math:`\phi` clips to [min_norm, max_norm]. The paper's
+    experiments have no such bounds.
+
+    Args:
+      learning_rate: step size as a fraction of each array's norm, a number or a schedule. Default
+        1e-3 (Keras); the paper scales it with the batch size.
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper).
+      eps: added to the corrected root, not negative. Default 1e-6 (paper); 1e-7 in Keras.
+      weight_decay: factor of the parameters in the update, a number or a schedule. Default 0.01
+        (paper); 0 in Optax. In Keras the decay is not part of the ratio.
+      mask: a tree of booleans, or a function from the parameters to one; only leaves with True
+        decay. Default None: all of them.
+      min_norm: lower bound of :math:`\phi`, not negative. Default 0: none (paper).
+      max_norm: upper bound of :math:`\phi`, positive. Default inf: none (paper).
+      trust_ratio_mask: like `mask`; leaves with False take the step :math:`u_t` without the ratio.
+        Default None: all of them have it (paper).
+
+    State: a tuple whose first entry is an `optax.ScaleByAdamState` (see `scale_by_adam`).
 
     Raises:
-      ValueError: as `scale_by_adam`, `add_decayed_weights` and `scale_by_trust_ratio` raise.
+      ValueError: a hyperparameter is out of range, `min_norm` exceeds `max_norm`, the trees passed
+        to `update` do not match, or `update` is called without parameters.
 
     Reference: You et al. 2020, arXiv 1904.00962.
 
@@ -105,20 +131,32 @@ def novograd(
     weight_decay: ScalarOrSchedule = 0.0,
     mask: PyTree | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""NovoGrad: momentum of gradients that are normalized array by array, and of decay.
+    r"""NovoGrad: momentum of gradients that are normalized array by array, and of weight decay.
 
     .. math::
         m_1 = u_1 + weight\_decay\, p_0, \qquad
         m_t = b_1 m_{t-1} + (u_t + weight\_decay\, p_{t-1}), \qquad p_t = p_{t-1} - lr\, m_t
 
-    with :math:`u_t` of `scale_by_novograd`; `b1` is the decay rate of `adaptive_jax.momentum`,
-    `weight_decay` and `mask` are those of `add_decayed_weights`, `learning_rate` that of
-    `scale_by_learning_rate`. Defaults of the paper, which tunes the decay. Optax has other decay
-    rates (0.9 and 0.25).
+    where :math:`u_t` is the gradient over the root of the moving average of its squared norm (see
+    `scale_by_novograd`).
+
+    Args:
+      learning_rate: step size, a number or a schedule. Default 0.01 (paper).
+      b1: decay rate of the momentum, in [0, 1], a number or a schedule. Default 0.95 (paper); 0.9
+        in Optax.
+      b2: decay rate of the mean squared norm, in [0, 1]. Default 0.98 (paper); 0.25 in Optax.
+      eps: added to the root, not negative. Default 1e-8 (authors' code); 1e-6 in Optax.
+      weight_decay: factor of the parameters in the update, a number or a schedule. Default 0
+        (Optax; the paper tunes it).
+      mask: a tree of booleans, or a function from the parameters to one; only leaves with True
+        decay. Default None: all of them.
+
+    State: a tuple whose first entry is a `ScaleByNovogradState` (see `scale_by_novograd`); the
+    third is that of `momentum`.
 
     Raises:
-      ValueError: as `scale_by_novograd`, `add_decayed_weights`, `momentum` and
-        `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, the trees passed to `update` do not match, or
+        `update` is called without parameters.
 
     Reference: Ginsburg et al. 2019, arXiv 1905.11286.
 

@@ -1,4 +1,4 @@
-"""AdaBelief: the mean gradient over the root mean square of its error as a forecast."""
+"""AdaBelief: Adam that divides by the deviation of gradients from their moving average."""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from adaptive_jax.validation import number
 def scale_by_adabelief(
     b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-16, eps_root: Scalar = 1e-16
 ) -> Preconditioner:
-    r"""Divides the mean of the gradients by how far gradients are from it.
+    r"""Divides the moving average of gradients by their typical deviation from it.
 
     .. math::
         m_t &= b_1 m_{t-1} + (1 - b_1) g_t, \qquad
@@ -23,23 +23,25 @@ def scale_by_adabelief(
         u_t &= \frac{m_t}{1 - b_1^t} \Big/ \Big(\sqrt{\frac{s_t}{1 - b_2^t}} + eps\Big)
 
     Args:
-      b1, b2: decay rates in [0, 1); defaults of the paper.
-      eps: added to the corrected root.
-      eps_root: added to :math:`s_t` at every step, so that it accumulates; it limits the steps
-        where gradients hardly change. The paper has one epsilon in both places; the default of
-        1e-16 is the authors' code's.
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper).
+      b2: decay rate of :math:`s_t`, in [0, 1). Default 0.999 (paper).
+      eps: added to the corrected root, not negative. Default 1e-16 (authors' code).
+      eps_root: added to :math:`s_t` at every update, so that it accumulates; not negative. It
+        limits the steps where gradients hardly change. Default 1e-16 (authors' code). The paper has
+        one epsilon in both places.
 
-    State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
+    State: `optax.ScaleByBeliefState` with `count` (int32), `mu` in the shapes of the parameters and
+    `nu` (:math:`s_t`), likewise and real; both in float32 or wider.
 
     Raises:
-      ValueError: a hyperparameter is out of range, or trees do not match.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Zhuang et al. 2020, arXiv 2010.07468.
 
     >>> import jax.numpy as jnp
     >>> tx = scale_by_adabelief()
     >>> state = tx.init(jnp.zeros(2))
-    >>> for grads in ([1.0, 1.0], [1.0, -1.0]):  # steady gradients make longer steps
+    >>> for grads in ([1.0, 1.0], [1.0, -1.0]):  # the steady gradient takes the longer step
     ...     updates, state = tx.update(jnp.array(grads), state)
     >>> bool(updates[0] > 1.1 and abs(updates[1]) < 0.1)
     True
@@ -60,7 +62,7 @@ def scale_by_adabelief(
         def spread(s, g, m):
             keep, take = jnp.asarray(b2, s.dtype), jnp.asarray(1 - b2, s.dtype)
             new = take * numerics.abs_square(g - m) + jnp.asarray(eps_root, s.dtype)
-            return keep * s + new  # the sum with s last, or XLA would copy s
+            return keep * s + new  # added last, or XLA would copy s
 
         squarable = trees.squarable(trees.again(grads), state.nu)
         nu = jax.tree.map(spread, state.nu, squarable, mu)

@@ -1,4 +1,4 @@
-"""Adadelta: steps measured in units of the steps before them."""
+"""Adadelta: step sizes from the ratio of past steps to past gradients."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from adaptive_jax.validation import number
 
 @constructor
 def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
-    r"""Multiplies the gradient by the ratio of root mean squares of past steps and gradients.
+    r"""Multiplies gradients by the root mean square of past steps over that of past gradients.
 
     .. math::
         v_t = \rho v_{t-1} + (1 - \rho) |g_t|^2, \qquad
@@ -20,15 +20,15 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
         d_t = \rho d_{t-1} + (1 - \rho) |u_t|^2
 
     Args:
-      rho: decay rate in [0, 1]; 0.95 in the paper and Keras, 0.9 in PyTorch.
-      eps: positive; sets the size of the first steps. 1e-6 in the paper and PyTorch, 1e-7 in
-        Keras.
+      rho: decay rate of both averages, in [0, 1]. Default 0.95 (paper, Keras); 0.9 in PyTorch.
+      eps: added to both averages, positive; sets the size of the first steps. Default 1e-6 (paper,
+        PyTorch); 1e-7 in Keras.
 
-    State: `optax.ScaleByAdaDeltaState`: `e_g` (v) and `e_x` (d), real, in the parameters' shapes,
-    float32 or wider.
+    State: `optax.ScaleByAdaDeltaState` with `e_g` (:math:`v_t`) and `e_x` (:math:`d_t`), real, in
+    the shapes of the parameters, in float32 or wider.
 
     Raises:
-      ValueError: a hyperparameter is out of range, or trees do not match.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Zeiler 2012, arXiv 1212.5701.
 
@@ -66,11 +66,11 @@ def _mean_square_step(rho, eps):
 
 
 def _scale(rho, eps):
-    """The ratio of the two roots, from the state after the step, so that XLA needs no copy of d.
+    """The ratio of the two roots, computed from the new state, so that XLA does not copy d.
 
-    The update is measured by d before the step. But
+    The update is defined by d before the step. But
     d' + ρ·eps = (d + eps)·(ρ + (1 − ρ)·|g|²/(v + eps)), so the ratio (d + eps)/(v + eps) is
-    (d' + ρ·eps) / (ρ·(v + eps) + (1 − ρ)·|g|²), all terms positive.
+    (d' + ρ·eps) / (ρ·(v + eps) + (1 − ρ)·|g|²), in which all terms are positive.
     """
 
     def leaf(d, v, g):

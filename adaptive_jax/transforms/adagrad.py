@@ -1,4 +1,4 @@
-"""Adagrad: the gradient over the root of the sum of all squared gradients."""
+"""Adagrad: gradients divided by the root of the sum of all squared gradients."""
 
 import jax
 import optax
@@ -13,21 +13,22 @@ from adaptive_jax.validation import number
 def scale_by_adagrad(
     initial_accumulator: Scalar = 0.0, eps: Scalar = 1e-10, eps_root: Scalar = 0.0
 ) -> Preconditioner:
-    r"""Divides the gradient by the root of the sum of its squares so far.
+    r"""Divides gradients by the root of the sum of all squared gradients.
 
     .. math::
         s_t = s_{t-1} + |g_t|^2, \qquad u_t = g_t / (\sqrt{s_t + eps\_root} + eps)
 
     Args:
-      initial_accumulator: :math:`s_0`; 0 in the paper and PyTorch, 0.1 in Keras.
-      eps: added to the root, as in the paper; the default is PyTorch's.
-      eps_root: added under the root, as Keras does (1e-7 there, with `eps=0`).
+      initial_accumulator: :math:`s_0`, not negative. Default 0 (paper, PyTorch); 0.1 in Keras.
+      eps: added to the root, as in the paper, not negative. Default 1e-10 (PyTorch).
+      eps_root: added under the root, not negative; Keras has 1e-7 here and `eps=0`. Default 0
+        (paper, PyTorch).
 
-    State: `sum_of_squares`, real, in the parameters' shapes, float32 or wider. It saturates at
-    the largest number instead of overflowing.
+    State: `optax.ScaleByRssState` with `sum_of_squares`, real, in the shapes of the parameters, in
+    float32 or wider. The sum saturates at the largest finite number and does not overflow.
 
     Raises:
-      ValueError: a hyperparameter is negative, or trees do not match.
+      ValueError: a hyperparameter is negative, or the trees passed to `update` do not match.
 
     Reference: Duchi, Hazan & Singer 2011, jmlr.org/papers/v12/duchi11a.html.
 

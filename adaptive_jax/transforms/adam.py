@@ -1,4 +1,4 @@
-"""Adam and AMSGrad: a first moment over the root of a second moment."""
+"""Adam and AMSGrad: the first moment of gradients over the root of the second."""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ def scale_by_adam(
     nesterov: bool = False,
     bias_correction: bool = True,
 ) -> Preconditioner:
-    r"""Divides the mean of the gradients by the root of the mean of their squares.
+    r"""Divides the first moment of gradients by the root of the second.
 
     .. math::
         m_t &= b_1 m_{t-1} + (1 - b_1) g_t, \qquad v_t = b_2 v_{t-1} + (1 - b_2) |g_t|^2 \\
@@ -28,22 +28,26 @@ def scale_by_adam(
                + eps + \frac{eps\_hat}{\sqrt{1 - b_2^t}}\right)
 
     Args:
-      b1, b2: decay rates in [0, 1); defaults of the paper (and of PyTorch and Keras).
-      eps: added to the corrected root, as in the paper's Algorithm 1 and PyTorch.
-      eps_root: added under the root; makes derivatives through the update well behaved.
-      eps_hat: added to the uncorrected root: the paper's "epsilon hat" (end of its section 2),
-        as in Keras, TensorFlow and AdaBound. Set `eps=0` with it.
-      nesterov: put the look-ahead :math:`b_1 m_t / (1 - b_1^{t+1}) + (1 - b_1) g_t / (1 - b_1^t)`
-        in place of the corrected first moment (Dozat 2016, with a constant momentum).
-      bias_correction: False leaves out the divisions by :math:`1 - b_1^t` and
-        :math:`1 - b_2^t`, so that the first step is :math:`(1 - b_1) / \sqrt{1 - b_2}` times
-        as long: 3 times with the defaults.
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper, PyTorch, Keras).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper, PyTorch, Keras).
+      eps: added to the corrected root, not negative, as in Algorithm 1 of the paper and in PyTorch.
+        Default 1e-8 (paper, PyTorch).
+      eps_root: added under the root, not negative; use it to differentiate through updates.
+        Default 0 (paper).
+      eps_hat: added to the uncorrected root, not negative: the paper's "epsilon hat" (end of its
+        section 2), as in Keras, TensorFlow and AdaBound; set `eps=0` with it. Default 0 (PyTorch).
+      nesterov: whether the corrected first moment is replaced by the look-ahead
+        :math:`b_1 m_t / (1 - b_1^{t+1}) + (1 - b_1) g_t / (1 - b_1^t)` (Dozat 2016, with a constant
+        momentum). Default False (paper).
+      bias_correction: whether to divide by :math:`1 - b_1^t` and :math:`1 - b_2^t`. Without, the
+        first step is :math:`(1 - b_1) / \sqrt{1 - b_2}` times as long: 3 times with the default
+        decay rates. Default True (paper).
 
-    State: `optax.ScaleByAdamState`: `count` int32, `mu` in the parameters' shapes and `nu` real,
-    both float32 or wider.
+    State: `optax.ScaleByAdamState` with `count` (int32), `mu` in the shapes of the parameters and
+    `nu`, likewise and real; both in float32 or wider.
 
     Raises:
-      ValueError: a hyperparameter is out of range, or trees do not match.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Kingma & Ba 2014, arXiv 1412.6980; Dozat 2016 for `nesterov`.
 
@@ -85,19 +89,33 @@ def scale_by_amsgrad(
     eps_hat: Scalar = 0.0,
     bias_correction: bool = True,
 ) -> Preconditioner:
-    r"""Adam with the largest second moment so far, so that the scale never grows back.
+    r"""Adam with the maximum of all second moments so far, so that the scale never grows.
 
     .. math::
         \bar v_t = \max(\bar v_{t-1}, v_t), \qquad
         u_t = \frac{m_t}{1 - b_1^t} \Big/ \left(\sqrt{\frac{\bar v_t}{1 - b_2^t} + eps\_root}
                + eps + \frac{eps\_hat}{\sqrt{1 - b_2^t}}\right)
 
-    The maximum is over the uncorrected moments, as in PyTorch and Keras. The arguments, their
-    defaults and errors are those of `scale_by_adam`. State: `optax.ScaleByAmsgradState`, Adam's and
-    `nu_max` like `nu`.
+    with the moments :math:`m_t, v_t` of `scale_by_adam`. The maximum is over uncorrected moments,
+    as in PyTorch and Keras.
 
-    Reference: Reddi, Kale & Kumar 2018, arXiv 1904.09237 (the paper has no bias correction, as
-    here with `bias_correction=False`; all libraries add Adam's).
+    Args:
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (PyTorch, Keras).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (PyTorch, Keras).
+      eps: added to the corrected root, not negative. Default 1e-8 (PyTorch).
+      eps_root: added under the root, not negative. Default 0 (PyTorch).
+      eps_hat: added to the uncorrected root, not negative; Keras has 1e-7 here and `eps=0`. Default
+        0 (PyTorch).
+      bias_correction: whether to divide by :math:`1 - b_1^t` and :math:`1 - b_2^t`. Default True
+        (PyTorch, Keras); False is the paper's algorithm.
+
+    State: `optax.ScaleByAmsgradState`: the fields of `optax.ScaleByAdamState`, and `nu_max`, like
+    `nu`.
+
+    Raises:
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
+
+    Reference: Reddi, Kale & Kumar 2018, arXiv 1904.09237.
 
     >>> import jax.numpy as jnp
     >>> tx = scale_by_amsgrad()
@@ -112,7 +130,7 @@ def scale_by_amsgrad(
 
     def init(params):
         nu = trees.real_full_like(params)
-        nu_max = trees.real_full_like(params)  # not nu itself: both may be donated
+        nu_max = trees.real_full_like(params)  # its own buffer, since both may be donated
         mu = trees.zeros_like(params)
         return optax.ScaleByAmsgradState(numerics.count_zero(), mu, nu, nu_max)
 
@@ -128,14 +146,14 @@ def scale_by_amsgrad(
 
 
 def _corrections(count, b1, b2, bias_correction):
-    """1 − b1^t and 1 − b2^t, or the ones that correct nothing."""
+    """1 − b1^t and 1 − b2^t, or ones without bias correction."""
     if not bias_correction:
         return jnp.ones([]), jnp.ones([])
     return numerics.bias_correction(b1, count), numerics.bias_correction(b2, count)
 
 
 def _look_ahead(grads, mu, nu, count, b1, b2, bias_correction):
-    """The mean gradient one step on; like the mean, uncorrected until the scale divides it."""
+    """Nesterov's first moment, still uncorrected, since the scale contains the correction."""
     now, _ = _corrections(count, b1, b2, bias_correction)
     next_, _ = _corrections(numerics.count_next(count), b1, b2, bias_correction)
     ahead = now / next_
@@ -146,17 +164,17 @@ def _look_ahead(grads, mu, nu, count, b1, b2, bias_correction):
     )
 
 
-# What Adam's kin have in common with it.
+# Shared with the variants of Adam.
 
 
 def check_eps(eps: Scalar, eps_root: Scalar, eps_hat: Scalar) -> list[Scalar]:
-    """The three places of epsilon, each a number that is not negative."""
+    """Returns the three epsilons; raises if one is negative."""
     names = {"eps": eps, "eps_root": eps_root, "eps_hat": eps_hat}
     return [number(name, value, "[0, inf)") for name, value in names.items()]
 
 
 def moments(grads: Updates, state: State, b1: Scalar, b2: Scalar) -> tuple[Updates, Updates]:
-    """The means of the gradients and of their squares after `state.mu` and `state.nu`."""
+    """The first and second moments after these gradients, from `state.mu` and `state.nu`."""
     grads = trees.squarable(grads, state.nu)
     mu = jax.tree.map(lambda g, m: numerics.ema(m, g, b1), grads, state.mu)
     nu = jax.tree.map(lambda g, v: numerics.ema(v, numerics.abs_square(g), b2), grads, state.nu)
@@ -171,13 +189,13 @@ def corrected_scale(
     eps_root: Scalar,
     eps_hat: Scalar,
 ) -> Updates:
-    """The scale of an uncorrected first moment over the root of an uncorrected second one.
+    """The scale for an uncorrected first moment, from an uncorrected second moment.
 
-    The corrections are the share of a constant that its moments have reached, as `1 − b^t`.
+    Each correction is the sum of the weights in the moving average: `1 − b^t`.
     """
     without_hat = isinstance(eps_hat, float) and eps_hat == 0
     added = eps if without_hat else eps + eps_hat / jnp.sqrt(correction2)
-    # Divided once here, and not in every coordinate: one division there is enough.
+    # Inverted once here, so that each coordinate needs only one division.
     factor1, factor2 = 1 / correction1, 1 / correction2
 
     def leaf(v):

@@ -1,4 +1,4 @@
-"""Adamax: Adam with the largest recent gradient in place of the root mean square."""
+"""Adamax: Adam with a decaying maximum in place of the root mean square."""
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +11,14 @@ from adaptive_jax.validation import number
 
 
 class ScaleByAdamaxState(optax.ScaleByAdamState):
-    """Updates made, mean gradient, and the decaying maximum of the gradients' magnitudes."""
+    """State of `scale_by_adamax`: Adam's fields, where `nu` is the decaying maximum."""
 
 
 @constructor
 def scale_by_adamax(
     b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 0.0, eps_grad: Scalar = 0.0
 ) -> Preconditioner:
-    r"""Divides the mean of the gradients by the largest of them, where old ones count less.
+    r"""Divides the first moment of gradients by a decaying maximum of their magnitudes.
 
     .. math::
         m_t = b_1 m_{t-1} + (1 - b_1) g_t, \qquad
@@ -26,14 +26,17 @@ def scale_by_adamax(
         u_t = \frac{m_t}{1 - b_1^t} \Big/ (n_t + eps)
 
     Args:
-      b1, b2: decay rates in [0, 1) and [0, 1]; defaults of the paper (and of PyTorch and Keras).
-      eps: added to the maximum, as in Keras (1e-7 there). The paper has none.
-      eps_grad: added to the gradient's magnitude, as in PyTorch (1e-8 there, with `eps=0`).
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper, PyTorch, Keras).
+      b2: decay rate of the maximum, in [0, 1]. Default 0.999 (paper, PyTorch, Keras).
+      eps: added to the maximum, not negative; 1e-7 in Keras. Default 0 (paper, PyTorch).
+      eps_grad: added to the gradient's magnitude, not negative; 1e-8 in PyTorch. Default 0 (paper,
+        Keras).
 
-    State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
+    State: `ScaleByAdamaxState` with `count` (int32), `mu` in the shapes of the parameters and `nu`
+    (:math:`n_t`), likewise and real; both in float32 or wider.
 
     Raises:
-      ValueError: a hyperparameter is out of range, or trees do not match.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Kingma & Ba 2014, arXiv 1412.6980, Algorithm 2.
 
@@ -55,7 +58,7 @@ def scale_by_adamax(
 
     def step(grads, state, params=None, **extra):
         count = numerics.count_next(state.count)
-        grads = trees.squarable(grads, state.nu)  # else 1 / nu would underflow
+        grads = trees.squarable(grads, state.nu)  # or 1 / nu could underflow
         mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads)
         nu = jax.tree.map(_decaying_maximum(b2, eps_grad), state.nu, grads)
         correction = numerics.bias_correction(b1, count)

@@ -1,4 +1,4 @@
-"""Averaged SGD: a learning rate that falls as a power, and the mean of the parameters passed."""
+"""Averaged SGD: a learning rate that decays as a power, and the average of the parameters."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from adaptive_jax.validation import map_leaves, number, number_or_schedule, requ
 
 
 class PolyakAverageState(NamedTuple):
-    """Updates made, and the mean of the parameters after them (zeros before the first)."""
+    """State of `polyak_average`: updates so far, and the `average` (zeros before the first)."""
 
     count: jax.Array
     average: Params
@@ -21,23 +21,24 @@ class PolyakAverageState(NamedTuple):
 
 @constructor
 def polyak_average(start: Scalar = 0) -> optax.GradientTransformationExtraArgs:
-    r"""Leaves updates as they are and keeps the mean of the parameters that they lead to.
+    r"""Keeps an average of the parameters and leaves updates unchanged.
 
     .. math::
         a_t = a_{t-1} + \frac{p_t - a_{t-1}}{\max(1,\ t - start)}
 
-    which for t > start is the mean of the parameters after the updates since then, and before
-    that the parameters themselves. It stands last in a chain, where updates have their final
-    size; `averaged_params` reads the mean out of the chain's state.
+    After more than `start` updates, this is the mean of the parameters after update number
+    `start + 1` and all later ones; before, it is the current parameters. Put it last in a chain,
+    where updates have their final size. `averaged_params` reads the average from the chain's state.
 
     Args:
-      start: the number of updates that the mean leaves out, not negative; default 0.
+      start: number of updates to leave out of the mean, not negative. Default 0.
 
-    State: `count` int32, `average` in the parameters' shapes, float32 or wider.
+    State: `PolyakAverageState` with `count` (int32) and `average` in the shapes of the parameters,
+    in float32 or wider.
 
     Raises:
-      ValueError: `start` is negative, trees do not match, or `update` is called without
-        parameters.
+      ValueError: `start` is negative, the trees passed to `update` do not match, or `update` is
+        called without parameters.
 
     Reference: Polyak & Juditsky 1992, doi 10.1137/0330046.
 
@@ -73,16 +74,16 @@ def polyak_average(start: Scalar = 0) -> optax.GradientTransformationExtraArgs:
 
 
 def averaged_params(state: State) -> Params:
-    """The mean of the parameters, from the state of a chain that has `polyak_average` in it.
+    """The average of the parameters, from an optimizer state that contains a `PolyakAverageState`.
 
-    In float32 or wider; before the first update it is zero.
+    It is in float32 or wider, and zero before the first update.
 
     Args:
-      state: the state of `polyak_average` or `asgd`, or any state that contains it, as those of
-        `chain`, `optax.masked` or `optax.MultiSteps` do.
+      state: the state of `polyak_average` or `asgd`, or any state that contains one, such as those
+        of `chain`, `optax.masked` and `optax.MultiSteps`.
 
     Raises:
-      ValueError: there is none in `state`, or more than one.
+      ValueError: `state` contains no such state, or more than one.
 
     >>> import jax.numpy as jnp
     >>> from adaptive_jax import chain, scale_by_adam, scale_by_learning_rate
@@ -95,7 +96,7 @@ def averaged_params(state: State) -> Params:
     found = trees.nodes_of(PolyakAverageState, state)
     if len(found) != 1:
         raise ValueError(
-            "averaged_params needs a state with exactly one polyak_average(...) in it, "
+            "averaged_params needs a state that contains exactly one polyak_average(...), "
             f"found {len(found)}"
         )
     return found[0].average
@@ -107,11 +108,10 @@ def asgd_schedule(
     r"""The learning rate of averaged SGD: :math:`lr / (1 + lambd \cdot |lr| \cdot t)^{alpha}`.
 
     Args:
-      learning_rate: its value at t = 0, or a schedule itself; a negative one ascends. Default 0.01
-        (PyTorch).
-      lambd: not negative; how soon it falls, in the units of 1 / (learning rate · updates).
-        Default 1e-4 (PyTorch).
-      alpha: not negative; above 1/2 and below 1 in the theory, default 0.75 (PyTorch).
+      learning_rate: initial learning rate, a number or a schedule; a negative one ascends. Default
+        0.01 (PyTorch).
+      lambd: speed of the decay, not negative. Default 1e-4 (PyTorch).
+      alpha: exponent, not negative; in theory between 1/2 and 1. Default 0.75 (PyTorch).
 
     Raises:
       ValueError: an argument is out of range.

@@ -1,4 +1,4 @@
-"""AdaBound's bounds: a scale squeezed between two schedules, from adaptive to SGD."""
+"""Bounds on learning rates per coordinate, as in AdaBound, that turn Adam into SGD."""
 
 import math
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from adaptive_jax.validation import number, number_or_schedule
 
 
 class BoundLrState(NamedTuple):
-    """Updates made."""
+    """State of `bound_lr`: the number of updates so far."""
 
     count: jax.Array
 
@@ -28,30 +28,33 @@ def bound_lr(
     lower: ScalarOrSchedule | None = None,
     upper: ScalarOrSchedule | None = None,
 ) -> ScaleModifier:
-    r"""Clips every coordinate's learning rate between bounds that close on `final_lr`.
+    r"""Clips the learning rate of each coordinate to bounds that converge to `final_lr`.
 
     .. math::
         s_t \leftarrow \mathrm{clip}(s_t,\ lower(t) / base\_lr,\ upper(t) / base\_lr)
 
-    by default with `adabound_bounds(final_lr, gamma)`. It stands before
-    `scale_by_learning_rate`, so bounds follow the learning rate, as in the authors' code: with a
-    rate lr, coordinates move by lr/base_lr times a rate between the bounds.
+    where :math:`s_t` is the scale of the stage before it, and the bounds are by default those of
+    `adabound_bounds(final_lr, gamma)`. Put it before `scale_by_learning_rate`. Bounds then follow
+    the learning rate, as in the authors' code: with a rate lr, coordinates move by lr/base_lr times
+    a rate between the bounds.
 
     Args:
-      final_lr: where both bounds end; SGD's learning rate at the end. Default 0.1 (paper).
-      gamma: how fast they close; default 1e-3 (paper).
-      base_lr: the learning rate that the bounds are meant for: the first, undecayed value of
-        the one in `scale_by_learning_rate`. Learning rates are in units of parameter per
-        gradient.
-      lower, upper: bounds of your own in place of AdaBound's, both of them, each a number or a
-        schedule of the number of updates already made; `upper` may be infinite.
+      final_lr: step size of SGD, to which both bounds converge; positive. Default None, which
+        stands for 0.1 (paper).
+      gamma: speed at which the bounds converge, positive. Default None, which stands for
+        1e-3 (paper).
+      base_lr: the learning rate for which the bounds are meant, positive: the first, undecayed
+        value of the rate in `scale_by_learning_rate`. It is required.
+      lower: replaces the lower bound of AdaBound, a number or a schedule, not negative. Default
+        None; give it together with `upper`, and without `final_lr` and `gamma`.
+      upper: replaces the upper bound likewise; positive, may be infinite. Default None.
 
-    State: `count`, int32.
+    State: `BoundLrState` with `count` (int32).
 
     Raises:
-      ValueError: a hyperparameter is out of range, `base_lr` is a schedule, only one of `lower`
-        and `upper` is given, or they are given along with `final_lr` or `gamma`; in use, the
-        stage before it is no Preconditioner.
+      ValueError: a hyperparameter is out of range, `base_lr` is a schedule, only one of `lower` and
+        `upper` is given, or they are given along with `final_lr` or `gamma`. `chain` raises it if
+        the stage before this one is not a Preconditioner.
 
     Reference: Luo et al. 2019, arXiv 1902.09843.
 
@@ -68,7 +71,7 @@ def bound_lr(
             0.1 if final_lr is None else final_lr, 1e-3 if gamma is None else gamma
         )
     elif lower is None or upper is None:
-        raise ValueError("bound_lr needs both lower and upper, or neither (AdaBound's bounds)")
+        raise ValueError("bound_lr needs both lower and upper, or neither for AdaBound's bounds")
     elif not (final_lr is None and gamma is None):
         raise ValueError("bound_lr takes final_lr and gamma, or lower and upper, not both")
     else:
@@ -93,9 +96,9 @@ def bound_lr(
 def _in_units(bound, count, factor):
     """The bound times a factor.
 
-    No bound is negative, but saying so keeps XLA from multiplying two constants first, a
-    schedule's last factor and this one, which gives other last digits than a factor that is read
-    from a state.
+    Bounds are not negative, but the maximum keeps XLA from first multiplying two constants, the
+    last factor of a schedule and this one. Their product would round differently from the product
+    with a factor that is read from a state.
     """
     bound = jnp.asarray(numerics.at_step(bound, count), jnp.result_type(float))
     return jnp.maximum(bound, 0) * factor
@@ -112,11 +115,11 @@ def adabound_bounds(final_lr: Scalar = 0.1, gamma: Scalar = 1e-3) -> tuple[Sched
     M = (1 + 2/γ) / final_lr.
 
     Args:
-      final_lr: positive; default 0.1 (paper).
-      gamma: positive; default 1e-3 (paper).
+      final_lr: step size to which both bounds converge, positive. Default 0.1 (paper).
+      gamma: speed at which the bounds converge, positive. Default 1e-3 (paper).
 
     Raises:
-      ValueError: a value is not positive.
+      ValueError: an argument is not positive.
 
     Reference: Luo et al. 2019, arXiv 1902.09843, section 4.
 
@@ -138,14 +141,14 @@ def adabound_bounds(final_lr: Scalar = 0.1, gamma: Scalar = 1e-3) -> tuple[Sched
 
 
 def convergent_bounds(final_lr: Scalar, m: Scalar) -> tuple[Schedule, Schedule]:
-    r"""The bounds symmetric in 1/lr that a convergence guarantee with constant M permits.
+    r"""Bounds for which AdaBound converges, as two schedules symmetric in 1/lr.
 
     .. math::
         \frac{t}{lower(t)} - \frac{t - 1}{upper(t - 1)} \le M \quad\text{for all } t
 
-    is Savarese's condition for a regret of order √T (with a learning rate that falls as 1/√t),
-    in place of the AdaBound paper's, to which he gives a counterexample. With
-    c = (M·final_lr − 1) / 2,
+    is Savarese's condition for a regret of order √T (with a learning rate that falls as 1/√t). It
+    replaces the condition of the AdaBound paper, to which he gives a counterexample. With
+    c = (M·final_lr − 1) / 2, the bounds
 
     .. math::
         lower(t) = final\_lr\,\frac{t}{t + c}, \qquad
@@ -154,11 +157,12 @@ def convergent_bounds(final_lr: Scalar, m: Scalar) -> tuple[Schedule, Schedule]:
     meet it with equality from t = c + 1 on. So c is the number of updates without an upper bound.
 
     Args:
-      final_lr: positive; where both bounds end.
-      m: the constant M, at least 1/final_lr; in units of 1/learning rate. Smaller is nearer SGD.
+      final_lr: step size to which both bounds converge, positive.
+      m: the constant M, at least 1/final_lr, in units of 1/learning rate. The smaller, the closer
+        to SGD.
 
     Raises:
-      ValueError: a value is out of range.
+      ValueError: an argument is out of range.
 
     Reference: Savarese 2019, arXiv 1908.04457.
 
@@ -184,7 +188,7 @@ def convergent_bounds(final_lr: Scalar, m: Scalar) -> tuple[Schedule, Schedule]:
 
 
 def _past(count, c: Scalar):
-    """`count + 1 - c`, exact where c is a Python number that float32 cannot tell from others."""
+    """`count + 1 - c`, exact where c is a Python number that float32 cannot represent."""
     if not isinstance(c, float):
         return as_float(count) + 1 - c
     whole = min(math.floor(c), LAST_COUNT)

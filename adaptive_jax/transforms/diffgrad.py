@@ -1,4 +1,4 @@
-"""DiffGrad: Adam that slows down where the gradient hardly changes."""
+"""DiffGrad: Adam with shorter steps where the gradient hardly changes."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from adaptive_jax.typing import Scalar, State, Updates
 
 
 class ScaleByDiffgradState(NamedTuple):
-    """Adam's state and the last gradient."""
+    """State of `scale_by_diffgrad`: Adam's state `adam`, and the `previous` gradient."""
 
     adam: State
     previous: Updates
@@ -22,30 +22,33 @@ class ScaleByDiffgradState(NamedTuple):
 def scale_by_diffgrad(
     b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-8, eps_hat: Scalar = 0.0
 ) -> Preconditioner:
-    r"""Adam's step times a friction between 1/2 and 1, by how much the gradient has changed.
+    r"""Adam's step times a friction between 1/2 and 1, which grows with the gradient's change.
 
     .. math::
         \xi_t = \frac{1}{1 + e^{-|g_t - g_{t-1}|}}, \qquad g_0 = 0, \qquad
         u_t = \xi_t \frac{m_t}{1 - b_1^t} \Big/ \left(\sqrt{\frac{v_t}{1 - b_2^t}}
                + eps + \frac{eps\_hat}{\sqrt{1 - b_2^t}}\right)
 
-    with :math:`m` and :math:`v` of `scale_by_adam`. As a Preconditioner the friction belongs to
-    the scale: it is positive, and the paper takes it for a part of the learning rate. So bounds
-    on the learning rate, such as `bound_lr`'s, are bounds on the product. The change is in the
-    gradient's units: this is the one place where the method sees how large gradients are.
+    with the moments :math:`m_t, v_t` of `scale_by_adam`. The friction is part of this
+    Preconditioner's scale: it is positive, and the paper counts it as part of the learning rate. So
+    bounds on the learning rate, such as those of `bound_lr`, apply to the product. The change is in
+    the units of the gradient; no other part of the method depends on the gradients' size.
 
     Args:
-      b1, b2, eps: as in `scale_by_adam`; defaults of the paper.
-      eps_hat: added to the uncorrected root, as in the authors' code; set `eps=0` with it.
-        Default 0.
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper).
+      eps: added to the corrected root, not negative. Default 1e-8 (paper).
+      eps_hat: added to the uncorrected root, as in the authors' code; not negative. Set `eps=0`
+        with it. Default 0 (paper).
 
-    State: `adam`, that of `scale_by_adam`; `previous` in the parameters' shapes.
+    State: `ScaleByDiffgradState` with `adam`, an `optax.ScaleByAdamState`, and `previous`, the last
+    gradient, in the shapes of the parameters, in float32 or wider.
 
     Raises:
-      ValueError: a hyperparameter is out of range, or trees do not match.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Dubey et al. 2019, arXiv 1909.11015. (In the code of the paper's experiments the
-    change was always 0; this is the paper's formula and the authors' later `diffGrad_v2`.)
+    change is always 0; this is the paper's formula and the authors' later `diffGrad_v2`.)
 
     >>> import jax.numpy as jnp
     >>> tx = scale_by_diffgrad()

@@ -1,4 +1,4 @@
-"""FTRL-proximal: parameters as the minimizer of all past gradients, with sparsity."""
+"""FTRL-proximal: parameters that minimize a regularized model of all past gradients."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from adaptive_jax.validation import (
 
 
 class FtrlState(NamedTuple):
-    """Updates made, 1 / the last rate, sum of squared gradients, and z of the docstring."""
+    """State of `ftrl_proximal`: updates so far, 1 / learning rate, sum of squares, z (`linear`)."""
 
     count: jax.Array
     per_rate: jax.Array
@@ -37,7 +37,7 @@ def ftrl_proximal(
     l2_shrinkage: Scalar = 0.0,
     beta: Scalar = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Follows the regularized leader: every step minimizes a model of all gradients so far.
+    r"""Follows the regularized leader: each update minimizes a model of all gradients so far.
 
     .. math::
         n_t &= n_{t-1} + |g_t|^2, \qquad q_t = (beta + n_t^{-power}) / lr_t \\
@@ -45,33 +45,38 @@ def ftrl_proximal(
         p_t &= -\frac{z_t}{|z_t|} \frac{\max(|z_t| - l1,\ 0)}{q_t + l2}, \qquad
         u_t = p_t - p_{t-1}
 
-    It is a whole optimizer: its updates are added to the parameters as they are. The parameters
-    follow from the gradients alone, and what they were before the first update is soon
-    forgotten; so it suits (generalized) linear models, which may start at 0. In half precision
-    the parameters are the rounding of values that the state keeps in full precision.
+    This is a complete optimizer: add its updates to the parameters without a learning rate. The
+    parameters depend on the gradients alone, and soon no longer on their initial values; this suits
+    (generalized) linear models, which may start at 0. Half-precision parameters are rounded values
+    of parameters that the state determines in full precision.
+
+    A zero gradient moves parameters that the gradients so far do not account for (those that did
+    not start at 0). With `l1`, `l2`, `l2_shrinkage` or a changing rate it moves all of them.
 
     Args:
-      learning_rate: positive; a number or a schedule of the number of updates already made. A
-        rate that changes, by a schedule or by hand (`tunable`), changes :math:`q_t`, as in the
-        paper, where :math:`\sigma_{1:t} = q_t`: a falling rate only shortens steps. Keras takes the
-        new rate for :math:`q_{t-1}` too, which pulls the parameters towards 0.
-      learning_rate_power: not positive, default -0.5 (paper); 0 keeps the learning rate.
-      initial_accumulator: :math:`n_0`; 0 in the paper, 0.1 in Keras (default).
-      l1: the paper's λ1: parameters whose :math:`|z_t|` is not larger are exactly 0.
-      l2: the paper's λ2, with the penalty λ2·p²/2; twice Keras's `l2_regularization_strength`.
-      l2_shrinkage: adds this times the parameters to the gradient, but not to its square; twice
-        Keras's `l2_shrinkage_regularization_strength`. The paper has none.
-      beta: about 1 in the paper, 0 in Keras (default).
+      learning_rate: positive, a number or a schedule. A changing rate, by a schedule or by
+        `tunable`, changes :math:`q_t` as in the paper, where :math:`\sigma_{1:t} = q_t`: a falling
+        rate only shortens steps. Keras uses the new rate for :math:`q_{t-1}` as well, which pulls
+        the parameters towards 0.
+      learning_rate_power: not positive; 0 keeps the learning rate constant. Default -0.5 (paper,
+        Keras).
+      initial_accumulator: :math:`n_0`, not negative. Default 0.1 (Keras); 0 in the paper.
+      l1: the paper's λ1, not negative: parameters with :math:`|z_t| \le l1` are exactly 0. Default
+        0 (Keras).
+      l2: the paper's λ2, with the penalty λ2·p²/2, not negative; twice Keras's
+        `l2_regularization_strength`. Default 0 (Keras).
+      l2_shrinkage: factor of the parameters that are added to the gradient, but not to its square,
+        not negative; twice Keras's `l2_shrinkage_regularization_strength`. Default 0 (Keras; the
+        paper has none).
+      beta: not negative. Default 0 (Keras); about 1 in the paper.
 
-    A zero gradient moves parameters that the gradients so far do not account for (those that
-    did not start at 0), and all of them with `l1`, `l2` or `l2_shrinkage`, or a new rate.
-
-    State: `count` int32; `per_rate`, :math:`1 / lr_{t-1}`; `sum_of_squares` real and `linear` (z),
-    both in the parameters' shapes. All but the count are float32 or wider.
+    State: `FtrlState` with `count` (int32); `per_rate`, :math:`1 / lr_t` of the last update;
+    `sum_of_squares` (:math:`n_t`), real, and `linear` (:math:`z_t`), both in the shapes of the
+    parameters. All but `count` are in float32 or wider.
 
     Raises:
-      ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
-        without parameters.
+      ValueError: a hyperparameter is out of range, the trees passed to `update` do not match, or
+        `update` is called without parameters.
 
     Reference: McMahan et al. 2013, "Ad click prediction: a view from the trenches", doi
     10.1145/2487575.2488200.
@@ -107,7 +112,7 @@ def ftrl_proximal(
         squares = jax.tree.map(numerics.add_square, state.sum_of_squares, grads)
 
         def strength(total, per_rate):
-            """1 over the coordinate's learning rate: q in the docstring."""
+            """The inverse of each coordinate's learning rate: q in the docstring."""
             floored = jnp.maximum(total, jnp.finfo(total.dtype).tiny)
             grown = jnp.asarray(beta, total.dtype) + numerics.power(floored, -power)
             return jnp.minimum(grown * per_rate.astype(total.dtype), jnp.finfo(total.dtype).max)
@@ -133,7 +138,7 @@ def ftrl_proximal(
 
 
 def _soft_threshold(z, limit):
-    """`z` shortened by `limit`, or 0 where it is no longer than that."""
+    """`z` shortened by `limit`, or 0 where `z` is no longer than `limit`."""
     limit = jnp.asarray(limit, z.real.dtype)
     if not jnp.iscomplexobj(z):
         return z - jnp.clip(z, -limit, limit)

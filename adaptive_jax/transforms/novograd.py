@@ -1,4 +1,4 @@
-"""NovoGrad: gradients over the root of the mean of their squared norms, array by array."""
+"""NovoGrad: gradients normalized by a moving average of each array's squared norm."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from adaptive_jax.validation import number, same_structure
 
 
 class ScaleByNovogradState(NamedTuple):
-    """Updates made, and each array's mean squared norm of the gradient, a number."""
+    """State of `scale_by_novograd`: updates so far, and the mean squared norm of each array."""
 
     count: jax.Array
     nu: PyTree
@@ -20,23 +20,25 @@ class ScaleByNovogradState(NamedTuple):
 
 @constructor
 def scale_by_novograd(b2: Scalar = 0.98, eps: Scalar = 1e-8) -> Preconditioner:
-    r"""Divides each array's gradient by the root of the moving mean of its squared norm.
+    r"""Divides each array's gradient by the root of a moving average of its squared norm.
 
     .. math::
         v_1 = \|g_1\|^2, \qquad v_t = b_2 v_{t-1} + (1 - b_2) \|g_t\|^2, \qquad
         u_t = g_t / (\sqrt{v_t} + eps)
 
-    NovoGrad's other parts are stages after this one: `add_decayed_weights`, then `momentum`,
-    whose first buffer is the first step, undamped.
+    The other parts of NovoGrad are stages after this one: `add_decayed_weights`, then `momentum`,
+    whose buffer starts with the first step.
 
     Args:
-      b2: decay rate in [0, 1]; default of the paper, which also has 0.25 (for a language model).
-      eps: added to the root.
+      b2: decay rate of the mean squared norm, in [0, 1]. Default 0.98 (paper); 0.25 in the paper's
+        language model and in Optax.
+      eps: added to the root, not negative. Default 1e-8 (authors' code); 1e-6 in Optax.
 
-    State: `count` int32, `nu` a real number for every array, float32 or wider.
+    State: `ScaleByNovogradState` with `count` (int32) and `nu`, a real number for each array, in
+    float32 or wider.
 
     Raises:
-      ValueError: a hyperparameter is out of range, or trees do not match.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Ginsburg et al. 2019, arXiv 1905.11286.
 
@@ -72,7 +74,7 @@ def scale_by_novograd(b2: Scalar = 0.98, eps: Scalar = 1e-8) -> Preconditioner:
 
 
 def _shortened(g, real_dtype):
-    """The gradient, at most so long that the square of its norm is finite, and that square."""
+    """The gradient, shortened where its squared norm would overflow, and the squared norm."""
     info = jnp.finfo(real_dtype)
     g = jnp.asarray(g, f"complex{2 * info.bits}" if jnp.iscomplexobj(g) else info.dtype)
     longest = jnp.asarray(numerics.largest_squarable(real_dtype), info.dtype)

@@ -1,4 +1,4 @@
-"""Scales on the way from adaptive to plain: AdaMod's momental bound, Padam's exponent."""
+"""Scales between adaptive and plain: AdaMod's momental bound and Padam's exponent."""
 
 from typing import NamedTuple
 
@@ -13,33 +13,36 @@ from adaptive_jax.validation import number
 
 
 class MomentalBoundState(NamedTuple):
-    """The mean scale."""
+    """State of `momental_bound`: the moving average of the scale, `mean_scale`."""
 
     mean_scale: Updates
 
 
 class CorrectBiasState(NamedTuple):
-    """Updates made."""
+    """State of `correct_bias`: the number of updates so far."""
 
     count: jax.Array
 
 
 @constructor
 def momental_bound(b3: Scalar = 0.999) -> ScaleModifier:
-    r"""AdaMod's bound: no coordinate's scale may exceed the moving mean of its scales so far.
+    r"""AdaMod's bound: limits each coordinate's scale to its moving average.
 
     .. math::
         e_t = b_3 e_{t-1} + (1 - b_3) s_t, \qquad s_t \leftarrow \min(s_t, e_t)
 
-    The mean starts at 0, so the first steps are short: it warms up by itself.
+    The average starts at 0, so the first steps are short, as in a warm-up.
 
     Args:
-      b3: decay rate in [0, 1); default of the authors' code. 0 changes nothing.
+      b3: decay rate of the average, in [0, 1); 0 leaves the scale unchanged. Default 0.999
+        (authors' code).
 
-    State: `mean_scale`, real, in the parameters' shapes, float32 or wider.
+    State: `MomentalBoundState` with `mean_scale`, real, in the shapes of the parameters, in float32
+    or wider.
 
     Raises:
-      ValueError: `b3` is out of range; in use, the stage before it is no Preconditioner.
+      ValueError: `b3` is out of range. `chain` raises it if the stage before this one is not a
+        Preconditioner.
 
     Reference: Ding et al. 2019, arXiv 1910.12249.
 
@@ -67,16 +70,22 @@ def momental_bound(b3: Scalar = 0.999) -> ScaleModifier:
 
 @constructor
 def partial_adaptivity(p: Scalar = 0.125) -> ScaleModifier:
-    r"""Padam's exponent :math:`s_t \leftarrow s_t^{2p}`, which makes :math:`v^{-p}` of a scale.
+    r"""Padam's exponent: raises the scale to the power 2p, between SGD (0) and Adam (1/2).
+
+    .. math::
+        s_t \leftarrow s_t^{2p}
+
+    so that a scale of :math:`v_t^{-1/2}` becomes :math:`v_t^{-p}`.
 
     Args:
-      p: in [0, 1/2]; 1/2 changes nothing, 0 leaves the direction alone (SGD). Default of the
-        paper. The learning rate is to grow as `p` falls: 0.1 in the paper for 1/8.
+      p: in [0, 1/2]; 1/2 leaves the scale unchanged, and 0 removes it (SGD). Default 0.125 (paper).
+        A smaller `p` needs a larger learning rate: 0.1 in the paper for 1/8.
 
     No state.
 
     Raises:
-      ValueError: `p` is out of range; in use, the stage before it is no Preconditioner.
+      ValueError: `p` is out of range. `chain` raises it if the stage before this one is not a
+        Preconditioner.
 
     Reference: Chen et al. 2020, arXiv 1806.06763.
 
@@ -96,20 +105,25 @@ def partial_adaptivity(p: Scalar = 0.125) -> ScaleModifier:
 
 @constructor
 def correct_bias(b1: Scalar = 0.9, b2: Scalar = 0.999) -> ScaleModifier:
-    r"""Multiplies the scale by Adam's corrections :math:`\sqrt{1 - b_2^t}\,/\,(1 - b_1^t)`.
+    r"""Multiplies the scale by Adam's bias corrections.
 
-    For a scale that was changed without them: `scale_by_adam(b1, b2, eps, bias_correction=False)`
-    and this is `scale_by_adam(b1, b2, eps=0, eps_hat=eps)`. With `partial_adaptivity` between the
-    two it is the step of Padam's authors' code.
+    .. math::
+        s_t \leftarrow s_t\, \sqrt{1 - b_2^t}\,/\,(1 - b_1^t)
+
+    It corrects a scale that was modified without them. For example,
+    `scale_by_adam(b1, b2, eps, bias_correction=False)` followed by it equals
+    `scale_by_adam(b1, b2, eps=0, eps_hat=eps)`. With `partial_adaptivity` between the two, it is
+    the step of the code of Padam's authors.
 
     Args:
-      b1, b2: the decay rates of the moments, in [0, 1); defaults of `scale_by_adam`.
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (`scale_by_adam`).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (`scale_by_adam`).
 
-    State: `count`, int32.
+    State: `CorrectBiasState` with `count` (int32).
 
     Raises:
-      ValueError: a hyperparameter is out of range; in use, the stage before it is no
-        Preconditioner.
+      ValueError: a hyperparameter is out of range. `chain` raises it if the stage before this one
+        is not a Preconditioner.
 
     Reference: Kingma & Ba 2014, arXiv 1412.6980, the end of section 2.
 

@@ -1,4 +1,4 @@
-"""QHAdam: Adam's moments, each mixed with what the gradient of this step says alone."""
+"""QHAdam: Adam with quasi-hyperbolic moments, each mixed with the current gradient."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from adaptive_jax.validation import number
 
 
 class ScaleByQHAdamState(optax.ScaleByAdamState):
-    """Adam's state, in a class of its own: the methods' states mean different updates."""
+    """State of `scale_by_qhadam`: Adam's fields, in a separate class since the updates differ."""
 
 
 @constructor
@@ -24,36 +24,40 @@ def scale_by_qhadam(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
 ) -> Preconditioner:
-    r"""Adam with quasi-hyperbolic moments: `nu1` and `nu2` of the mean, the rest of the moment.
+    r"""Adam with quasi-hyperbolic moments: averages of each moment and the current gradient.
 
-    With the moments :math:`m_t, v_t` of Adam,
+    With the moments :math:`m_t, v_t` of `scale_by_adam`,
 
     .. math::
         u_t = \frac{\nu_1 \frac{m_t}{1 - b_1^t} + (1 - \nu_1) g_t}
                    {\sqrt{\nu_2 \frac{v_t}{1 - b_2^t} + (1 - \nu_2) |g_t|^2 + eps\_root} + eps}
 
-    With `nu1 = nu2 = 1` it is Adam, with `nu1 = 0` RMSprop with a bias correction.
+    With `nu1 = nu2 = 1` it is Adam; with `nu1 = 0` it is RMSprop with a bias correction.
 
     Args:
-      b1, b2: decay rates in [0, 1).
-      nu1, nu2: weights of the means, in [0, 1]. These four defaults are the ones the authors
-        recommend; those of their code are Adam's.
-      eps, eps_root: as in `scale_by_adam`.
+      b1: decay rate of the first moment, in [0, 1). Default 0.995 (recommended by the authors).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (recommended by the authors).
+      nu1: weight of the first moment, in [0, 1]; the rest is the gradient's. Default 0.7
+        (recommended by the authors; the defaults of their code are Adam's).
+      nu2: weight of the second moment, in [0, 1]; the rest is the squared gradient's. Default 1
+        (recommended by the authors).
+      eps: added to the root, not negative. Default 1e-8 (authors' code).
+      eps_root: added under the root, not negative. Default 0 (authors' code).
 
-    State: Adam's: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or
-    wider.
+    State: `ScaleByQHAdamState` with `count` (int32), `mu` in the shapes of the parameters and `nu`,
+    likewise and real; both in float32 or wider.
 
     Raises:
-      ValueError: a hyperparameter is out of range, or trees do not match.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Ma & Yarats 2019, arXiv 1810.06801.
 
     >>> import jax.numpy as jnp
-    >>> tx = scale_by_qhadam(b1=0.5, b2=0.0, nu1=0.75)  # gradients of size 1 are only averaged
+    >>> tx = scale_by_qhadam(b1=0.5, b2=0.0, nu1=0.75)  # b2 = 0 normalizes each gradient to size 1
     >>> state = tx.init(jnp.zeros(()))
     >>> for grad in (1.0, -1.0):
     ...     update, state = tx.update(jnp.array(grad), state)
-    >>> print(update)  # 3/4 of the mean -1/3, and 1/4 of -1
+    >>> print(update)  # 3/4 of the average, -1/3, and 1/4 of the gradient, -1
     -0.5
     """
     b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
@@ -71,7 +75,7 @@ def scale_by_qhadam(
         correction1 = numerics.bias_correction(b1, count)
         correction2 = numerics.bias_correction(b2, count)
 
-        def mix(m, g):  # the scale divides g by the correction, too
+        def mix(m, g):  # g is multiplied by the correction, since the scale divides by it
             uncorrected = correction1.astype(m.dtype) * g
             return jnp.asarray(nu1, m.dtype) * m + jnp.asarray(1 - nu1, m.dtype) * uncorrected
 

@@ -1,4 +1,4 @@
-"""RAdam: Adam whose first steps are corrected for the variance of a young second moment."""
+"""RAdam: Adam with first steps rectified for the variance of the second moment."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from adaptive_jax.validation import number
 
 
 class ScaleByRAdamState(optax.ScaleByAdamState):
-    """Adam's state, in a class of its own: the methods' states mean different updates."""
+    """State of `scale_by_radam`: Adam's fields, in a separate class since the updates differ."""
 
 
 @constructor
@@ -24,10 +24,11 @@ def scale_by_radam(
     eps_hat: Scalar = 1e-8,
     threshold: Scalar = 5.0,
 ) -> Preconditioner:
-    r"""Adam, rectified: the scale is shrunk while few gradients make it uncertain.
+    r"""Adam with a scale that is reduced while the second moment is uncertain.
 
-    With the moments :math:`m_t, v_t` of Adam, :math:`\rho_\infty = 2 / (1 - b_2) - 1` and the
-    length of the moving average :math:`\rho_t = \rho_\infty - 2 t b_2^t / (1 - b_2^t)`,
+    With the moments :math:`m_t, v_t` of `scale_by_adam`, :math:`\rho_\infty = 2 / (1 - b_2) - 1`
+    and the length of the moving average
+    :math:`\rho_t = \rho_\infty - 2 t b_2^t / (1 - b_2^t)`,
 
     .. math::
         u_t = \frac{m_t}{1 - b_1^t} \cdot
@@ -39,20 +40,24 @@ def scale_by_radam(
             1 & \text{otherwise}
             \end{cases}
 
-    So the first steps (five with the defaults) are those of momentum alone, and as long as the
-    gradients are.
+    So the first updates (five with the defaults) are the first moment alone, and their size is that
+    of the gradients.
 
     Args:
-      b1, b2: decay rates in [0, 1); defaults of the paper (and of PyTorch).
-      eps, eps_root, eps_hat: as in `scale_by_adam`. Epsilon is at the uncorrected root in the
-        authors' code and PyTorch, so `eps_hat` has their default here; the paper has none.
-      threshold: at least 4; 5 in the authors' code and PyTorch, 4 in the paper.
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper, PyTorch).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper, PyTorch).
+      eps: added to the corrected root, not negative. Default 0 (authors' code, PyTorch).
+      eps_root: added under the root, not negative. Default 0 (authors' code, PyTorch).
+      eps_hat: added to the uncorrected root, not negative. Default 1e-8 (authors' code, PyTorch);
+        the paper has none.
+      threshold: the scale is used where :math:`\rho_t` is larger; at least 4. Default 5 (authors'
+        code, PyTorch); 4 in the paper.
 
-    State: Adam's: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or
-    wider.
+    State: `ScaleByRAdamState` with `count` (int32), `mu` in the shapes of the parameters and `nu`,
+    likewise and real; both in float32 or wider.
 
     Raises:
-      ValueError: a hyperparameter is out of range, or trees do not match.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Liu et al. 2020, arXiv 1908.03265.
 
@@ -91,10 +96,10 @@ def scale_by_radam(
 
 
 def _rectification(b2, count, threshold):
-    """Whether ρ_t exceeds the threshold, and the paper's r_t if so, else 1."""
+    """Whether ρ_t exceeds the threshold, and the paper's r_t if it does, else 1."""
     length = _length(b2, count)
     limit = jnp.asarray(2 / (1 - b2) - 1, length.dtype)
-    length = jnp.minimum(length, limit)  # as it is, but for rounding
+    length = jnp.minimum(length, limit)  # exceeded by rounding only
     adapts = length > threshold
     rho, rho_inf = jnp.where(adapts, length, 5), jnp.where(adapts, limit, 5)
     ratio = (rho - 4) / (rho_inf - 4) * ((rho - 2) / (rho_inf - 2)) * (rho_inf / rho)
@@ -102,21 +107,21 @@ def _rectification(b2, count, threshold):
 
 
 def _length(b2, count):
-    r"""The length ρ_t of the moving average after `count` updates.
+    """The length ρ_t of the moving average after `count` updates.
 
-    Its definition is a difference of numbers near 2/(1 − b2), which in float32 leaves three
-    digits of the first lengths. With h = −log(b2)/2 and k(z) = 1 + 1/z − coth(z) it is
+    The definition subtracts numbers near 2/(1 − b2), which in float32 leaves three correct digits
+    in the first lengths. With h = −log(b2)/2 and k(z) = 1 + 1/z − coth(z), the length is
     t·k(t·h) + 1 − k(h), where nothing cancels.
     """
     dtype = jnp.result_type(float)
     t, half = count.astype(dtype), jnp.asarray(-numerics.log(b2), dtype) / 2
-    # Both at once: XLA would compute the second alone when it compiles, with other last digits.
+    # Both in one call: XLA would evaluate the second at compile time and round differently.
     at_t, at_1 = _one_less_langevin(jnp.stack([t * half, half]))
     return t * at_t + 1 - at_1
 
 
 def _one_less_langevin(z):
-    """1 − L(z) for z ≥ 0, where L(z) = coth(z) − 1/z; below 1 by Lambert's continued fraction."""
+    """1 − L(z) for z ≥ 0, where L(z) = coth(z) − 1/z; for z < 1 by Lambert's continued fraction."""
     small, large = jnp.minimum(z, 1), jnp.maximum(z, 1)
     below = 15.0
     for odd in (13, 11, 9, 7, 5, 3):

@@ -1,4 +1,4 @@
-"""RMSprop: the gradient over the root of the mean of recent squared gradients."""
+"""RMSprop: gradients divided by the root of a moving average of their squares."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from adaptive_jax.validation import number
 
 
 class ScaleByCorrectedRmsState(NamedTuple):
-    """Updates made and the mean squared gradient."""
+    """State of `scale_by_rms` with bias correction: updates so far, and the mean square `nu`."""
 
     count: jax.Array
     nu: Updates
@@ -28,32 +28,35 @@ def scale_by_rms(
     initial_accumulator: Scalar = 0.0,
     bias_correction: bool = False,
 ) -> Preconditioner:
-    r"""Divides the gradient by the root of the moving mean of its squares.
+    r"""Divides gradients by the root of a moving average of their squares.
 
     .. math::
         v_t = decay\, v_{t-1} + (1 - decay) |g_t|^2, \qquad
         u_t = g_t / (\sqrt{v_t + eps\_root} + eps)
 
-    and with `centered`, :math:`v_t - |m_t|^2` for :math:`v_t` under the root, where
-    :math:`m_t = decay\, m_{t-1} + (1 - decay) g_t`. That difference is a variance and is kept
-    from falling below 0 by rounding.
+    With `centered`, :math:`v_t - |m_t|^2` replaces :math:`v_t` under the root, where
+    :math:`m_t = decay\, m_{t-1} + (1 - decay) g_t`. This variance is clipped at 0, since rounding
+    can make it negative.
 
     Args:
-      decay: decay rate in [0, 1]; 0.9 in the lecture and Keras, 0.99 in PyTorch. Below 1 with
-        `bias_correction`.
-      eps: added to the root, as in PyTorch (1e-8 there).
-      eps_root: added under the root, as in Keras (1e-7 there, with `eps=0`).
-      centered: divide by the standard deviation instead (Graves 2013).
-      initial_accumulator: :math:`v_0`.
-      bias_correction: divide :math:`v_t` by :math:`1 - decay^t`, which makes this Adam without
-        a first moment. Not with `centered`.
+      decay: decay rate of the averages, in [0, 1], or in [0, 1) with `bias_correction`. Default 0.9
+        (lecture, Keras); 0.99 in PyTorch.
+      eps: added to the root, not negative. Default 1e-8 (PyTorch).
+      eps_root: added under the root, not negative; Keras has 1e-7 here and `eps=0`. Default 0
+        (PyTorch).
+      centered: whether to divide by the standard deviation of the gradient in place of its root
+        mean square (Graves 2013). Default False (PyTorch, Keras).
+      initial_accumulator: :math:`v_0`, not negative. Default 0 (PyTorch, Keras).
+      bias_correction: whether to divide :math:`v_t` by :math:`1 - decay^t`, as in Adam; not with
+        `centered`. Default False (PyTorch, Keras).
 
-    State: `nu`, real, and with `centered` also `mu`; the parameters' shapes, float32 or wider.
-    With `bias_correction` also `count`, int32.
+    State: `optax.ScaleByRmsState` with `nu`, real, in the shapes of the parameters, in float32 or
+    wider. With `centered`, `optax.ScaleByRStdDevState`, which also has `mu`. With
+    `bias_correction`, `ScaleByCorrectedRmsState`, which also has `count` (int32).
 
     Raises:
-      ValueError: a hyperparameter is out of range, both `centered` and `bias_correction` are
-        set, or trees do not match.
+      ValueError: a hyperparameter is out of range, `centered` and `bias_correction` are both True,
+        or the trees passed to `update` do not match.
 
     Reference: Tieleman & Hinton 2012, Coursera lecture 6.5; Graves 2013, arXiv 1308.0850.
 
@@ -68,7 +71,10 @@ def scale_by_rms(
     initial_accumulator = number("initial_accumulator", initial_accumulator, "[0, inf)")
 
     if centered and bias_correction:
-        raise ValueError("scale_by_rms corrects no bias with centered=True")
+        raise ValueError(
+            "scale_by_rms does not support bias_correction=True with centered=True: "
+            "set one of them to False"
+        )
 
     def init(params):
         nu = trees.real_full_like(params, initial_accumulator)

@@ -12,7 +12,7 @@ from adaptive_jax.validation import number
 
 
 class ScaleByRpropState(NamedTuple):
-    """The signs moved along, 0 after a change of sign, and every coordinate's step size."""
+    """State of `scale_by_rprop`: `sign` of the last update (0 after a change), and `step_size`."""
 
     sign: Updates
     step_size: Updates
@@ -26,7 +26,7 @@ def scale_by_rprop(
     min_step: Scalar = 1e-6,
     max_step: Scalar = 50.0,
 ) -> Preconditioner:
-    r"""Replaces the gradient by its sign times a step size that adapts for every coordinate.
+    r"""Replaces gradients by their sign times a step size that adapts per coordinate.
 
     .. math::
         \Delta_t &= \mathrm{clip}(\eta_t \Delta_{t-1},\ min\_step,\ max\_step), \qquad
@@ -34,22 +34,25 @@ def scale_by_rprop(
         s_t &= \mathrm{sign}(g_t), \text{ but } 0 \text{ where } g_t s_{t-1} < 0, \qquad
         u_t = \Delta_t s_t
 
-    So a coordinate whose gradient changed its sign waits for one update. Meant for gradients of
-    the whole data set: the noise of mini-batches changes signs too. The sign of a complex number
-    is :math:`g/|g|`, and it has changed when :math:`\mathrm{Re}(g_t \bar s_{t-1}) < 0` (PyTorch
-    takes a complex number for two real ones).
+    A coordinate whose gradient changes its sign does not move in that update. Rprop is meant for
+    gradients of the whole data set, since the noise of mini-batches changes signs as well. The sign
+    of a complex number is :math:`g/|g|`; it has changed where
+    :math:`\mathrm{Re}(g_t \bar s_{t-1}) < 0`. (PyTorch treats a complex number as two real ones.)
 
     Args:
-      initial_step: positive, in the units of the parameters; 0.1 in the paper, 0.01 in PyTorch.
-      eta_minus: in (0, 1); 0.5 in the paper and PyTorch.
-      eta_plus: above 1; 1.2 in the paper and PyTorch.
-      min_step, max_step: bounds of the step sizes; 1e-6 and 50 in the paper and PyTorch.
+      initial_step: :math:`\Delta_0`, positive, in the units of the parameters. Default 0.01
+        (PyTorch); 0.1 in the paper.
+      eta_minus: factor by which step sizes shrink, in (0, 1). Default 0.5 (paper, PyTorch).
+      eta_plus: factor by which step sizes grow, above 1. Default 1.2 (paper, PyTorch).
+      min_step: smallest step size, not negative. Default 1e-6 (paper, PyTorch).
+      max_step: largest step size, positive. Default 50 (paper, PyTorch).
 
-    State: `sign` in the parameters' shapes, `step_size` likewise and real, float32 or wider.
+    State: `ScaleByRpropState` with `sign` in the shapes of the parameters and `step_size`, likewise
+    and real; both in float32 or wider.
 
     Raises:
-      ValueError: a hyperparameter is out of range, `min_step` exceeds `max_step`, or trees do not
-        match.
+      ValueError: a hyperparameter is out of range, `min_step` exceeds `max_step`, or the trees
+        passed to `update` do not match.
 
     Reference: Riedmiller & Braun 1993, doi 10.1109/ICNN.1993.298623.
 
@@ -79,7 +82,7 @@ def scale_by_rprop(
         kept, grown, shrunk = (
             jnp.clip(size, lowest, highest) for size in (step, step * plus, step * minus)
         )
-        # The choice comes last: for bounds of it, which are constants, XLA would copy the step.
+        # The choice comes last: if its result were clipped to constants, XLA would copy the step.
         return jnp.where(agreement > 0, grown, jnp.where(agreement < 0, shrunk, kept))
 
     def init(params):
@@ -99,7 +102,7 @@ def scale_by_rprop(
 
 
 def _agreement(sign, before):
-    """Positive where the sign is the one before, negative where it changed, 0 where either is."""
+    """Positive where the sign is unchanged, negative where it changed, 0 where either sign is 0."""
     return (sign * before.conj()).real
 
 

@@ -1,4 +1,4 @@
-"""Trust ratios: an array's step in proportion to the array's own length."""
+"""Trust ratios: updates with a length in proportion to the norm of the array."""
 
 import jax.numpy as jnp
 import optax
@@ -19,7 +19,7 @@ def scale_by_trust_ratio(
     max_norm: Scalar = float("inf"),
     mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Gives every array's update a length in proportion to that of the parameters.
+    r"""Scales the update of each array to a length in proportion to the array's norm.
 
     .. math::
         u \leftarrow r\,(u + weight\_decay\, p), \qquad
@@ -27,23 +27,25 @@ def scale_by_trust_ratio(
         \phi(x) = \min(\max(x, min\_norm), max\_norm)
 
     and r = 1 where :math:`\phi(\|p\|)` or :math:`\|u\| + weight\_decay\,\|p\|` is 0. Norms are
-    Euclidean, one for every array.
+    Euclidean, over all entries of an array.
 
     Args:
-      coefficient: positive; 1 in LAMB, 0.001 in LARS.
-      eps: not negative; neither paper has it.
-      weight_decay: LARS's decay, part of its ratio, not negative. LAMB's is not: put
-        `add_decayed_weights` before this stage, which then measures the sum of the two.
-      min_norm, max_norm: LAMB's bounds of the parameters' norm; none by default.
+      coefficient: trust coefficient, positive. Default 1 (LAMB's paper); 0.001 in LARS's.
+      eps: added to the divisor, not negative. Default 0 (both papers).
+      weight_decay: LARS's decay, which is part of its ratio, not negative. Default 0. For LAMB, put
+        `add_decayed_weights` before this stage, which then measures the sum.
+      min_norm: LAMB's lower bound of the parameters' norm, not negative. Default 0: none.
+      max_norm: LAMB's upper bound of the parameters' norm, positive. Default inf: none.
       mask: a tree of booleans like the parameters (or a prefix of it), or a function from the
-        parameters to one. Leaves with False pass unchanged, without ratio and decay. Commonly
-        `lambda params: jax.tree.map(lambda p: p.ndim > 1, params)`: not of biases.
+        parameters to one. Leaves with False pass unchanged, without ratio and decay. To leave out
+        biases: `lambda params: jax.tree.map(lambda p: p.ndim > 1, params)`. Default None: all of
+        them are scaled.
 
     No state.
 
     Raises:
-      ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
-        without parameters.
+      ValueError: a hyperparameter is out of range, `min_norm` exceeds `max_norm`, the trees passed
+        to `update` do not match, or `update` is called without parameters.
 
     Reference: You, Gitman & Ginsburg 2017, arXiv 1708.03888 (LARS); You et al. 2020,
     arXiv 1904.00962 (LAMB).
@@ -86,9 +88,9 @@ def scale_by_trust_ratio(
 
 
 def _adapt(u, pull, pull_norm, trusted, eps):
-    """(u + pull)·trusted / (‖u‖ + ‖pull‖ + eps), or u + pull where there is nothing to divide.
+    """(u + pull)·trusted / (‖u‖ + ‖pull‖ + eps), or u + pull where the divisor is 0.
 
-    Taken in units of the longer of the two, in which nothing over- or underflows.
+    It is computed in units of the longer of the two, so that nothing over- or underflows.
     """
     norms = numerics.norm_in_units(u), pull_norm
     lengths = (numerics.saturate(own * in_own, source=own) for own, in_own in norms)

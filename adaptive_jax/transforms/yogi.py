@@ -1,4 +1,4 @@
-"""Yogi: Adam whose second moment moves by a share of the squared gradient, up or down."""
+"""Yogi: Adam with a second moment that changes additively."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from adaptive_jax.validation import number
 
 
 class ScaleByYogiState(optax.ScaleByAdamState):
-    """Updates made, mean gradient, and the second moment."""
+    """State of `scale_by_yogi`: Adam's fields, in a separate class since the updates differ."""
 
 
 @constructor
@@ -24,7 +24,7 @@ def scale_by_yogi(
     eps_hat: Scalar = 1e-3,
     initial_accumulator: Scalar = 1e-6,
 ) -> Preconditioner:
-    r"""Adam with an additive second moment: small gradients do not make it forget large ones.
+    r"""Adam with an additive second moment, so that small gradients do not erase large ones.
 
     .. math::
         m_t &= b_1 m_{t-1} + (1 - b_1) g_t, \qquad
@@ -32,18 +32,22 @@ def scale_by_yogi(
         u_t &= \frac{m_t}{1 - b_1^t} \Big/ \left(\sqrt{\frac{v_t}{1 - b_2^t} + eps\_root}
                + eps + \frac{eps\_hat}{\sqrt{1 - b_2^t}}\right)
 
-    The paper leaves the two bias corrections out (of Adam too); the authors' code has them.
+    The bias corrections are in the authors' code; the paper omits them (and those of Adam).
 
     Args:
-      b1, b2: decay rates in [0, 1); defaults of the paper.
-      eps, eps_root, eps_hat: as in `scale_by_adam`. The paper and the authors' code add 1e-3 to
-        the uncorrected root, so `eps_hat` is that here; Optax adds it as `eps`.
-      initial_accumulator: :math:`v_0`, not negative; 1e-6 in the authors' code.
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper).
+      b2: one minus the share of the squared gradient by which the second moment changes, in
+        [0, 1). Default 0.999 (paper).
+      eps: added to the corrected root, not negative. Default 0 (paper); 1e-3 in Optax.
+      eps_root: added under the root, not negative. Default 0 (paper).
+      eps_hat: added to the uncorrected root, not negative. Default 1e-3 (paper, authors' code).
+      initial_accumulator: :math:`v_0`, not negative. Default 1e-6 (authors' code).
 
-    State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
+    State: `ScaleByYogiState` with `count` (int32), `mu` in the shapes of the parameters and `nu`,
+    likewise and real; both in float32 or wider.
 
     Raises:
-      ValueError: a hyperparameter is out of range, or trees do not match.
+      ValueError: a hyperparameter is out of range, or the trees passed to `update` do not match.
 
     Reference: Zaheer et al. 2018, Adaptive Methods for Nonconvex Optimization, NeurIPS,
     papers.nips.cc/paper/8186.
@@ -51,7 +55,7 @@ def scale_by_yogi(
     >>> import jax.numpy as jnp
     >>> tx = scale_by_yogi(b2=0.75, initial_accumulator=16.0)
     >>> _, state = tx.update(jnp.array([2.0, 8.0]), tx.init(jnp.zeros(2)))
-    >>> print(state.nu)  # 16 less a quarter of 4, and 16 plus a quarter of 64
+    >>> print(state.nu)  # 16 - 4 / 4 and 16 + 64 / 4
     [15. 32.]
     """
     b1, b2 = number("b1", b1, "[0, 1)"), number("b2", b2, "[0, 1)")
