@@ -92,9 +92,9 @@ def lion(
     r"""Lion: the sign of a mean of gradients, with decoupled weight decay.
 
     .. math::
-        p_t &= p_{t-1} - lr\,\big(\mathrm{sign}(b_1 m_{t-1} + (1 - b_1) g_t)
-               + weight\_decay\, p_{t-1}\big) \\
-        m_t &= b_2 m_{t-1} + (1 - b_2) g_t
+        p_t = p_{t-1} - lr\,\big(\mathrm{sign}(b_1 m_{t-1} + (1 - b_1) g_t)
+              + weight\_decay\, p_{t-1}\big), \qquad
+        m_t = b_2 m_{t-1} + (1 - b_2) g_t
 
     Args:
       learning_rate: step size, a number or a schedule of the number of updates already made.
