@@ -34,7 +34,7 @@ def sgd(
       dampening: reduces the weight of new gradients in the momentum. Default 0 (PyTorch). Not
         allowed together with `ema`.
       ema: use the moving mean :math:`m_t = momentum\, m_{t-1} + (1 - momentum)\, g_t`, starting
-        at 0, in place of the sum. Default False (PyTorch, Keras).
+        at 0, in place of the sum. Default False: the sum, as in PyTorch and Keras.
 
     Raises:
       ValueError: a hyperparameter is out of range, both `ema` and `dampening` are given, or trees

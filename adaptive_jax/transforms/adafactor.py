@@ -85,7 +85,7 @@ def scale_by_factored_rms(
             lambda g: _factored(numerics.abs_square(g) + jnp.asarray(eps, g.real.dtype)),
             squarable(grads),
         )
-        # Not numerics.ema, which would take 1 − (1 − take): 0.4 % off after 1e6 updates.
+        # Not numerics.ema, which would compute 1 − (1 − take): wrong by 0.4 % after 1e6 updates.
         nu = jax.tree.map(
             lambda old, new: (1 - take).astype(old.dtype) * old + take.astype(old.dtype) * new,
             state.nu,
@@ -205,7 +205,7 @@ def relative_step(learning_rate: ScalarOrSchedule = 1e-2) -> Schedule:
 class RelativeStepState(NamedTuple):
     """The number of updates made."""
 
-    step: jax.Array  # another name than that of the second moment's `count`
+    step: jax.Array  # not `count`, so that `optax.tree.get` finds that of the second moment
 
 
 @constructor

@@ -91,7 +91,7 @@ def scale_by_adan(
         )
         correction1 = numerics.bias_correction(b1, new.count)
         correction3 = numerics.bias_correction(b3, new.count)
-        # So that both means are divided by the first one's correction, in the scale.
+        # The scale divides both means by the correction of the first one; this makes up for it.
         weight = correction1 / numerics.bias_correction(b2, new.count)
 
         def look_ahead(m, v):

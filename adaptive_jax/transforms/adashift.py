@@ -77,7 +77,7 @@ def scale_by_adashift(
         return ScaleByAdashiftState(numerics.count_zero(), history, nu)
 
     def step(grads, state, params=None, **extra):
-        slot = state.count % keep_num  # stands still when the count does, after 2^31 updates
+        slot = state.count % keep_num  # constant once the count saturates, after 2^31 updates
         oldest = jax.tree.map(
             lambda h: jax.lax.dynamic_index_in_dim(h, slot, keepdims=False), state.history
         )
@@ -86,11 +86,11 @@ def scale_by_adashift(
         history = jax.tree.map(
             lambda h, g: jax.lax.dynamic_update_index_in_dim(h, g, slot, 0), state.history, grads
         )
-        nu = jax.tree.map(  # 0 as long as the oldest gradients are those of `init`
+        nu = jax.tree.map(  # stays 0 while the oldest gradients are the zeros of `init`
             lambda v, g: reduced(_mean_square(v, g, b2)), state.nu, oldest
         )
         direction = jax.tree.map(lambda h: _window_mean(h, count, b1, keep_num), history)
-        squares = count - keep_num  # that v has seen
+        squares = count - keep_num  # number of squares in v
         correction = numerics.bias_correction(b2, jnp.maximum(squares, 1))
 
         def scale(v, m):

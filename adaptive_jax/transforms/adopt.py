@@ -76,7 +76,7 @@ def scale_by_adopt(
     def update(updates, state, params=None, **extra):
         grads = trees.squarable(updates, state.nu)
         first = state.count == 0
-        # Weights 0 rather than a selection, so that NaN and infinity show in the first step too.
+        # Weights of 0, not a `where` on the results: NaN and infinity show in the first step too.
         take_m = jnp.where(first, 0, jnp.asarray(1 - b1))
         keep_v = jnp.where(first, 0, jnp.asarray(b2))
         take_v = jnp.where(first, 1, jnp.asarray(1 - b2))

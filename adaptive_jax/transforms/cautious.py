@@ -19,9 +19,9 @@ def cautious(
         \phi = [-u \cdot g > 0], \qquad
         u \leftarrow \frac{d}{\sum \phi + \xi}\, \phi\, u
 
-    for every array of d coordinates with the update u of `tx` and the gradient g. Momentum may
-    ascend along the gradient of this step. Those coordinates stay where they are, and the steps of
-    the others are enlarged in proportion. Complex numbers are kept or masked as a whole, by the
+    for every array of d coordinates with the update u of `tx` and the gradient g. With momentum an
+    update can have the direction in which the current loss increases. Such coordinates are not
+    moved, and the steps of the others are enlarged in proportion. Complex numbers are kept or masked as a whole, by the
     sign of the real part of :math:`\bar g u`.
 
     Decoupled weight decay within `tx` is part of its update. To exempt it, as the authors do, put

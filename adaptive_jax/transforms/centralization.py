@@ -17,8 +17,8 @@ def centralize_gradients(output_axis: int = -1) -> optax.GradientTransformationE
         u_{i o} = g_{i o} - \frac{1}{n} \sum_{j=1}^{n} g_{j o}
 
     where o is the index on the output axis and i that on all other axes. Leaves with fewer than two
-    axes are not changed. This stage precedes the adaptive one: `chain(centralize_gradients(),
-    adam(1e-3))`.
+    axes are not changed. This stage precedes the adaptive one:
+    `chain(centralize_gradients(), adam(1e-3))`.
 
     Args:
       output_axis: the axis of the outputs: -1, as in Flax's kernels, dense and convolutional, or 0,

@@ -132,7 +132,7 @@ def merge_params(params: Params, correction: PyTree) -> Params:
 class MasterWeightsState(NamedTuple):
     """The number of updates made, the lower bits of the parameters, and the optimizer's state."""
 
-    rounding_step: jax.Array  # another name than that of the optimizer's own `count`
+    rounding_step: jax.Array  # not `count`, so that `optax.tree.get` finds the optimizer's own
     correction: PyTree
     inner: State
 

@@ -16,7 +16,7 @@ from adaptive_jax.validation import map_leaves, number, require_params, steps
 class LookaheadState(NamedTuple):
     """The number of updates made, the slow weights, and the optimizer's state."""
 
-    step: jax.Array  # another name than that of the optimizer's own `count`
+    step: jax.Array  # not `count`, so that `optax.tree.get` finds the optimizer's own
     slow: Params
     inner: State
 
@@ -40,7 +40,7 @@ def lookahead(
       sync_period: number of updates between resets (k in the paper), at least 1. Default 6
         (paper's experiments on ImageNet and translation; 5 on CIFAR).
       slow_step_size: fraction of the way (alpha in the paper), in (0, 1]; 1 is `tx` alone. Default
-        0.5 (paper).
+        0.5 (TensorFlow Addons, pytorch_optimizer).
 
     State: `step` int32, `slow` in the parameters' shapes, float32 or wider, and `inner`. To
     evaluate at the slow weights, use `state.slow`.

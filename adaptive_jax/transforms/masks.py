@@ -22,8 +22,8 @@ Mask = PyTree | Callable[[Params], PyTree]
 def mask_by_path(*patterns: str, invert: bool = False) -> Callable[[Params], PyTree]:
     """Returns a mask that is True where a parameter's path matches one of the patterns.
 
-    A path consists of names joined by "/": keys, indices or attributes. For example, `{"layers":
-    [{"bias": …}]}` has the path "layers/0/bias". A pattern is one or more names joined by "/", in
+    A path consists of names joined by "/": keys, indices or attributes. For example,
+    `{"layers": [{"bias": …}]}` has the path "layers/0/bias". A pattern is names joined by "/", in
     which `*`, `?` and `[…]` have their meaning in file names. It matches if it matches consecutive
     names of the path: "bias" matches every bias, "encoder" everything in an encoder, "layers/0" the
     first layer, and "norm*/scale" the scale of "norm1". (So the ".value" that Flax NNX has at the

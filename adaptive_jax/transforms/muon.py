@@ -89,10 +89,10 @@ def scale_by_muon(
         X_{k+1} &= a_k X_k + (b_k A_k + c_k A_k^2) X_k, \qquad A_k = X_k X_k^H \\
         u_t &= adjust \cdot X_{ns\_steps}
 
-    where :math:`M_t` is the result of `adaptive_jax.momentum`. With the SVD :math:`M = U \Sigma
-    V^H` the iteration gives :math:`U S V^H`, where the diagonal elements of S are near 1: between
-    0.7 and 1.2 with `"jordan"`, which does not converge further, and 1 with `"polar_express"` and
-    enough steps.
+    where :math:`M_t` is the result of `adaptive_jax.momentum`. With the SVD
+    :math:`M = U \Sigma V^H` the iteration gives :math:`U S V^H`, where the diagonal elements of S
+    are near 1: between 0.7 and 1.2 with `"jordan"`, which does not converge further, and 1 with
+    `"polar_express"` and enough steps.
 
     Every leaf must have at least two axes; use the recipe `muon` for a model that also has vectors.
     Embeddings are matrices by shape only, and are better left to Adam.

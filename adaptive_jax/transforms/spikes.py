@@ -67,10 +67,11 @@ def skip_spikes(
       decay: decay rate of mean and deviation, in [0, 1]; 1 gives all updates the same weight.
         Default 0.99; OLMo-core uses the last 128 steps, ZClip 0.97.
       min_deviation: lower limit of the deviation, for gradients that hardly differ; not negative.
-        For a loss it is relative to the magnitude of the mean. Default 0.1.
+        For a loss it is relative to the magnitude of the mean. Default 0.1 (our choice).
       warmup_steps: number of updates in the statistics before a spike can be skipped, at least 1;
         updates that are not finite are always skipped. Default 64, as in OLMo-core; ZClip has 25.
-      max_consecutive: largest number of updates skipped in a row, at least 1. Default 10.
+      max_consecutive: largest number of updates skipped in a row, at least 1. Default 10 (our
+        choice).
       watch: `"gradient"`, or `"loss"`: then x is the loss, passed as
         `update(gradients, state, params, value=loss)`, and an update is also skipped if the loss is
         not finite. To watch both, nest two wrappers. Default `"gradient"`.

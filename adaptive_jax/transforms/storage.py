@@ -27,7 +27,7 @@ from adaptive_jax.validation import near_misses, steps
 class StorageState(NamedTuple):
     """The number of updates made, on which the rounding depends, and the encoded state."""
 
-    rounding_step: jax.Array  # another name than that of the optimizer's own `count`
+    rounding_step: jax.Array  # not `count`, so that `optax.tree.get` finds the optimizer's own
     inner: State
 
 
@@ -178,7 +178,7 @@ class _Stored:
         for field in self.codecs:
             if field not in names:
                 raise ValueError(
-                    f"the state has no field {field!r} to be stored: {near_misses(field, names)}"
+                    f"the state to be stored has no field {field!r}: {near_misses(field, names)}"
                 )
 
     def encode(self, state, count):

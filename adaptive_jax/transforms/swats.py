@@ -93,7 +93,7 @@ def scale_by_swats(
         )
         new = ScaleBySwatsState(after, mean_rate, jnp.where(settled, after.count, 0))
 
-        # What SGD does, which is taken from the update after the one at which the rate settled.
+        # SGD's step, used from the update after the one at which the rate converged.
         is_sgd = state.switched > 0
         keep = jnp.where(before.count == state.switched, 0.0, jnp.asarray(b1))
         buffer = jax.tree.map(lambda m, g: jnp.asarray(keep, m.dtype) * m + g, before.mu, grads)
@@ -123,7 +123,7 @@ def _follow(direction, scale, grads, mean_rate, count, b2, tolerance):
     step = jax.tree.map(lambda d, s: d * s.astype(d.dtype), direction, scale)
     along = dot(step, grads)
     known = along != 0
-    limit = numerics.largest_squarable(mean_rate.dtype)  # so is its product with a gradient
+    limit = numerics.largest_squarable(mean_rate.dtype)  # so that rate · gradient is finite
     rate = jnp.clip(dot(step, step) / jnp.where(known, along, 1), -limit, limit)
     mean_rate = jnp.where(known, numerics.ema(mean_rate, rate, b2), mean_rate)
     mean = mean_rate / numerics.bias_correction(b2, count).astype(mean_rate.dtype)
