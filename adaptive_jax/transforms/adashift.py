@@ -119,6 +119,6 @@ def _window_mean(history, count, b1, keep_num):
 
 _REDUCTIONS = {
     "max": lambda square: jnp.max(square, initial=0),
-    "mean": lambda square: jnp.sum(square / max(square.size, 1)),  # no overflow of the sum
+    "mean": lambda square: jnp.sum(square / max(square.size, 1)),  # the sum cannot overflow
     None: lambda square: square,
 }

@@ -21,8 +21,8 @@ def cautious(
 
     for every array of d coordinates with the update u of `tx` and the gradient g. With momentum an
     update can have the direction in which the current loss increases. Such coordinates are not
-    moved, and the steps of the others are enlarged in proportion. Complex numbers are kept or masked as a whole, by the
-    sign of the real part of :math:`\bar g u`.
+    moved, and the steps of the others are enlarged in proportion. Complex numbers are kept or
+    masked as a whole, by the sign of the real part of :math:`\bar g u`.
 
     Decoupled weight decay within `tx` is part of its update. To exempt it, as the authors do, put
     it after this stage: `chain(cautious(scale_by_adam(), before_learning_rate=True),
@@ -57,7 +57,8 @@ def cautious(
     def leaf(u, g):
         wide, g = (jnp.asarray(x, numerics.compute_dtype(x)) for x in (u, g))
         along = _cosine_sign(wide, g)
-        against = (along <= 0) if before_learning_rate else (along >= 0)  # neither for NaN
+        # False for NaN, which is thus kept.
+        against = (along <= 0) if before_learning_rate else (along >= 0)
         kept = wide.size - jnp.sum(against, dtype=numerics.real_dtype(wide))
         factor = wide.size / jnp.maximum(kept + jnp.asarray(xi, kept.dtype), 1)
         moved = numerics.saturate(wide * factor.astype(wide.dtype), source=wide)

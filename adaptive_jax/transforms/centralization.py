@@ -45,10 +45,14 @@ def centralize_gradients(output_axis: int = -1) -> optax.GradientTransformationE
         if g.ndim < 2:
             return g
         if not -g.ndim <= output_axis < g.ndim:
-            raise ValueError(f"output_axis is {output_axis}, but a gradient has shape {g.shape}")
+            raise ValueError(
+                f"output_axis must be an axis of every gradient, got {output_axis} for the shape "
+                f"{g.shape}"
+            )
         inputs = tuple(axis for axis in range(g.ndim) if axis != output_axis % g.ndim)
         count = max(1, g.size // max(1, g.shape[output_axis]))
-        mean = jnp.sum(g / count, axis=inputs, keepdims=True)  # no sum that overflows
+        # Divided first, so that the sum does not overflow.
+        mean = jnp.sum(g / count, axis=inputs, keepdims=True)
         return numerics.saturate(g - mean, source=g)
 
     def update(updates, state, params=None, **extra):

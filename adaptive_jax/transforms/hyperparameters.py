@@ -70,7 +70,9 @@ def set_hyperparameters(state: PyTree, values: Mapping[str, Scalar]) -> PyTree:
             )
         path, node, k = known[name]
         if k in getattr(node, "hyperparams_states", ()):
-            raise ValueError(f"{name} is driven by a schedule; to set it, build with a number")
+            raise ValueError(
+                f"{name} is driven by a schedule; to set it, build the optimizer with a number"
+            )
         changes[path][k] = _fit(name, value, node.hyperparams[k])
 
     def change(path, node):

@@ -221,10 +221,16 @@ def _check_matrices(tree) -> None:
 
 
 def attention_kernels(tree: PyTree) -> dict[tuple[str, ...], int]:
-    """Finds the kernels of Flax's attention in a tree: names -> how many leading axes are inputs.
+    """Finds the kernels of Flax's attention in a tree.
 
     Those of `query`, `key` and `value` have the shape (inputs, heads, dim); that of the `out` next
     to them has (heads, dim, outputs).
+
+    Args:
+      tree: parameters, or a tree with the same paths and shapes.
+
+    Returns:
+      Path as names -> how many leading axes of the kernel are inputs.
 
     >>> layer = {"query": {"kernel": jnp.ones((6, 2, 3))}, "out": {"kernel": jnp.ones((2, 3, 6))}}
     >>> attention_kernels(layer)

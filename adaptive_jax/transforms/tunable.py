@@ -194,7 +194,7 @@ def _tunable(tx: Any, hyper: _Hyperparameters) -> Any:
     return made
 
 
-# The factory's arguments.
+# The arguments of the factory.
 
 
 def _arguments(factory, given):
