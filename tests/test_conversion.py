@@ -133,12 +133,12 @@ def test_what_cannot_be_converted_is_named():
     params = make_params()
     for ours, theirs, message in (
         (aj.adam(), optax.sgd(0.1, momentum=0.9), "TraceState in Optax's optimizer, ScaleByAdamS"),
-        (aj.adam(), optax.sgd(0.1), "with a state in Optax's optimizer .none. than here"),
+        (aj.adam(), optax.sgd(0.1), "stages that have a state: none in Optax's optimizer, "),
         (aj.nadam(), optax.nadam(0.1), "ScaleByAdamState in Optax's optimizer, ScaleByNadamState"),
         (
             aj.rmsprop(momentum=0.9),
             optax.rmsprop(0.1, momentum=0.9),
-            "stage 2 of the state is a momentum of steps in Optax's optimizer",
+            "stage 2 of the state is the momentum of steps in Optax's optimizer",
         ),
     ):
         with pytest.raises(ValueError, match=message):

@@ -78,7 +78,7 @@ def test_kinds_of_trees(tree):
 
 
 def test_a_pattern_without_a_match_is_an_error():
-    with pytest.raises(ValueError, match=r"no parameter matches 'biases'; there are a/bias"):
+    with pytest.raises(ValueError, match=r"no parameter matches 'biases'; the paths are a/bias"):
         aj.mask_by_path("bias", "biases")({"a": {"bias": 0}})
     with pytest.raises(ValueError, match="at least one pattern"):
         aj.mask_by_path()
@@ -136,7 +136,7 @@ def test_a_mask_of_one_kind_of_tree_is_for_the_others():
 
 def test_what_a_mask_lacks_is_named():
     tx = aj.adamw(mask={"a": True})
-    with pytest.raises(ValueError, match=r"the mask has nothing at \['b'\].*and has a$"):
+    with pytest.raises(ValueError, match=r"the mask has no entry for \['b'\].*and has a$"):
         tx.init({"a": jnp.ones(2), "b": jnp.ones(2)})
 
 

@@ -1,4 +1,4 @@
-"""Adaptive methods whose second moment needs less memory than the parameters."""
+"""Adaptive methods whose second moment takes less memory than the parameters."""
 
 import optax
 
@@ -19,27 +19,35 @@ def adafactor(
     weight_decay: ScalarOrSchedule = 0.0,
     mask: PyTree | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Adafactor: a factored second moment, and steps relative to the parameters.
+    r"""Adafactor: a factored second moment, and steps relative to the size of the parameters.
 
     .. math::
         p_t = p_{t-1} - \rho_t \big(\max(\epsilon_2, RMS(p_{t-1}))\, u_t
-              + weight\_decay\, p_{t-1}\big)
+              + weight\_decay\, p_{t-1}\big), \qquad \rho_t = \min(lr, 1/\sqrt t)
 
-    where :math:`u_t` is the gradient over its factored root mean square, shrunk where its own
-    root mean square exceeds `max_rms`, and :math:`\rho_t = \min(lr, 1/\sqrt t)`. The defaults are
-    the paper's; Keras's differ in the learning rate (1e-3), PyTorch's in the place of eps. Leave
-    stages out in a chain of your own: `scale_by_param_rms` for steps of absolute size, or
-    `relative_step` for a learning rate that is not capped.
+    where :math:`u_t` is the gradient divided by its factored root mean square, scaled down if its
+    own root mean square exceeds `max_rms`. To omit a part, write the chain yourself: without
+    `scale_by_param_rms` the size of steps is absolute, and with `scale_by_learning_rate` in place
+    of `scale_by_relative_step` the learning rate has no cap.
 
     Args:
-      learning_rate: relative to the parameters' size; the cap in `relative_step`.
-      decay_exponent, eps: as in `scale_by_factored_rms`.
-      max_rms: as in `clip_by_block_rms` (the paper's d).
-      min_param_rms: the `min_rms` of `scale_by_param_rms` (the paper's ε2).
-      momentum: decay of a moving mean of the steps before the learning rate; None (paper): no
-        such mean and no state for it. The authors' code averages after the learning rate, which
-        is the same as long as that is constant.
-      weight_decay, mask: as in `add_decayed_weights`; not relative to the parameters' size.
+      learning_rate: upper limit of the step size :math:`\rho_t`, a number or a schedule of the
+        number of updates already made. Default 1e-2 (paper); Keras has 1e-3.
+      decay_exponent: the second moment's decay rate is :math:`1 - t^{-decay\_exponent}`; not
+        negative. Default 0.8 (paper, PyTorch, Keras).
+      eps: added to the squared gradients, not negative. Default 1e-30 (paper, its ε1; Keras).
+        PyTorch adds nothing, and has a lower limit instead: `min_rms` of `scale_by_factored_rms`.
+      max_rms: upper limit of the root mean square of each array's :math:`u_t`, positive. Default
+        1 (paper, its d).
+      min_param_rms: lower limit of the parameters' root mean square (ε2 above), not negative; it
+        lets parameters that are 0 move. Default 1e-3 (paper).
+      momentum: decay rate in [0, 1] of a moving mean of the steps, a number or a schedule.
+        Default None (paper): no such mean and no state for it. The mean is taken before the
+        learning rate, in the authors' code after it; with a constant rate the two are the same.
+      weight_decay: rate of decoupled decay, a number or a schedule. Multiplied by
+        :math:`\rho_t`, not by the size of the parameters. Default 0 (paper: no decay).
+      mask: a tree of booleans like the parameters, or a function from the parameters to one:
+        which parameters decay. Default None: all.
 
     Raises:
       ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
@@ -77,16 +85,24 @@ def sm3(
     eps_root: Scalar = 0.0,
     momentum: ScalarOrSchedule | None = 0.9,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""SM3: :math:`p_t = p_{t-1} - lr\, m_t`, m the moving mean of :math:`g_t / \sqrt{\nu_t}`.
+    r"""SM3: Adagrad that keeps maxima over rows and columns in place of a sum for every element.
 
-    :math:`\nu_t` bounds the sum of squares from what is kept of rows and columns, as described at
-    `scale_by_sm3`, which `eps_root` is of. `momentum` is the decay of that mean, by default as in
-    the paper's experiments and its authors' code; None leaves it out. The paper tunes the
-    `learning_rate` of `scale_by_learning_rate`, with a warm-up; its default is the one of
-    pytorch_optimizer.
+    .. math::
+        p_t = p_{t-1} - lr\, m_t, \qquad
+        m_t = momentum\, m_{t-1} + (1 - momentum)\, g_t \big/ \sqrt{\nu_t + eps\_root}
+
+    where :math:`\nu_t` is the bound on the sum of squared gradients that `scale_by_sm3` describes.
+
+    Args:
+      learning_rate: step size, a number or a schedule of the number of updates already made.
+        Default 0.1 (pytorch_optimizer); the paper tunes it, and uses a warm-up.
+      eps_root: added under the root, not negative. Default 0 (paper, where 0/0 is 0); the
+        authors' code has 1e-30.
+      momentum: decay rate in [0, 1] of the moving mean m, a number or a schedule; None leaves it
+        out, with its state. Default 0.9 (paper's experiments and authors' code).
 
     Raises:
-      ValueError: as `scale_by_sm3`, `momentum` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, or trees do not match.
 
     Reference: Anil, Gupta, Koren & Singer 2019, arXiv 1901.11150.
 

@@ -1,4 +1,4 @@
-"""Adam with moments of other kinds: older, shifted, normalized, or of gradients' differences."""
+"""Adam with different moments: older, delayed, normalized, or of differences of gradients."""
 
 import optax
 
@@ -17,17 +17,31 @@ def adan(
     weight_decay: ScalarOrSchedule | None = 0.02,
     mask: PyTree | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Adan: :math:`p_t = (p_{t-1} - lr\, u_t) / (1 + lr\, weight\_decay)`.
+    r"""Adan: Adam with Nesterov momentum, which it estimates from differences of gradients.
 
-    :math:`u_t` and its arguments are those of `scale_by_adan`, the decay is
-    `add_proximal_decay`'s, with its `mask`. The `learning_rate` is that of
-    `scale_by_learning_rate`. The defaults are those of the authors' code, except `weight_decay`:
-    0 there, 0.02 in the paper's experiments on images; None leaves the stage out. For the form
-    that their code calls `no_prox`, put `add_decayed_weights` between `scale_by_adan` and
-    `scale_by_learning_rate` in a chain of your own.
+    .. math::
+        p_t = \frac{p_{t-1} - lr\, u_t}{1 + lr\, weight\_decay}
+
+    with :math:`u_t` as in `scale_by_adan`. For the variant that the authors' code calls
+    `no_prox`, write a chain with `add_decayed_weights` between `scale_by_adan` and
+    `scale_by_learning_rate`.
+
+    Args:
+      learning_rate: step size, a number or a schedule of the number of updates already made.
+        Default 1e-3 (authors' code).
+      b1: decay rate of the mean gradient, in [0, 1). Default 0.98 (authors' code). The paper
+        writes β for 1 − b, here and below.
+      b2: decay rate of the mean difference of gradients, in [0, 1). Default 0.92 (authors' code).
+      b3: decay rate of the second moment, in [0, 1). Default 0.99 (authors' code).
+      eps: added to the root, not negative. Default 1e-8 (authors' code).
+      weight_decay: rate of the decay in the denominator, a number or a schedule; None leaves the
+        stage out. Default 0.02 (paper's experiments on images); the authors' code has 0.
+      mask: a tree of booleans like the parameters, or a function from the parameters to one:
+        which parameters decay. Default None: all.
 
     Raises:
-      ValueError: as `scale_by_adan` and `add_proximal_decay` raise.
+      ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
+        without parameters and `weight_decay` is not None.
 
     Reference: Xie et al. 2022, arXiv 2208.06677.
 
@@ -53,13 +67,27 @@ def adopt(
     eps: Scalar = 1e-6,
     clip_exponent: Scalar | None = 0.25,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""ADOPT: :math:`p_t = p_{t-1} - lr\, m_t`, m the mean of :math:`g_t / \sqrt{v_{t-1}}`.
+    r"""ADOPT: momentum of gradients, each divided by the second moment before it.
 
-    Arguments as in `scale_by_adopt` and `scale_by_learning_rate`; all defaults are the authors'.
-    The first update makes no step.
+    .. math::
+        p_t = p_{t-1} - lr\, m_t, \qquad m_t = b_1 m_{t-1} + (1 - b_1)\,
+            \mathrm{clip}\Big(\frac{g_t}{\max(\sqrt{v_{t-1}},\, eps)},\ t^{clip\_exponent}\Big)
+
+    with :math:`v_t` the moving mean of squared gradients, as in `scale_by_adopt`. The first update
+    only initializes v and leaves the parameters unchanged.
+
+    Args:
+      learning_rate: step size, a number or a schedule of the number of updates already made.
+        Default 1e-3 (authors' code).
+      b1: decay rate of the momentum, in [0, 1]. Default 0.9 (authors' code).
+      b2: decay rate of the second moment, in [0, 1]. Default 0.9999 (authors' code).
+      eps: lower limit of the root, not negative. Default 1e-6 (authors' code).
+      clip_exponent: normalized gradients are clipped to a magnitude of t to this power; not
+        negative. None does not clip (paper's Algorithm 1). Default 0.25 (Algorithm 2; authors'
+        code).
 
     Raises:
-      ValueError: as `scale_by_adopt` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, or trees do not match.
 
     Reference: Taniguchi et al. 2024, arXiv 2411.02853.
 
@@ -84,12 +112,23 @@ def laprop(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-15,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""LaProp: :math:`p_t = p_{t-1} - lr\, \hat m_t`, m the mean of :math:`g_t/\sqrt{\hat v_t}`.
+    r"""LaProp: momentum of gradients, each divided by the second moment of its own step.
 
-    Arguments as in `scale_by_laprop` and `scale_by_learning_rate`; all defaults are the authors'.
+    .. math::
+        p_t = p_{t-1} - lr\, \frac{m_t}{1 - b_1^t}, \qquad
+        m_t = b_1 m_{t-1} + (1 - b_1)\, \frac{g_t}{\sqrt{\hat v_t} + eps}
+
+    with :math:`\hat v_t` the bias-corrected moving mean of squared gradients.
+
+    Args:
+      learning_rate: step size, a number or a schedule of the number of updates already made.
+        Default 4e-4 (authors' code).
+      b1: decay rate of the momentum, in [0, 1). Default 0.9 (authors' code).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (authors' code).
+      eps: added to the corrected root, not negative. Default 1e-15 (authors' code).
 
     Raises:
-      ValueError: as `scale_by_laprop` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, or trees do not match.
 
     Reference: Ziyin, Wang & Ueda 2020, arXiv 2002.04839.
 
@@ -114,19 +153,35 @@ def ademamix(
     weight_decay: ScalarOrSchedule | None = None,
     mask: PyTree | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""AdEMAMix: AdamW with a slow mean of gradients, `alpha` times, beside the fast one.
+    r"""AdEMAMix: AdamW with the sum of a fast and a slow mean of gradients.
 
     .. math::
         p_t = p_{t-1} - lr\,\Big(\frac{\hat m_t + alpha\, s_t}{\sqrt{\hat v_t} + eps}
               + weight\_decay\, p_{t-1}\Big), \qquad s_t = b_3 s_{t-1} + (1 - b_3) g_t
 
-    Arguments as in `scale_by_ademamix`, `add_decayed_weights` and `scale_by_learning_rate`;
-    the defaults are those of the authors' code but for `alpha`, 2 there (`scale_by_ademamix` says
-    more). The paper tunes `weight_decay`; None leaves the stage out. For its warm-up:
+    The paper increases `alpha` and `b3` gradually:
     `alpha, b3 = ademamix_warmup(steps); ademamix(alpha=alpha, b3=b3)`.
 
+    Args:
+      learning_rate: step size, a number or a schedule of the number of updates already made.
+        Default 1e-3 (authors' code).
+      b1: decay rate of the fast mean, in [0, 1). Default 0.9 (paper's experiments and authors'
+        code).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper's experiments and
+        authors' code).
+      b3: decay rate of the slow mean, in [0, 1], a number or a schedule. Default 0.9999 (paper's
+        experiments and authors' code).
+      alpha: weight of the slow mean, not negative, a number or a schedule. Default 5
+        (pytorch_optimizer; the paper finds 4 to 10 good); the authors' code has 2.
+      eps: added to the corrected root, not negative. Default 1e-8 (authors' code).
+      weight_decay: rate of decoupled decay, a number or a schedule; multiplied by the learning
+        rate. Default None: no decay (0 in the authors' code; the paper tunes it).
+      mask: a tree of booleans like the parameters, or a function from the parameters to one:
+        which parameters decay. Default None: all.
+
     Raises:
-      ValueError: as `scale_by_ademamix`, `add_decayed_weights` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
+        without parameters and `weight_decay` is not None.
 
     Reference: Pagliardini, Ablin & Grangier 2024, arXiv 2409.03137.
 
@@ -151,13 +206,25 @@ def diffgrad(
     eps: Scalar = 1e-8,
     eps_hat: Scalar = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""DiffGrad: :math:`p_t = p_{t-1} - lr\, \xi_t \hat m_t / (\sqrt{\hat v_t} + eps)`.
+    r"""DiffGrad: Adam with shorter steps where the gradient hardly changes.
 
-    The friction :math:`\xi` and the arguments are those of `scale_by_diffgrad`, the learning rate
-    is that of `scale_by_learning_rate`; all defaults are the paper's.
+    .. math::
+        p_t = p_{t-1} - lr\, \xi_t \frac{\hat m_t}{\sqrt{\hat v_t} + eps}, \qquad
+        \xi_t = \frac{1}{1 + e^{-|g_t - g_{t-1}|}}
+
+    The friction :math:`\xi_t` is between 1/2 and 1.
+
+    Args:
+      learning_rate: step size, a number or a schedule of the number of updates already made.
+        Default 1e-3 (paper).
+      b1: decay rate of the first moment, in [0, 1). Default 0.9 (paper).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper).
+      eps: added to the corrected root, not negative. Default 1e-8 (paper).
+      eps_hat: added to the uncorrected root, not negative. Default 0 (paper). The authors' code
+        is `eps=0, eps_hat=1e-8`.
 
     Raises:
-      ValueError: as `scale_by_diffgrad` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, or trees do not match.
 
     Reference: Dubey et al. 2019, arXiv 1909.11015.
 
@@ -181,14 +248,29 @@ def adashift(
     keep_num: int = 10,
     reduce: str | None = "max",
 ) -> optax.GradientTransformationExtraArgs:
-    r"""AdaShift: :math:`p_t = p_{t-1} - lr\, m_t / (\sqrt{\hat v_t} + eps)`, v of old gradients.
+    r"""AdaShift: Adam with a second moment of gradients that are older than the first moment's.
 
-    Arguments as in `scale_by_adashift` and `scale_by_learning_rate`. The defaults are the
-    paper's; those of `learning_rate`, which it tunes, and `eps` are pytorch_optimizer's. The first
-    `keep_num` updates make no step.
+    .. math::
+        p_t = p_{t-1} - lr\, \frac{m_t}{\sqrt{\hat v_t} + eps}, \qquad
+        m_t = \sum_{i=0}^{n-1} b_1^i g_{t-i} \Big/ \sum_{i=0}^{n-1} b_1^i, \qquad
+        v_t = b_2 v_{t-1} + (1 - b_2)\, \phi(|g_{t-n}|^2)
+
+    with n = `keep_num`. The first n updates leave the parameters unchanged.
+
+    Args:
+      learning_rate: step size, a number or a schedule of the number of updates already made.
+        Default 1e-3 (pytorch_optimizer); the paper tunes it.
+      b1: weight of each gradient in the first moment relative to the next one, in [0, 1].
+        Default 0.9 (paper).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper).
+      eps: added to the corrected root, not negative. Default 1e-10 (pytorch_optimizer).
+      keep_num: number of gradients in the first moment, at least 1; all are kept in the state.
+        Default 10 (paper).
+      reduce: the operation φ over each array: `"max"`, `"mean"`, or None, which leaves a second
+        moment for every element. Default `"max"` (the paper's max-AdaShift).
 
     Raises:
-      ValueError: as `scale_by_adashift` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, or trees do not match.
 
     Reference: Zhou et al. 2018, arXiv 1810.00143.
 

@@ -1,4 +1,4 @@
-"""Muon for the matrices of a model, AdamW for what is left."""
+"""Muon for the matrices of a model, and AdamW for the other parameters."""
 
 from collections.abc import Callable, Sequence
 
@@ -33,36 +33,54 @@ def muon(
     adam_b2: Scalar = 0.95,
     adam_eps: Scalar = 1e-8,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Muon for matrices, AdamW for the rest.
+    r"""Muon for matrices, AdamW for all other parameters.
 
     .. math::
         p_t = p_{t-1} - lr\,(u_t + weight\_decay\, p_{t-1})
 
-    with the :math:`u_t` of `scale_by_muon` or of `scale_by_adam`. The defaults are those of Liu
-    et al. but for the learning rate, which they schedule. Their steps of matrices are as large as
-    Adam's, so that one learning rate suits all.
-    Jordan's are `muon(0.02, adjust="original", weight_decay=0.0, adam_learning_rate=3e-4)`;
-    PyTorch's Muon, for matrices alone and in the layout (out, in), has `adjust="original"` at
-    `output_axis=0` and the learning rate 1e-3.
+    with the :math:`u_t` of `scale_by_muon` or of `scale_by_adam`. The defaults are those of Liu et
+    al., with whose `adjust` steps of matrices are as large as Adam's, so that one learning rate
+    suits all parameters. Jordan's settings are
+    `muon(0.02, adjust="original", weight_decay=0.0, adam_learning_rate=3e-4)`. PyTorch's Muon takes
+    matrices only, in the layout (out, in); it has `adjust="original"` with `output_axis=0`.
 
-    The kernels of Flax's attention have three axes: (inputs, heads, dim) in `query`, `key` and
-    `value`, (heads, dim, outputs) in `out`. Each is one matrix from inputs to outputs. Other
-    arrays of more than two axes are for Adam by default; where `muon_mask` chooses one, it is a
-    stack of matrices, its last two axes.
+    The kernels of Flax's attention layers have three axes: (inputs, heads, dim) in `query`, `key`
+    and `value`, (heads, dim, outputs) in `out`. Each is treated as one matrix from inputs to
+    outputs. Other arrays with more than two axes get Adam by default; if `muon_mask` selects one,
+    it is a stack of matrices in its last two axes.
 
-    Embedding tables are matrices by shape, but Muon is not for them, nor for the last layer:
+    Embedding tables and the last layer are matrices by shape, but Muon is not meant for them:
     `muon_mask=mask_by_path("embed*", "head", invert=True)`.
 
     Args:
-      learning_rate: of all parameters, or if `adam_learning_rate` is given of Muon's alone.
-      momentum, nesterov, coefficients, ns_steps, adjust, eps, iteration_dtype: as in
-        `scale_by_muon`.
-      weight_decay, mask: of all parameters, as in `add_decayed_weights`.
-      muon_mask: a tree of booleans like the parameters, or a function from the parameters to one:
-        where Muon is used, given two axes or more. Default: where there are exactly two (as in
-        PyTorch, Keras and Optax), and for the kernels of Flax's attention. Biases and scales by
-        name (as in `mask_by_ndim`) are never for Muon, whatever shape they have.
-      adam_learning_rate, adam_b1, adam_b2, adam_eps: of AdamW.
+      learning_rate: step size of all parameters, or of Muon's alone if `adam_learning_rate` is
+        given; a number or a schedule of the number of updates already made. Default 1e-3
+        (PyTorch); Liu et al. use a schedule.
+      momentum: decay rate in [0, 1], a number or a schedule. Default 0.95 (Jordan; Liu et al.).
+      nesterov: use Nesterov momentum. Default True (Jordan; Liu et al.).
+      coefficients: of the Newton-Schulz iteration: `"jordan"`, `"polar_express"`, one triple
+        (a, b, c), or a sequence with a triple for each step. Default `"jordan"` (also PyTorch and
+        Keras).
+      ns_steps: number of iterations, at least 1. Default 5 (Jordan; Liu et al.).
+      adjust: factor that depends on a matrix's shape: `"original"`, `"match_rms_adamw"`,
+        `"spectral_unclamped"`, a function of (outputs, inputs), or None; see `scale_by_muon`.
+        Default `"match_rms_adamw"` (Liu et al.); Jordan and PyTorch have `"original"`.
+      eps: added to the norm that a matrix is divided by, not negative. Default 1e-7 (Jordan's
+        code, Keras).
+      iteration_dtype: dtype of the matrices in the iteration. Default None: the parameters' own,
+        float32 at least. Jordan and PyTorch have `jnp.bfloat16`, which is faster on accelerators.
+      weight_decay: rate of decoupled decay of all parameters, a number or a schedule; multiplied
+        by the learning rate. Default 0.1 (Liu et al.; PyTorch).
+      mask: a tree of booleans like the parameters, or a function from the parameters to one:
+        which parameters decay. Default None: all.
+      muon_mask: likewise, which parameters get Muon; only those with at least two axes do.
+        Default None: those with exactly two (as in PyTorch, Keras and Optax), and the kernels of
+        Flax's attention. Arrays named like biases and scales (see `mask_by_ndim`) never get Muon.
+      adam_learning_rate: step size of AdamW, a number or a schedule. Default None: that of Muon
+        (Liu et al.).
+      adam_b1: decay rate of Adam's first moment, in [0, 1). Default 0.9 (Liu et al.).
+      adam_b2: decay rate of Adam's second moment, in [0, 1). Default 0.95 (Liu et al.).
+      adam_eps: added to Adam's corrected root, not negative. Default 1e-8 (Liu et al.).
 
     Raises:
       ValueError: a hyperparameter is out of range, trees do not match, or `update` is called

@@ -1,4 +1,4 @@
-"""Gradient descent: with momentum, by sign, and by the sign of a momentum."""
+"""Gradient descent: plain or with momentum, and by the sign of the gradient or of a momentum."""
 
 import optax
 
@@ -16,15 +16,29 @@ def sgd(
     dampening: Scalar = 0.0,
     ema: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Stochastic gradient descent: :math:`p_t = p_{t-1} - lr\, m_t`.
+    r"""Stochastic gradient descent, optionally with momentum.
 
-    `momentum` is the decay rate of `adaptive_jax.momentum`; `nesterov`, `dampening` and `ema` are
-    passed on to it. With None :math:`m_t = g_t` and there is no state. `learning_rate` is that of
-    `scale_by_learning_rate`, its default Keras's; there and in PyTorch there is no momentum by
-    default, either.
+    .. math::
+        p_t = p_{t-1} - lr\, m_t, \qquad
+        m_t = momentum\, m_{t-1} + (1 - dampening)\, g_t, \qquad m_1 = g_1
+
+    Without momentum :math:`m_t = g_t`, and there is no state for it. Nesterov's form and the moving
+    mean are given at `adaptive_jax.momentum`.
+
+    Args:
+      learning_rate: step size, a number or a schedule of the number of updates already made.
+        Default 0.01 (Keras).
+      momentum: decay rate in [0, 1], a number or a schedule. Default None: no momentum, as in
+        PyTorch and Keras.
+      nesterov: step along :math:`momentum\, m_t + g_t`. Default False (PyTorch, Keras).
+      dampening: reduces the weight of new gradients in the momentum. Default 0 (PyTorch). Not
+        allowed together with `ema`.
+      ema: use the moving mean :math:`m_t = momentum\, m_{t-1} + (1 - momentum)\, g_t`, starting
+        at 0, in place of the sum. Default False: the sum, as in PyTorch and Keras.
 
     Raises:
-      ValueError: as `momentum` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, both `ema` and `dampening` are given, or trees
+        do not match.
 
     Reference: Robbins & Monro 1951, doi 10.1214/aoms/1177729586; Polyak 1964.
 
@@ -42,13 +56,18 @@ def sgd(
 
 @constructor
 def sign_sgd(learning_rate: ScalarOrSchedule = 1e-3) -> optax.GradientTransformationExtraArgs:
-    r"""Sign descent: :math:`p_t = p_{t-1} - lr\,\mathrm{sign}(g_t)`.
+    r"""Gradient descent by the sign of the gradient.
 
-    Every coordinate moves by the `learning_rate` of `scale_by_learning_rate`, which therefore is
-    in the units of the parameters. The default is Adam's, whose steps have the same size.
+    .. math::
+        p_t = p_{t-1} - lr\,\mathrm{sign}(g_t)
+
+    Args:
+      learning_rate: distance that every coordinate moves, in the units of the parameters; a
+        number or a schedule of the number of updates already made. Default 1e-3 (that of Adam,
+        whose steps have the same size).
 
     Raises:
-      ValueError: as `scale_by_sign` and `scale_by_learning_rate` raise.
+      ValueError: the learning rate is not finite, or gradients are not floating-point or complex.
 
     Reference: Bernstein et al. 2018, arXiv 1802.04434.
 
@@ -70,15 +89,27 @@ def lion(
     weight_decay: ScalarOrSchedule = 0.0,
     mask: PyTree | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Lion: :math:`p_t = p_{t-1} - lr\,(\mathrm{sign}(b_1 m_{t-1} + (1 - b_1) g_t) + decay)`.
+    r"""Lion: the sign of a mean of gradients, with decoupled weight decay.
 
-    Arguments as in `scale_by_lion` and `scale_by_learning_rate`; `weight_decay` and `mask` are
-    those of `add_decayed_weights`. The decay, :math:`weight\_decay\, p_{t-1}`, is multiplied by
-    the learning rate. All defaults are the authors' code's. The paper tunes the decay, along with
-    a learning rate 3 to 10 times smaller, and a decay as much larger, than AdamW's.
+    .. math::
+        p_t = p_{t-1} - lr\,\big(\mathrm{sign}(b_1 m_{t-1} + (1 - b_1) g_t)
+              + weight\_decay\, p_{t-1}\big), \qquad
+        m_t = b_2 m_{t-1} + (1 - b_2) g_t
+
+    Args:
+      learning_rate: step size, a number or a schedule of the number of updates already made.
+        Default 1e-4 (authors' code). The paper recommends 3 to 10 times less than for AdamW.
+      b1: weight of the memory m in the step, in [0, 1]. Default 0.9 (paper, authors' code).
+      b2: decay rate of the memory m, in [0, 1]. Default 0.99 (paper, authors' code).
+      weight_decay: rate of decoupled decay, a number or a schedule; multiplied by the learning
+        rate. Default 0 (authors' code). The paper tunes it, and recommends 3 to 10 times more
+        than for AdamW.
+      mask: a tree of booleans like the parameters, or a function from the parameters to one:
+        which parameters decay. Default None: all.
 
     Raises:
-      ValueError: as `scale_by_lion`, `add_decayed_weights` and `scale_by_learning_rate` raise.
+      ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
+        without parameters.
 
     Reference: Chen et al. 2023, arXiv 2302.06675.
 

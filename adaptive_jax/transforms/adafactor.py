@@ -15,14 +15,14 @@ from adaptive_jax.validation import map_leaves, number, number_or_schedule, requ
 
 
 class FactoredMoment(NamedTuple):
-    """Mean squares over the last axis, and over the axis before it; both axes kept at size 1."""
+    """Mean squares over the last axis and over the one before it, both kept with size 1."""
 
     row: jax.Array
     column: jax.Array
 
 
 class ScaleByFactoredRmsState(NamedTuple):
-    """Updates made, and the mean squares, factored for arrays with two or more axes."""
+    """The number of updates made, and the mean squares, factored for arrays of two or more axes."""
 
     count: jax.Array
     nu: Updates
@@ -36,22 +36,22 @@ def scale_by_factored_rms(
 
     .. math::
         r_t &= (1 - t^{-c})\, r_{t-1} + t^{-c}\, \mathrm{mean}_{cols}(|g_t|^2 + eps), \qquad
-        c_t \text{ likewise of rows}, \qquad c = decay\_exponent \\
+        c_t \text{ likewise over rows}, \qquad c = decay\_exponent \\
         v_t &= r_t c_t^T / \mathrm{mean}(r_t), \qquad u_t = g_t / \sqrt{v_t}
 
-    So an (n, m) matrix needs n + m numbers. Arrays with more axes are stacks of matrices along
-    their last two, as in PyTorch and Keras; arrays with fewer keep :math:`v_t` in full. The decay
-    rate rises from 0, so that there is no bias to correct.
+    An (n, m) matrix thus needs n + m numbers. Arrays with more axes are stacks of matrices in their
+    last two, as in PyTorch and Keras; arrays with fewer axes keep :math:`v_t` in full. The decay
+    rate starts at 0, so there is no bias to correct.
 
     Args:
-      decay_exponent: not negative; 0.8 in the paper, PyTorch and Keras.
-      eps: added to the squares; 1e-30 in the paper (its ε1) and Keras, 0 in PyTorch.
-      min_rms: the least that :math:`\sqrt{v_t}`, and :math:`\mathrm{mean}(r_t)` in its
-        denominator, are taken for: the spacing of floats at 1 in PyTorch (its `eps[0]`), which
-        makes the steps of gradients below 3e-4 larger in float32; none in the paper (0).
+      decay_exponent: the exponent c, not negative. Default 0.8 (paper, PyTorch, Keras).
+      eps: added to the squares, not negative. Default 1e-30 (paper, its ε1; Keras); PyTorch has 0.
+      min_rms: lower limit of :math:`\sqrt{v_t}`, and of the :math:`\mathrm{mean}(r_t)` that it is
+        computed from; not negative. Default 0 (paper: no limit). In PyTorch it is the spacing of
+        floats at 1 (its `eps[0]`), which enlarges the steps of gradients below 3e-4 in float32.
 
-    State: `count` int32, and `nu`, real, float32 or wider: for each parameter with two or more
-    axes a `FactoredMoment`, else an array of its shape.
+    State: `count` int32, and `nu`, real, float32 or wider: for each parameter with two or more axes
+    a `FactoredMoment`, for others an array of their shape.
 
     Raises:
       ValueError: a hyperparameter is negative, or trees do not match.
@@ -85,7 +85,7 @@ def scale_by_factored_rms(
             lambda g: _factored(numerics.abs_square(g) + jnp.asarray(eps, g.real.dtype)),
             squarable(grads),
         )
-        # Not numerics.ema, which would take 1 − (1 − take): 0.4 % off after 1e6 updates.
+        # Not numerics.ema, which would compute 1 − (1 − take): wrong by 0.4 % after 1e6 updates.
         nu = jax.tree.map(
             lambda old, new: (1 - take).astype(old.dtype) * old + take.astype(old.dtype) * new,
             state.nu,
@@ -109,12 +109,12 @@ def _factored(square):
 
 
 def _mean(x, axis):
-    """The mean along an axis, 0 if that is empty; no sum that overflows where no entry does."""
+    """The mean along an axis, 0 if that is empty; the sum does not overflow where no entry does."""
     return jnp.sum(x * (1 / max(x.shape[axis], 1)), axis, keepdims=True)
 
 
 def _inverse_rms(nu, min_rms):
-    """`1 / √v`, from roots: v itself, or its derivative, may overflow where they do not."""
+    """`1 / √v`, computed from roots, because v itself or its derivative may overflow."""
     if isinstance(nu, FactoredMoment):
         mean = jnp.maximum(_mean(nu.row, -2), jnp.asarray(min_rms, nu.row.dtype))
         relative = numerics.root(nu.row) * (1 / numerics.root(mean))
@@ -132,10 +132,11 @@ def scale_by_param_rms(min_rms: Scalar = 1e-3) -> optax.GradientTransformationEx
     .. math::
         u_t = g_t \max\big(min\_rms,\ \sqrt{\mathrm{mean}(|p_{t-1}|^2)}\big)
 
-    So steps, and the learning rate, are relative to the parameters.
+    This makes steps, and the learning rate, relative to the size of the parameters.
 
     Args:
-      min_rms: not negative; lets parameters that are 0 move. Default 1e-3 (paper, its ε2).
+      min_rms: lower limit of the root mean square, not negative; it lets parameters that are 0
+        move. Default 1e-3 (paper, its ε2).
 
     State: none.
 
@@ -176,8 +177,11 @@ def relative_step(learning_rate: ScalarOrSchedule = 1e-2) -> Schedule:
     A negative learning rate, which ascends, is at least :math:`-1/\sqrt{t}`.
 
     Args:
-      learning_rate: the most it is; a number or a schedule of the number of updates already
-        made. Default 1e-2 (paper).
+      learning_rate: upper limit, a number or a schedule of the number of updates already made.
+        Default 1e-2 (paper).
+
+    Returns:
+      A schedule of the number of updates already made.
 
     Raises:
       ValueError: the learning rate is not finite.
@@ -199,9 +203,9 @@ def relative_step(learning_rate: ScalarOrSchedule = 1e-2) -> Schedule:
 
 
 class RelativeStepState(NamedTuple):
-    """Updates made."""
+    """The number of updates made."""
 
-    step: jax.Array  # another name than that of the second moment's `count`
+    step: jax.Array  # not `count`, so that `optax.tree.get` finds that of the second moment
 
 
 @constructor
@@ -211,8 +215,8 @@ def scale_by_relative_step(
     r"""Multiplies updates by :math:`-\min(lr, 1/\sqrt t)`, the rate of `relative_step`.
 
     Args:
-      learning_rate: a number or a schedule of the number of updates already made. Default 1e-2
-        (paper).
+      learning_rate: upper limit of the rate, a number or a schedule of the number of updates
+        already made. Default 1e-2 (paper).
 
     State: `step`, int32.
 

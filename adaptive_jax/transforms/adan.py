@@ -1,4 +1,4 @@
-"""Adan: Adam with Nesterov's look-ahead, estimated from differences of gradients."""
+"""Adan: Adam with Nesterov momentum, estimated from differences of gradients."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from adaptive_jax.validation import number
 
 
 class ScaleByAdanState(NamedTuple):
-    """Updates made, means of gradients, differences and squares, and the last gradient."""
+    """The number of updates made; means of gradients, differences, squares; the last gradient."""
 
     count: jax.Array
     mu: Updates
@@ -25,7 +25,7 @@ class ScaleByAdanState(NamedTuple):
 def scale_by_adan(
     b1: Scalar = 0.98, b2: Scalar = 0.92, b3: Scalar = 0.99, eps: Scalar = 1e-8
 ) -> Preconditioner:
-    r"""Divides the mean gradient, moved on by the mean difference, by a root mean square.
+    r"""Divides the mean gradient, extrapolated by the mean difference, by a root mean square.
 
     .. math::
         d_t &= g_t - g_{t-1}\ (d_1 = 0), \qquad
@@ -34,13 +34,15 @@ def scale_by_adan(
         u_t &= \Big(\frac{m_t}{1 - b_1^t} + b_2 \frac{v_t}{1 - b_2^t}\Big) \Big/
                \left(\sqrt{\frac{n_t}{1 - b_3^t}} + eps\right)
 
-    The bias corrections are those of the authors' code; the paper has none. So are the letters:
-    the paper writes :math:`\beta` for :math:`1 - b`. As a Preconditioner, the two means make the
-    direction, and n the scale.
+    The bias corrections and the meaning of b1, b2 and b3 are those of the authors' code: the paper
+    has no corrections, and writes :math:`\beta` for :math:`1 - b`. As a Preconditioner, the sum of
+    the two means is the direction, and n makes the scale.
 
     Args:
-      b1, b2, b3: decay rates in [0, 1); the authors' defaults.
-      eps: added to the root; the authors' default.
+      b1: decay rate of the mean gradient, in [0, 1). Default 0.98 (authors' code).
+      b2: decay rate of the mean difference, in [0, 1). Default 0.92 (authors' code).
+      b3: decay rate of the mean square, in [0, 1). Default 0.99 (authors' code).
+      eps: added to the root, not negative. Default 1e-8 (authors' code).
 
     State: `count` int32; `mu`, `mean_difference` and `previous` in the parameters' shapes, and
     `nu` real, all float32 or wider.
@@ -89,7 +91,7 @@ def scale_by_adan(
         )
         correction1 = numerics.bias_correction(b1, new.count)
         correction3 = numerics.bias_correction(b3, new.count)
-        # So that both means are divided by the first one's correction, in the scale.
+        # The scale divides both means by the correction of the first one; this makes up for it.
         weight = correction1 / numerics.bias_correction(b2, new.count)
 
         def look_ahead(m, v):

@@ -1,4 +1,4 @@
-"""AdaShift: the second moment is of gradients so old that it is independent of the first."""
+"""AdaShift: Adam whose second moment has only gradients that are older than the first moment's."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from adaptive_jax.validation import number, steps
 
 
 class ScaleByAdashiftState(NamedTuple):
-    """Updates made, the last gradients, mean squared gradient of those before."""
+    """The number of updates made, the last gradients, and the mean square of those before them."""
 
     count: jax.Array
     history: Updates
@@ -34,20 +34,21 @@ def scale_by_adashift(
         v_t = b_2 v_{t-1} + (1 - b_2)\, \phi(|g_{t-n}|^2), \qquad
         u_t = m_t \Big/ \left(\sqrt{\frac{v_t}{1 - b_2^{t-n}}} + eps\right)
 
-    with n = `keep_num`. The first n updates only collect gradients: u = 0, by a scale of 0.
+    with n = `keep_num`. The delay makes v independent of the gradients in m. The first n updates
+    only collect gradients: their scale, and so u, is 0.
 
     Args:
-      b1: weight of each gradient relative to the next, in [0, 1]; default of the paper.
-      b2: decay rate in [0, 1); default of the paper.
-      eps: added to the corrected root; default of pytorch_optimizer.
-      keep_num: how many gradients the first moment has; at least 1. Default of the paper.
-      reduce: the spatial operation φ over each array of parameters: `"max"` (the paper's
-        max-AdaShift), `"mean"`, or None for none. With max or mean, all coordinates of an array
-        have one learning rate, and infinity or NaN in one coordinate reaches all.
+      b1: weight of each gradient relative to the next one, in [0, 1]. Default 0.9 (paper).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper).
+      eps: added to the corrected root, not negative. Default 1e-10 (pytorch_optimizer).
+      keep_num: number of gradients in the first moment, at least 1. Default 10 (paper).
+      reduce: the spatial operation φ over each array: `"max"`, `"mean"`, or None for none. Default
+        `"max"` (the paper's max-AdaShift). With `"max"` or `"mean"`, all coordinates of an array
+        share one scale, and infinity or NaN in one coordinate reaches all of them.
 
-    State: `count` int32; `history`, `keep_num` gradients in a ring, update t (from 0) in place
-    t mod `keep_num`; `nu` real, a scalar for each array where there is a reduction. All are
-    float32 or wider.
+    State: `count` int32; `history`, a ring buffer of `keep_num` gradients, with that of update t
+    (from 0) at index t mod `keep_num`; `nu` real, a scalar for each array if there is a reduction.
+    All are float32 or wider.
 
     Raises:
       ValueError: a hyperparameter is out of range, or trees do not match.
@@ -76,7 +77,7 @@ def scale_by_adashift(
         return ScaleByAdashiftState(numerics.count_zero(), history, nu)
 
     def step(grads, state, params=None, **extra):
-        slot = state.count % keep_num  # stands still when the count does, after 2^31 updates
+        slot = state.count % keep_num  # constant once the count saturates, after 2^31 updates
         oldest = jax.tree.map(
             lambda h: jax.lax.dynamic_index_in_dim(h, slot, keepdims=False), state.history
         )
@@ -85,11 +86,11 @@ def scale_by_adashift(
         history = jax.tree.map(
             lambda h, g: jax.lax.dynamic_update_index_in_dim(h, g, slot, 0), state.history, grads
         )
-        nu = jax.tree.map(  # 0 as long as the oldest gradients are those of `init`
+        nu = jax.tree.map(  # stays 0 while the oldest gradients are the zeros of `init`
             lambda v, g: reduced(_mean_square(v, g, b2)), state.nu, oldest
         )
         direction = jax.tree.map(lambda h: _window_mean(h, count, b1, keep_num), history)
-        squares = count - keep_num  # that v has seen
+        squares = count - keep_num  # number of squares in v
         correction = numerics.bias_correction(b2, jnp.maximum(squares, 1))
 
         def scale(v, m):
@@ -103,13 +104,13 @@ def scale_by_adashift(
 
 
 def _mean_square(v, grad, b2):
-    """The mean before the reduction: after it, XLA's rounding differs for a constant `b2`."""
+    """The mean, taken before the reduction: after it, XLA rounds otherwise for a constant `b2`."""
     square = numerics.abs_square(grad)
     return numerics.ema(jnp.broadcast_to(v, square.shape), square, b2)
 
 
 def _window_mean(history, count, b1, keep_num):
-    """The mean of the ring's gradients, each weighted by `b1` to the power of its age."""
+    """The mean of the gradients in the ring, each weighted by `b1` to the power of its age."""
     age = (count - 1 - jnp.arange(keep_num, dtype=count.dtype)) % keep_num
     power = jnp.asarray(b1, jnp.result_type(float)) ** age.astype(jnp.result_type(float))
     weights = (power / jnp.sum(power)).astype(history.dtype)
@@ -118,6 +119,6 @@ def _window_mean(history, count, b1, keep_num):
 
 _REDUCTIONS = {
     "max": lambda square: jnp.max(square, initial=0),
-    "mean": lambda square: jnp.sum(square / max(square.size, 1)),  # no overflow of the sum
+    "mean": lambda square: jnp.sum(square / max(square.size, 1)),  # the sum cannot overflow
     None: lambda square: square,
 }

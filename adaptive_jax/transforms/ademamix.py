@@ -1,4 +1,4 @@
-"""AdEMAMix: Adam with a second mean of the gradients, which remembers much longer."""
+"""AdEMAMix: Adam with a second, slower mean of the gradients."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from adaptive_jax.validation import number, number_or_schedule, steps
 
 
 class ScaleByAdemamixState(NamedTuple):
-    """Adam's state and the slow mean gradient."""
+    """Adam's state and the slow mean of the gradients."""
 
     adam: State
     mu_slow: Updates
@@ -35,18 +35,20 @@ def scale_by_ademamix(
         u_t &= \Big(\frac{m_t}{1 - b_1^t} + \alpha s_t\Big) \Big/
                \left(\sqrt{\frac{v_t}{1 - b_2^t}} + eps\right)
 
-    The slow mean is not corrected: it starts small on purpose. For a large `b3` the paper lets
-    `b3` and `alpha` grow at first as well: give both as the schedules of `ademamix_warmup`. As a
-    Preconditioner, the two means make the direction, and the scale is Adam's.
+    The slow mean has no bias correction: it is meant to start small. For a large `b3` the paper
+    also increases `b3` and `alpha` gradually, with the schedules of `ademamix_warmup`. As a
+    Preconditioner, the sum of the two means is the direction, and the scale is Adam's.
 
     Args:
-      b1, b2: decay rates in [0, 1); 0.9 and 0.999 in the paper's experiments and its code.
-      b3: decay rate of the slow mean in [0, 1], or a schedule of the number of updates already
-        made; 0.9999 in the paper's experiments and its code.
-      alpha: the weight of the slow mean; not negative; a number or a schedule. The paper finds
-        4 to 10 good. The default 5 is pytorch_optimizer's; that of the authors' code is 2, and 8
-        in its example.
-      eps: added to the corrected root; default of the authors' code.
+      b1: decay rate of the fast mean, in [0, 1). Default 0.9 (paper's experiments and authors'
+        code).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (paper's experiments and
+        authors' code).
+      b3: decay rate of the slow mean, in [0, 1], a number or a schedule of the number of updates
+        already made. Default 0.9999 (paper's experiments and authors' code).
+      alpha: weight of the slow mean, not negative, a number or a schedule; the paper finds 4 to
+        10 good. Default 5 (pytorch_optimizer); the authors' code has 2, and 8 in its example.
+      eps: added to the corrected root, not negative. Default 1e-8 (authors' code).
 
     State: `adam`, that of `scale_by_adam`, and `mu_slow` like its `mu`.
 
@@ -99,14 +101,15 @@ def ademamix_warmup(
         b_3(t) = \exp\Big(\frac{\ln b_1 \ln b_3}{(1 - t/T) \ln b_3 + (t/T) \ln b_1}\Big)
         \ (t < T),\ b_3\ (t \ge T)
 
-    with t = 1 at the first update. The number of updates after which a gradient counts half
-    grows linearly, from that of `b1` to that of `b3`.
+    with t = 1 at the first update. The half-life of a gradient in the slow mean grows linearly,
+    from that of `b1` to that of `b3`.
 
     Args:
-      warmup_steps: at least 1; the paper takes the number of all updates.
-      alpha: the last value; not negative. Default 5, as in `scale_by_ademamix`.
-      b3: the last value, in (0, 1). Default of the paper's experiments.
-      b1: the first value, in (0, 1): the decay rate of the fast mean.
+      warmup_steps: number of updates T, at least 1; the paper uses all updates of the training.
+      alpha: final value, not negative. Default 5, as in `scale_by_ademamix`.
+      b3: final value, in (0, 1). Default 0.9999 (paper's experiments).
+      b1: initial value of b3, in (0, 1): the decay rate of the fast mean. Default 0.9, as in
+        `scale_by_ademamix`.
 
     Returns:
       The schedules `(alpha, b3)` for `scale_by_ademamix`.

@@ -1,4 +1,4 @@
-"""ADOPT: gradients over the root mean square of those before them, then momentum."""
+"""ADOPT: momentum of gradients that are divided by the second moment of those before them."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from adaptive_jax.validation import number
 
 
 class ScaleByAdoptState(NamedTuple):
-    """Updates made, mean normalized gradient, mean squared gradient."""
+    """The number of updates made, the mean normalized gradient, and the mean squared gradient."""
 
     count: jax.Array
     mu: Updates
@@ -27,7 +27,7 @@ def scale_by_adopt(
     eps: Scalar = 1e-6,
     clip_exponent: Scalar | None = 0.25,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Replaces the gradient by the mean of gradients, each divided by what was known before it.
+    r"""Replaces the gradient by a mean of gradients, each divided by the second moment before it.
 
     .. math::
         c_t &= t^{clip\_exponent}, \qquad
@@ -35,15 +35,17 @@ def scale_by_adopt(
               \mathrm{clip}\Big(\frac{g_t}{\max(\sqrt{v_{t-1}},\, eps)},\ -c_t,\ c_t\Big) \\
         v_t &= b_2 v_{t-1} + (1 - b_2) |g_t|^2, \qquad u_t = m_t
 
-    Times are counted from 0: the first update only sets :math:`v_0 = |g_0|^2` and makes no step,
-    :math:`u_0 = 0`. That the gradient and its divisor are independent is what makes the method
-    converge with any `b2`.
+    Here t starts at 0: the first update only sets :math:`v_0 = |g_0|^2`, and its step is
+    :math:`u_0 = 0`. The method converges with any `b2` because the gradient is independent of its
+    divisor.
 
     Args:
-      b1, b2: decay rates in [0, 1]; the authors' defaults.
-      eps: the smallest divisor; the authors' default.
-      clip_exponent: not negative; None does not clip (the paper's Algorithm 1). Complex numbers
-        are clipped in magnitude. 0.25 is the authors' later default (Algorithm 2).
+      b1: decay rate of the mean, in [0, 1]. Default 0.9 (authors' code).
+      b2: decay rate of the second moment, in [0, 1]. Default 0.9999 (authors' code).
+      eps: lower limit of the divisor, not negative. Default 1e-6 (authors' code).
+      clip_exponent: normalized gradients are clipped to a magnitude of t to this power, complex
+        ones too; not negative. None does not clip (the paper's Algorithm 1). Default 0.25
+        (Algorithm 2; the later versions of the authors' code).
 
     State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
 
@@ -74,7 +76,7 @@ def scale_by_adopt(
     def update(updates, state, params=None, **extra):
         grads = trees.squarable(updates, state.nu)
         first = state.count == 0
-        # Weights 0 rather than a selection, so that NaN and infinity show in the first step too.
+        # Weights of 0, not a `where` on the results: NaN and infinity show in the first step too.
         take_m = jnp.where(first, 0, jnp.asarray(1 - b1))
         keep_v = jnp.where(first, 0, jnp.asarray(b2))
         take_v = jnp.where(first, 1, jnp.asarray(1 - b2))
@@ -102,13 +104,13 @@ def _over(g, size):
 
 
 def _limit(count, exponent):
-    """The largest magnitude of a normalized gradient; the first, at count 0, is not used."""
+    """The largest magnitude of a normalized gradient; the result for count 0 is not used."""
     times = jnp.maximum(count, 1).astype(jnp.result_type(float))
     return numerics.power(times, exponent)
 
 
 def _clip(x, limit):
-    """`x` with a magnitude of at most `limit`; but infinity becomes NaN, which shows."""
+    """`x` with a magnitude of at most `limit`; infinity becomes NaN, so that it is not hidden."""
     size = jnp.abs(x)
     limit = limit.astype(size.dtype)
     return x * (limit / jnp.maximum(limit, size)).astype(x.dtype)

@@ -1,4 +1,4 @@
-"""Gradient centralization: the gradients of each neuron's weights have mean 0."""
+"""Gradient centralization: makes the mean gradient of each neuron's weights 0."""
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +16,18 @@ def centralize_gradients(output_axis: int = -1) -> optax.GradientTransformationE
     .. math::
         u_{i o} = g_{i o} - \frac{1}{n} \sum_{j=1}^{n} g_{j o}
 
-    where o is the place on the output axis and i all other places. Leaves with fewer than two
-    axes pass unchanged. It stands before the adaptive stage: `chain(centralize_gradients(),
-    adam(1e-3))`. There is no state.
+    where o is the index on the output axis and i that on all other axes. Leaves with fewer than two
+    axes are not changed. This stage precedes the adaptive one:
+    `chain(centralize_gradients(), adam(1e-3))`.
 
     Args:
-      output_axis: which axis the outputs are on: -1 (default), as in Flax's kernels, dense and
-        convolutional; 0 as in PyTorch's and Equinox's.
+      output_axis: the axis of the outputs: -1, as in Flax's kernels, dense and convolutional, or 0,
+        as in PyTorch's and Equinox's. Default -1.
+
+    State: none.
 
     Raises:
-      ValueError: gradients are not floating-point or complex, or one of two or more axes has no
+      ValueError: gradients are not floating-point or complex, or one with at least two axes has no
         such axis.
 
     Reference: Yong et al. 2020, arXiv 2004.01461.
@@ -43,10 +45,14 @@ def centralize_gradients(output_axis: int = -1) -> optax.GradientTransformationE
         if g.ndim < 2:
             return g
         if not -g.ndim <= output_axis < g.ndim:
-            raise ValueError(f"output_axis is {output_axis}, but a gradient has shape {g.shape}")
+            raise ValueError(
+                f"output_axis must be an axis of every gradient, got {output_axis} for the shape "
+                f"{g.shape}"
+            )
         inputs = tuple(axis for axis in range(g.ndim) if axis != output_axis % g.ndim)
         count = max(1, g.size // max(1, g.shape[output_axis]))
-        mean = jnp.sum(g / count, axis=inputs, keepdims=True)  # no sum that overflows
+        # Divided first, so that the sum does not overflow.
+        mean = jnp.sum(g / count, axis=inputs, keepdims=True)
         return numerics.saturate(g - mean, source=g)
 
     def update(updates, state, params=None, **extra):

@@ -1,7 +1,7 @@
-"""Clipping gradients: by value, by each array's norm, by the norm of them all.
+"""Clipping of gradients: by value, by the norm of each array, or by the norm of all together.
 
-Norms are taken of gradients divided by their largest magnitude, so that neither float16 nor
-1e38 overflows: `optax.clip_by_global_norm` returns zeros or NaN there.
+Gradients are divided by their largest magnitude before a norm is taken, so that neither float16
+nor 1e38 overflows; `optax.clip_by_global_norm` returns zeros or NaN for such gradients.
 """
 
 import math
@@ -23,7 +23,9 @@ def clip_by_value(max_value: Scalar) -> optax.GradientTransformationExtraArgs:
     Complex numbers are clipped by component. Infinity becomes `max_value`; NaN stays NaN.
 
     Args:
-      max_value: positive, in the units of the gradient.
+      max_value: largest magnitude, positive, in the units of the gradient.
+
+    State: none.
 
     Raises:
       ValueError: `max_value` is not positive.
@@ -46,12 +48,17 @@ def clip_by_value(max_value: Scalar) -> optax.GradientTransformationExtraArgs:
 
 @constructor
 def clip_by_norm(max_norm: Scalar) -> optax.GradientTransformationExtraArgs:
-    r"""Shortens each array to a norm of at most `max_norm`: :math:`u = g\min(1, max\_norm/\|g\|)`.
+    r"""Scales each array down to a norm of at most `max_norm`.
 
-    Keras calls it `clipnorm`. A gradient with NaN or infinity comes out as NaN.
+    .. math::
+        u = g \min\big(1,\ max\_norm / \|g\|\big)
+
+    Keras calls it `clipnorm`. An array with NaN or infinity becomes NaN.
 
     Args:
-      max_norm: positive, in the units of the gradient.
+      max_norm: largest norm of an array, positive, in the units of the gradient.
+
+    State: none.
 
     Raises:
       ValueError: `max_norm` is not positive.
@@ -67,16 +74,18 @@ def clip_by_norm(max_norm: Scalar) -> optax.GradientTransformationExtraArgs:
 
 @constructor
 def clip_by_block_rms(max_rms: Scalar = 1.0) -> optax.GradientTransformationExtraArgs:
-    r"""Shrinks each array to a root mean square of at most `max_rms`.
+    r"""Scales each array down to a root mean square of at most `max_rms`.
 
     .. math::
         u = g / \max\big(1,\ \sqrt{\mathrm{mean}(|g|^2)} / max\_rms\big)
 
-    After a preconditioner, whose updates are about 1, it catches steps that an outdated second
-    moment makes too large. A gradient with NaN or infinity comes out as NaN.
+    After a preconditioner, whose updates are about 1, it limits the steps that are too large
+    because the second moment is outdated. An array with NaN or infinity becomes NaN.
 
     Args:
-      max_rms: positive; default 1 (paper, its d).
+      max_rms: largest root mean square, positive. Default 1 (paper, its d).
+
+    State: none.
 
     Raises:
       ValueError: `max_rms` is not positive.
@@ -96,15 +105,17 @@ def clip_by_block_rms(max_rms: Scalar = 1.0) -> optax.GradientTransformationExtr
 
 @constructor
 def clip_by_global_norm(max_norm: Scalar) -> optax.GradientTransformationExtraArgs:
-    r"""Shortens all arrays together to a norm of at most `max_norm`.
+    r"""Scales all arrays down together, to a global norm of at most `max_norm`.
 
     .. math::
         u_i = g_i \min\big(1,\ max\_norm / \textstyle\sqrt{\sum_j \|g_j\|^2}\big)
 
-    A tree with NaN or infinity anywhere comes out as NaN everywhere.
+    A tree with NaN or infinity anywhere becomes NaN everywhere.
 
     Args:
-      max_norm: positive, in the units of the gradient.
+      max_norm: largest norm of the whole tree, positive, in the units of the gradient.
+
+    State: none.
 
     Raises:
       ValueError: `max_norm` is not positive.
@@ -130,7 +141,7 @@ def _stateless(fn) -> optax.GradientTransformationExtraArgs:
 
 
 def _shorten(grads, max_norm):
-    """The tree times min(1, max_norm / its norm), with no square that over- or underflows."""
+    """The tree times min(1, max_norm / its norm); no square overflows or underflows."""
     leaves = jax.tree.leaves(grads)
     if not leaves:
         return grads

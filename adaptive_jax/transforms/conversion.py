@@ -1,4 +1,4 @@
-"""States of Optax's optimizers as those of the same optimizers here."""
+"""Conversion of the states of Optax's optimizers to those of the same optimizers here."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from adaptive_jax.typing import Params, State
 
 
 def from_optax_state(tx: optax.GradientTransformation, params: Params, state: State) -> State:
-    """The state of an Optax optimizer as that of the same optimizer of this library.
+    """Converts the state of an Optax optimizer to that of the same optimizer of this library.
 
     Most states are Optax's own classes and need no conversion: those of `adam`, `adamw`,
     `amsgrad`, `adagrad`, `adabelief`, `lamb`, `lion` and `sgd` have the same structure. This
@@ -25,10 +25,10 @@ def from_optax_state(tx: optax.GradientTransformation, params: Params, state: St
     Args:
       tx: the optimizer of this library.
       params: its parameters, arrays or `jax.ShapeDtypeStruct`.
-      state: of the optimizer of Optax with the same hyperparameters, for the same parameters.
+      state: the state of Optax's optimizer with the same hyperparameters and parameters.
 
     Returns:
-      A state as `tx.init(params)` returns it, with the numbers of `state`.
+      A state with the structure of `tx.init(params)` and the values of `state`.
 
     Raises:
       ValueError: a part of the state has no counterpart in the other, or a shape differs.
@@ -44,7 +44,7 @@ def from_optax_state(tx: optax.GradientTransformation, params: Params, state: St
 
 
 def _convert(like: Any, state: Any, where: str) -> Any:
-    """`state` in the structure and the dtypes of `like`, which has shapes only."""
+    """`state` with the structure and the dtypes of `like`, which only has shapes."""
     if not jax.tree.leaves(like):
         return like
     if _is_chain(like) and _is_chain(state):
@@ -75,7 +75,7 @@ def _shown(x):
 
 
 def _convert_chain(like, state, where):
-    """Stage by stage, without those that have no state."""
+    """Converts a chain stage by stage, ignoring stages without state."""
     theirs = [i for i, part in enumerate(state) if jax.tree.leaves(part)]
     ours = [i for i, part in enumerate(like) if jax.tree.leaves(part)]
     if len(theirs) != len(ours):
@@ -84,15 +84,16 @@ def _convert_chain(like, state, where):
             for x, at in ((state, theirs), (like, ours))
         ]
         raise ValueError(
-            f"{where} has other stages with a state in Optax's optimizer ({shown[0]}) than here "
-            f"({shown[1]})"
+            f"{where} differs in the stages that have a state: {shown[0]} in Optax's optimizer, "
+            f"{shown[1]} here"
         )
     new = list(like)
     for i, j in zip(ours, theirs, strict=True):
         if isinstance(like[i], optax.TraceState) and len(like) - i != len(state) - j:
             raise ValueError(
-                f"stage {j} of {where} is a momentum of steps in Optax's optimizer, and of "
-                f"gradients here: divide the trace by minus the learning rate, and convert by hand"
+                f"stage {j} of {where} is the momentum of steps in Optax's optimizer, but that of "
+                "gradients here: divide its trace by minus the learning rate, and build the state "
+                "from the result"
             )
         new[i] = _convert(like[i], state[j], f"stage {j} of {where}")
     return tuple(new)
@@ -127,4 +128,4 @@ _FIELDS: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
     ScaleByCorrectedRmsState: ("ScaleByRmsWithCountState", lambda state: state._asdict()),
     ScheduleFreeState: ("ScheduleFreeState", _schedule_free),
 }
-"""A state's class -> the name of Optax's class, and our fields from its."""
+"""A state's class -> the name of Optax's class, and a function from its fields to ours."""

@@ -1,4 +1,4 @@
-"""Weight decay: a pull of the parameters towards 0."""
+"""Weight decay, which shrinks the parameters toward 0."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from adaptive_jax.validation import map_leaves, number_or_schedule, require_para
 
 
 class AddDecayedWeightsState(NamedTuple):
-    """Updates made, which a schedule of the rate is read at."""
+    """The number of updates made, at which a schedule of the rate is evaluated."""
 
     count: jax.Array
 
@@ -25,21 +25,22 @@ def add_decayed_weights(
 ) -> optax.GradientTransformationExtraArgs:
     r"""Adds the parameters times a rate: :math:`u_t = g_t + weight\_decay_t\, p_{t-1}`.
 
-    The place in the chain decides what it is. First, before the adaptive stage: coupled decay,
-    an L2 penalty (PyTorch's Adam and SGD). Just before `scale_by_learning_rate`: decoupled
+    The effect depends on the place in the chain. First, before the adaptive stage: coupled decay,
+    an L2 penalty (PyTorch's Adam and SGD). Directly before `scale_by_learning_rate`: decoupled
     decay times the learning rate (AdamW).
 
     Args:
-      weight_decay: a number or a schedule of the number of updates already made. A negative one
-        pushes the parameters away from 0.
+      weight_decay: rate of the decay, a number or a schedule of the number of updates already made.
+        A negative rate increases the parameters.
       mask: a tree of booleans like the parameters (or a prefix of it), or a function from the
-        parameters to one; only leaves with True decay, by default all. Commonly
-        `lambda params: jax.tree.map(lambda p: p.ndim > 1, params)`: no decay of biases.
+        parameters to one: which parameters decay. Default None: all. Commonly
+        `lambda params: jax.tree.map(lambda p: p.ndim > 1, params)`, which exempts biases.
 
     State: `count`, int32, for a schedule; none for a number.
 
     Raises:
-      ValueError: the rate is not finite, or `update` is called without parameters.
+      ValueError: the rate is not finite, trees do not match, or `update` is called without
+        parameters.
 
     Reference: Loshchilov & Hutter 2019, arXiv 1711.05101.
 
@@ -79,7 +80,7 @@ def add_decayed_weights(
 
 
 class AddProximalDecayState(NamedTuple):
-    """Updates made, which schedules are read at."""
+    """The number of updates made, at which schedules are evaluated."""
 
     count: jax.Array
 
@@ -93,22 +94,22 @@ def add_proximal_decay(
     .. math::
         p_t = \frac{p_{t-1} + u_t}{1 + lr_t\, weight\_decay_t}
 
-    with the step :math:`u_t = -lr_t (\ldots)`, so it stands after `scale_by_learning_rate`, and
-    is given the same learning rate. That is the exact minimum of the decay's penalty and the
-    step's distance together, where decoupled decay (`add_decayed_weights`) is a gradient step
-    on the penalty: :math:`p_t = (1 - lr_t\, weight\_decay_t)\, p_{t-1} + u_t`.
+    with the step :math:`u_t = -lr_t (\ldots)`: this stage follows `scale_by_learning_rate` and gets
+    the same learning rate. The result minimizes the sum of the decay's penalty and the squared
+    distance from :math:`p_{t-1} + u_t`. Decoupled decay (`add_decayed_weights`) takes a gradient
+    step on the penalty instead: :math:`p_t = (1 - lr_t\, weight\_decay_t)\, p_{t-1} + u_t`.
 
     Args:
-      weight_decay: a number or a schedule of the number of updates already made.
-      learning_rate: that of `scale_by_learning_rate`; a number or a schedule. Where one of the
-        two is negative, :math:`1 + lr_t\, weight\_decay_t` must still be positive.
-      mask: as in `add_decayed_weights`.
+      weight_decay: rate of the decay, a number or a schedule of the number of updates already made.
+      learning_rate: that of `scale_by_learning_rate`, a number or a schedule. If one of the two is
+        negative, :math:`1 + lr_t\, weight\_decay_t` must still be positive.
+      mask: which parameters decay, as in `add_decayed_weights`. Default None: all.
 
     State: `count`, int32, if there is a schedule; none for numbers.
 
     Raises:
-      ValueError: a rate is not finite, two numbers make the factor negative or infinite, or
-        `update` is called without parameters.
+      ValueError: a rate is not finite, two numbers give :math:`1 + lr\, weight\_decay \le 0`, trees
+        do not match, or `update` is called without parameters.
 
     Reference: Zhuang et al. 2022, arXiv 2202.00089; Xie et al. 2022, arXiv 2208.06677, for Adan.
 

@@ -1,4 +1,4 @@
-"""Parameters in 16 bits that small steps still move: by rounding stochastically, or with a rest."""
+"""Training with 16-bit parameters: stochastic rounding, and the bits that float32 would have."""
 
 import zlib
 from typing import NamedTuple
@@ -16,17 +16,24 @@ from adaptive_jax.validation import leaf_names, map_leaves, require_params, same
 
 
 def apply_updates(params: Params, updates: Updates, count: Scalar) -> Params:
-    """`optax.apply_updates` that rounds parameters in bfloat16 and float16 stochastically.
+    r"""Applies updates like `optax.apply_updates`, but rounds 16-bit parameters stochastically.
 
-    A bfloat16 has 8 significant bits, so a step of less than a 256th to a 512th of a parameter is
-    lost by rounding to nearest, each time again. Rounded stochastically, the steps are right in
-    the mean, without a copy of the parameters in float32; `with_master_weights` has less noise.
+    A bfloat16 has 8 significant bits, so rounding to nearest drops every step that is smaller than
+    a 256th to a 512th of the parameter. With stochastic rounding the steps are right on average,
+    without a float32 copy of the parameters; `with_master_weights` has less noise.
+
+    .. math::
+        p_t = \mathrm{round}(p_{t-1} + u_t), \qquad E[p_t] = p_{t-1} + u_t
 
     Args:
-      params: any dtypes; those that are neither bfloat16 nor float16 are moved as ever.
-      updates: like the parameters. Best in float32, as they are where `update` is called without
-        the parameters and the gradients are float32.
-      count: the step, for other random numbers each time.
+      params: the parameters, of any dtypes; those that are neither bfloat16 nor float16 are updated
+        as by `optax.apply_updates`.
+      updates: a tree like the parameters, best in float32: that is what `update` returns when it is
+        called without the parameters and the gradients are float32.
+      count: the number of the step, which selects its random numbers.
+
+    Returns:
+      The new parameters, in their dtypes.
 
     Raises:
       ValueError: trees or shapes differ; the message names the path.
@@ -54,22 +61,26 @@ def apply_updates(params: Params, updates: Updates, count: Scalar) -> Params:
 
 
 class SplitParams(NamedTuple):
-    """Parameters in bfloat16, and what they lack: int16 or int8, None for other dtypes."""
+    """Parameters in bfloat16, and their lower bits as int16 or int8; None for other dtypes."""
 
     params: Params
     correction: PyTree
 
 
 def split_params(params: Params, bits: int = 16, count: Scalar = 0) -> SplitParams:
-    """Float32 parameters as bfloat16 ones, and corrections of `bits` bits, from which they merge.
+    """Splits float32 parameters into bfloat16 ones and corrections, from which they can be merged.
 
     Parameters that are not float32 stay as they are, with None for a correction.
 
     Args:
-      params: what to split.
-      bits: 16 (default), with which `merge_params` gives back every bit, or 8, with which the
-        parameters are first rounded to 16 significant bits, stochastically.
-      count: the step, for other random numbers each time; of no effect with 16 bits. Default 0.
+      params: the parameters to split.
+      bits: size of the corrections: 16, with which `merge_params` restores every bit, or 8, with
+        which the parameters are first rounded stochastically to 16 significant bits. Default 16.
+      count: the number of the step, which selects the random numbers; no effect with 16 bits.
+        Default 0.
+
+    Returns:
+      `SplitParams(params, correction)`.
 
     Raises:
       ValueError: `bits` is neither 16 nor 8.
@@ -93,14 +104,16 @@ def split_params(params: Params, bits: int = 16, count: Scalar = 0) -> SplitPara
 
 
 def merge_params(params: Params, correction: PyTree) -> Params:
-    """The parameters of `split_params`; or, with `state.correction`, `with_master_weights`'s.
+    """Merges bfloat16 parameters and corrections into float32 parameters.
+
+    The corrections are those of `split_params`, or `state.correction` of `with_master_weights`.
 
     Args:
       params: parameters as they are trained, bfloat16 where there is a correction.
-      correction: like them, int16 or int8, or None for those that stay as they are.
+      correction: a tree like them, int16 or int8, or None for those that stay as they are.
 
     Returns:
-      Parameters in float32 where there is a correction.
+      Parameters, in float32 where there is a correction.
 
     >>> print(merge_params(jnp.ones(1, jnp.bfloat16), jnp.array([1], jnp.int16)))
     [1.0000001]
@@ -117,9 +130,9 @@ def merge_params(params: Params, correction: PyTree) -> Params:
 
 
 class MasterWeightsState(NamedTuple):
-    """Updates made, what the parameters lack, and the optimizer's state."""
+    """The number of updates made, the lower bits of the parameters, and the optimizer's state."""
 
-    rounding_step: jax.Array  # another name than that of the optimizer's own `count`
+    rounding_step: jax.Array  # not `count`, so that `optax.tree.get` finds the optimizer's own
     correction: PyTree
     inner: State
 
@@ -128,29 +141,30 @@ class MasterWeightsState(NamedTuple):
 def with_master_weights(
     tx: optax.GradientTransformation, bits: int = 16
 ) -> optax.GradientTransformationExtraArgs:
-    """Trains bfloat16 parameters as if they were float32: the bits that they lack are in the state.
+    """Trains bfloat16 parameters as if they were float32, with the missing bits in the state.
 
-    `tx` sees float32 parameters (and keeps its state as for those); the parameters are these,
-    rounded. So the two together have 4 bytes a parameter, or 3, in place of the 6 of bfloat16
-    parameters with a float32 copy.
+    `tx` gets float32 parameters, and its state is as for those; the bfloat16 parameters are their
+    rounded values. Parameters and missing bits together take 4 bytes a parameter, or 3, where
+    bfloat16 parameters with a float32 copy take 6.
 
     Args:
-      tx: any optimizer. It must be whole: what changes the updates after this wrapper would move
-        the parameters away from what the corrections belong to.
-      bits: 16 (default), for exact float32 weights, or 8, for 16 significant bits, rounded
-        stochastically.
+      tx: any optimizer. It must be complete: a stage that changes the updates after this wrapper
+        would move the parameters away from the values that the corrections belong to.
+      bits: number of missing bits that are kept: 16 for exact float32 weights, or 8 for 16
+        significant bits, rounded stochastically. Default 16.
 
-    The updates of bfloat16 parameters are float32: the difference of the new and the old
-    parameter, with which `optax.apply_updates` lands on the new one exactly. (There are
-    differences that no float32 holds, where a parameter falls to less than a 2^24th. The
-    correction is 0 then; the error is that of one rounding of the sum in float32.) Parameters of
-    other dtypes have no correction and are updated as by `tx`. Corrections start at 0; to start
-    from float32 weights, take both parts from `split_params`:
-    `tx.init(params)._replace(correction=correction)`. `merge_params(params, state.correction)`
-    are the float32 weights.
+    The updates of bfloat16 parameters are float32: the difference of the new and the old parameter,
+    with which `optax.apply_updates` gives exactly the new one. (Some differences are not float32
+    numbers, when a parameter falls to less than a 2^24th of its size. The correction is 0 then, and
+    the error is that of one rounding of the sum in float32.) Parameters of other dtypes have no
+    correction and are updated as by `tx`.
 
-    State: `rounding_step` int32; `correction` int16 or int8 in the parameters' shapes, None where
-    they are not bfloat16; and `inner`.
+    Corrections start at 0. To start from float32 weights, take both parts from `split_params`:
+    `tx.init(params)._replace(correction=correction)`. For the float32 weights, call
+    `merge_params(params, state.correction)`.
+
+    State: `rounding_step` int32; `correction` int16 or int8 in the parameters' shapes, None for
+    those that are not bfloat16; and `inner`.
 
     Raises:
       ValueError: `bits` is neither 16 nor 8, trees do not match, or `update` is called without
@@ -207,17 +221,17 @@ def _without_correction(p):
 
 
 def _move_to(new: Split, old: jax.Array) -> Split:
-    """What to add to `old` for the new bfloat16, and the correction that belongs to the sum."""
+    """The update from `old` to the new bfloat16, and the correction that belongs to their sum."""
     target, old = new.high.astype(jnp.float32), old.astype(jnp.float32)
     move = numerics.saturate(target - old, source=target)
-    # Unlike a conversion to bfloat16 and back, this is never left out by XLA.
+    # XLA may remove a conversion to bfloat16 and back, but not this.
     landed = jax.lax.reduce_precision(old + move, exponent_bits=8, mantissa_bits=7)
     exact = as_bits(landed) == as_bits(target)
     return Split(move, jnp.where(exact, new.correction, 0))
 
 
 def _unzip(splits):
-    """A tree of splits as a tree of each part."""
+    """Splits a tree of pairs into a pair of trees."""
 
     def part(i):
         return jax.tree.map(
@@ -228,7 +242,7 @@ def _unzip(splits):
 
 
 def _salts(params):
-    """For each array a number of its own, from its name."""
+    """A number for each array, derived from its path, so that arrays are rounded independently."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: zlib.crc32(jax.tree_util.keystr(path).encode()), params
     )

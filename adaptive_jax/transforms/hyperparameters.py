@@ -1,4 +1,4 @@
-"""The hyperparameters in a state, by name: to read and to set."""
+"""Reading and setting the hyperparameters in a state, by name."""
 
 import collections
 from collections.abc import Iterator, Mapping
@@ -13,18 +13,18 @@ from adaptive_jax.validation import near_misses
 
 
 def hyperparameters(state: PyTree) -> dict[str, jax.Array]:
-    """The hyperparameters that are kept in a state, by name, for a log.
+    """Returns the hyperparameters in a state by name, for example to log them.
 
     Args:
-      state: the state of an optimizer that has `tunable` (or `optax.inject_hyperparams`) anywhere
-        in it, or a tree with such states: that of `chain`, `optax.partition`, Flax's `TrainState`
-        or `nnx.Optimizer`.
+      state: the state of an optimizer that contains `tunable` (or `optax.inject_hyperparams`) at
+        any depth, or a tree with such states: that of `chain`, `optax.partition`, Flax's
+        `TrainState` or `nnx.Optimizer`.
 
     Returns:
-      Name -> value, float32 (with more axes where the state was mapped over). A schedule's value
-      is that of the latest update, and before the first update that of the first. Where two
-      states have a name in common, their place in the tree comes before it: "0/b1" for the first
-      stage of a chain, "head/b1" for that label of a partition.
+      Name -> value, float32 (with more axes if the state was mapped over). The value of a schedule
+      is that of the latest update, or of the first one before any update. If two states have a name
+      in common, their location in the tree precedes it: "0/b1" for the first stage of a chain,
+      "head/b1" for that label of a partition.
 
     >>> import adaptive_jax as aj
     >>> tx = aj.chain(aj.tunable(aj.clip_by_norm, max_norm=1.0), aj.tunable(aj.sign_sgd))
@@ -37,20 +37,21 @@ def hyperparameters(state: PyTree) -> dict[str, jax.Array]:
 
 
 def set_hyperparameters(state: PyTree, values: Mapping[str, Scalar]) -> PyTree:
-    """The same state with other hyperparameters, as if the optimizer had been built with them.
+    """Returns the state with other hyperparameters, as if the optimizer had been built with them.
 
-    So a bound that AdaBound derives from its learning rate stays where it is, unless `base_lr`
-    is given; and what only `init` reads, as Adagrad's `initial_accumulator`, changes nothing.
-    A value out of its range raises at the next update that is not jitted.
+    So the bounds that AdaBound derives from its learning rate stay the same when that is set,
+    unless `base_lr` is given; and values that only `init` reads, such as Adagrad's
+    `initial_accumulator`, have no effect. A value out of its range raises at the next update that
+    is not jitted.
 
     Args:
       state: as in `hyperparameters`.
-      values: name, as there, -> number, array or traced value; for a state that was mapped
-        over, one for all members or an array with one for each.
+      values: name, as in the result of `hyperparameters`, -> number, array or traced value; for a
+        state that was mapped over, one value for all members or an array with one for each.
 
     Raises:
-      ValueError: no hyperparameter has that name, a schedule drives it, or the shape does not
-        fit.
+      ValueError: there is no hyperparameter with that name, it is driven by a schedule, or its
+        shape does not fit.
 
     >>> import adaptive_jax as aj
     >>> state = aj.tunable(aj.adam).init(jnp.zeros(2))
@@ -58,16 +59,20 @@ def set_hyperparameters(state: PyTree, values: Mapping[str, Scalar]) -> PyTree:
     >>> set_hyperparameters(state, {"beta1": 0.8})
     Traceback (most recent call last):
       ...
-    ValueError: no hyperparameter 'beta1' here: did you mean 'b1'?
+    ValueError: the state has no hyperparameter 'beta1': did you mean 'b1'?
     """
     known = _named(state)
     changes = collections.defaultdict(dict)
     for name, value in values.items():
         if name not in known:
-            raise ValueError(f"no hyperparameter {name!r} here: {near_misses(name, known)}")
+            raise ValueError(
+                f"the state has no hyperparameter {name!r}: {near_misses(name, known)}"
+            )
         path, node, k = known[name]
         if k in getattr(node, "hyperparams_states", ()):
-            raise ValueError(f"{name} is driven by a schedule; to set it, build with a number")
+            raise ValueError(
+                f"{name} is driven by a schedule; to set it, build the optimizer with a number"
+            )
         changes[path][k] = _fit(name, value, node.hyperparams[k])
 
     def change(path, node):
@@ -77,12 +82,12 @@ def set_hyperparameters(state: PyTree, values: Mapping[str, Scalar]) -> PyTree:
 
 
 def _array(leaf):
-    """The array itself, which Flax may have wrapped in a Variable."""
+    """The array of a leaf, which may be a Variable of Flax NNX."""
     return jax.tree.leaves(leaf)[0]
 
 
 def _fit(name, value, leaf):
-    """The new leaf, in the shape, dtype and Variable (of Flax) of the old one."""
+    """The new leaf, with the shape, dtype and Variable of Flax NNX (if any) of the old one."""
     old = jnp.asarray(_array(leaf))
     new = jnp.array(value, old.dtype)  # a copy, so that no two leaves share a buffer
     if new.shape not in ((), old.shape):
@@ -98,7 +103,7 @@ def _is_node(x):
 
 
 def _nodes(tree: PyTree, path: KeyPath = ()) -> Iterator[tuple[KeyPath, PyTree]]:
-    """Every state with hyperparameters and its path, also those inside of others."""
+    """Every state with hyperparameters and its path, including nested ones."""
     for keys, node in jax.tree_util.tree_leaves_with_path(tree, is_leaf=_is_node):
         if _is_node(node):
             yield (*path, *keys), node
@@ -120,7 +125,7 @@ _INNER = GetAttrKey("inner_state")
 
 
 def _named(tree: PyTree) -> dict[str, tuple[KeyPath, PyTree, str]]:
-    """Unique name -> path of the state, the state, its key; names are as short as can be."""
+    """Unique name, as short as possible -> path of the state, the state, and its key."""
     nodes = dict(_nodes(tree))
     places = dict.fromkeys(nodes, "")
     for shown in (lambda key: not isinstance(key, GetAttrKey), lambda key: True):

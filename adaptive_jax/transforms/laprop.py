@@ -1,4 +1,4 @@
-"""LaProp: the momentum of gradients that are normalized before they enter it."""
+"""LaProp: momentum of gradients that are normalized first."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from adaptive_jax.validation import number
 
 
 class ScaleByLapropState(NamedTuple):
-    """Updates made, mean normalized gradient, mean squared gradient."""
+    """The number of updates made, the mean normalized gradient, and the mean squared gradient."""
 
     count: jax.Array
     mu: Updates
@@ -23,7 +23,7 @@ class ScaleByLapropState(NamedTuple):
 def scale_by_laprop(
     b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-15
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Replaces the gradient by the mean of gradients, each over the root mean square of its time.
+    r"""Replaces the gradient by a mean of gradients, each divided by its step's second moment.
 
     .. math::
         v_t &= b_2 v_{t-1} + (1 - b_2) |g_t|^2 \\
@@ -31,18 +31,18 @@ def scale_by_laprop(
                \left(\sqrt{\frac{v_t}{1 - b_2^t}} + eps\right), \qquad
         u_t = \frac{m_t}{1 - b_1^t}
 
-    No step is longer than :math:`1/\sqrt{1 - b_2}`, whatever `b1`, where Adam divides old
-    gradients by a new root. As the mean is of gradients that are divided already, there is no
-    direction and scale to tell apart: this is no Preconditioner. (`scale_by_adam(b1=0)` is one,
-    to put a ScaleModifier on before `momentum(ema=True)`.)
+    No step is longer than :math:`1/\sqrt{1 - b_2}`, whatever `b1` is; Adam's can be, because it
+    divides old gradients by a new root. The mean is of gradients that are already divided, so there
+    is no direction and scale to separate, and this is not a Preconditioner. (`scale_by_adam(b1=0)`
+    is one: a ScaleModifier can follow it, before `momentum(ema=True)`.)
 
-    The learning rate multiplies the mean, as in the paper. The authors' code weighs every
-    gradient in it by the learning rate of its time, which makes a difference only while the
-    rate changes.
+    The learning rate multiplies the mean, as in the paper. The authors' code multiplies each
+    gradient by the learning rate of its own step, which differs only while the rate changes.
 
     Args:
-      b1, b2: decay rates in [0, 1); the authors' defaults.
-      eps: added to the corrected root; the authors' default.
+      b1: decay rate of the mean, in [0, 1). Default 0.9 (authors' code).
+      b2: decay rate of the second moment, in [0, 1). Default 0.999 (authors' code).
+      eps: added to the corrected root, not negative. Default 1e-15 (authors' code).
 
     State: `count` int32, `mu` in the parameters' shapes and `nu` real, both float32 or wider.
 

@@ -1,4 +1,4 @@
-"""The learning rate: the step's length and its sign."""
+"""The learning rate, which gives updates their size and sign."""
 
 import jax
 import optax
@@ -15,11 +15,14 @@ def scale_by_learning_rate(
 ) -> optax.GradientTransformationExtraArgs:
     r"""Multiplies updates by :math:`-lr_t`, so that adding them descends.
 
+    .. math::
+        u_t = -lr_t\, g_t
+
     Args:
-      learning_rate: a number or a schedule of the number of updates already made. A negative one
-        ascends. None leaves updates as they are, sign included (as in Optax). The product is
-        taken in float32 or wider, so 1e-8 does not vanish in float16 before it meets the update.
-      flip_sign: False multiplies by :math:`+lr_t`. Default True.
+      learning_rate: a number or a schedule of the number of updates already made. A negative rate
+        ascends. None leaves updates unchanged, sign included (as in Optax). The product is computed
+        in float32 or wider, so that a rate of 1e-8 does not vanish in float16.
+      flip_sign: False multiplies by :math:`+lr_t`. Default True (as in Optax).
 
     State: `optax.ScaleByScheduleState` with a `count`, int32, for a schedule; none for a number.
 

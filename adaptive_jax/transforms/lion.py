@@ -1,4 +1,4 @@
-"""Lion: the sign of a mean that weighs the newest gradient more than the memory does."""
+"""Lion: the sign of a mean in which the newest gradient has more weight than in the memory."""
 
 import jax
 import jax.numpy as jnp
@@ -12,20 +12,20 @@ from adaptive_jax.validation import map_leaves, number
 
 @constructor
 def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Preconditioner:
-    r"""Takes the sign of a mean of gradients, in which the newest weighs 1 − b1.
+    r"""Takes the sign of a mean of gradients, in which the newest has the weight 1 − b1.
 
     .. math::
         u_t = \mathrm{sign}(b_1 m_{t-1} + (1 - b_1) g_t), \qquad
         m_t = b_2 m_{t-1} + (1 - b_2) g_t
 
-    Complex gradients keep the phase of the mean. As a Preconditioner its direction is the sign
-    and its scale 1.
+    For complex gradients the sign is the phase of the mean. As a Preconditioner, the sign is the
+    direction and the scale is 1.
 
     Args:
-      b1: weight of the memory in the step, in [0, 1]; default of the paper (and Keras). With 0 the
-        step is the sign of the gradient, with 1 that of the memory.
-      b2: decay rate of the memory, in [0, 1]; default of the paper (and Keras). With 0 the memory
-        is the last gradient, with 1 it stays 0.
+      b1: weight of the memory m in the step, in [0, 1]: the step is the sign of the gradient for 0,
+        that of the memory for 1. Default 0.9 (paper, Keras).
+      b2: decay rate of the memory m, in [0, 1]: the memory is the last gradient for 0, and stays 0
+        for 1. Default 0.99 (paper, Keras).
 
     State: `optax.ScaleByLionState`: `count` int32, and `mu` in the parameters' shapes, float32 or
     wider.
@@ -38,7 +38,7 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Preconditioner:
     >>> import jax.numpy as jnp
     >>> tx = scale_by_lion()
     >>> state = tx.init(jnp.zeros(()))
-    >>> for grad in (10.0, -0.5, -2.0):  # 0.9 times the memory is 0.09, then 0.085
+    >>> for grad in (10.0, -0.5, -2.0):  # b1 times the memory is 0, then 0.09, then 0.085
     ...     update, state = tx.update(jnp.array(grad), state)
     ...     print(update)
     1.0

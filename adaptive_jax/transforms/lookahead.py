@@ -1,4 +1,4 @@
-"""Lookahead: an optimizer explores, and slow weights follow it part of the way."""
+"""Lookahead: slow weights that move part of the way to an optimizer's weights at every sync."""
 
 from typing import NamedTuple
 
@@ -14,9 +14,9 @@ from adaptive_jax.validation import map_leaves, number, require_params, steps
 
 
 class LookaheadState(NamedTuple):
-    """Updates made, the slow weights, and the optimizer's state."""
+    """The number of updates made, the slow weights, and the optimizer's state."""
 
-    step: jax.Array  # another name than that of the optimizer's own `count`
+    step: jax.Array  # not `count`, so that `optax.tree.get` finds the optimizer's own
     slow: Params
     inner: State
 
@@ -25,24 +25,25 @@ class LookaheadState(NamedTuple):
 def lookahead(
     tx: optax.GradientTransformation, sync_period: int = 6, slow_step_size: Scalar = 0.5
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Every few steps, goes back to a point between the last such point and where it has come.
+    r"""Resets the parameters every few updates to slow weights, which follow them part of the way.
 
     .. math::
         \text{after } sync\_period \text{ updates of } tx: \quad
         \phi \leftarrow \phi + slow\_step\_size\,(p - \phi), \qquad p \leftarrow \phi
 
-    The parameters p are plain (`optax.lookahead` wants a pair of trees in their place); the slow
-    weights :math:`\phi` are in the state. The state of `tx` is kept across.
+    The parameters p are a plain tree (`optax.lookahead` needs a pair of trees); the slow weights
+    :math:`\phi` are in the state. The state of `tx` is not reset.
 
     Args:
-      tx: any optimizer. It must be whole: what changes the updates after this wrapper would move
-        p away from :math:`\phi`.
-      sync_period: k in the paper; at least 1. Default 6, of its experiments on ImageNet and
-        translation: 5 on CIFAR.
-      slow_step_size: alpha in the paper, in (0, 1]; 1 is `tx` alone. Default 0.5, half the way.
+      tx: any optimizer. It must be complete: a stage that changes the updates after this wrapper
+        would move p away from :math:`\phi`.
+      sync_period: number of updates between resets (k in the paper), at least 1. Default 6
+        (paper's experiments on ImageNet and translation; 5 on CIFAR).
+      slow_step_size: fraction of the way (alpha in the paper), in (0, 1]; 1 is `tx` alone. Default
+        0.5 (TensorFlow Addons, pytorch_optimizer).
 
     State: `step` int32, `slow` in the parameters' shapes, float32 or wider, and `inner`. To
-    evaluate at the slow weights take `state.slow`.
+    evaluate at the slow weights, use `state.slow`.
 
     Raises:
       ValueError: an argument is out of range, trees do not match, or `update` is called without
@@ -54,7 +55,7 @@ def lookahead(
     >>> tx = lookahead(sgd(1.0), sync_period=2)
     >>> params = jnp.array(0.0)
     >>> state = tx.init(params)
-    >>> for _ in range(2):  # to 1, to 2, and half the way back to 0
+    >>> for _ in range(2):  # to 1, then to 2 and halfway back to 0
     ...     updates, state = tx.update(jnp.array(-1.0), state, params)
     ...     params = params + updates
     >>> print(params, state.slow)

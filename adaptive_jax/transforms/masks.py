@@ -1,4 +1,4 @@
-"""Which parameters a stage is for: masks by name and by shape, and two stages that share a tree."""
+"""Masks that select parameters by name or shape, and a transformation for each part of a tree."""
 
 import fnmatch
 import operator
@@ -16,30 +16,31 @@ from adaptive_jax.typing import Params, PyTree
 from adaptive_jax.validation import leaf_names, same_structure, steps
 
 Mask = PyTree | Callable[[Params], PyTree]
-"""A tree of booleans like the parameters (or a prefix of it), or a function to one from them."""
+"""A tree of booleans like the parameters (or a prefix of it), or a function that returns one."""
 
 
 def mask_by_path(*patterns: str, invert: bool = False) -> Callable[[Params], PyTree]:
-    r"""A mask that is True where the parameter's path matches one of the patterns.
+    """Returns a mask that is True where a parameter's path matches one of the patterns.
 
-    A path is names joined by "/", whatever they are the names of: `{"layers": [{"bias": …}]}`
-    has the path "layers/0/bias", as has the attribute of an object. A pattern is one or more
-    names joined by "/", in which `*`, `?` and `[…]` stand for what they do in file names. It
-    matches if it fits some successive names of the path: "bias" matches every bias, "encoder"
-    all that is in an encoder, "layers/0" the first layer, "norm*/scale" the scale of "norm1".
-    (So the ".value" that Flax NNX shows at the end of some paths makes no difference.)
+    A path consists of names joined by "/": keys, indices or attributes. For example,
+    `{"layers": [{"bias": …}]}` has the path "layers/0/bias". A pattern is names joined by "/", in
+    which `*`, `?` and `[…]` have their meaning in file names. It matches if it matches consecutive
+    names of the path: "bias" matches every bias, "encoder" everything in an encoder, "layers/0" the
+    first layer, and "norm*/scale" the scale of "norm1". (So the ".value" that Flax NNX has at the
+    end of some paths makes no difference.)
 
     Args:
-      *patterns: one or more.
-      invert: True everywhere else instead, as for what weight decay is kept from.
+      *patterns: one or more patterns.
+      invert: True selects all other parameters, for example to exempt some from weight decay.
+        Default False.
 
     Returns:
-      A function from the parameters to a tree of booleans, to be passed wherever a mask is
-      taken: `add_decayed_weights(mask=…)`, `muon(muon_mask=…)`, `optax.masked(tx, …)`.
+      A function from the parameters to a tree of booleans, which can be passed wherever a mask is
+      accepted: `add_decayed_weights(mask=…)`, `muon(muon_mask=…)`, `optax.masked(tx, …)`.
 
     Raises:
-      ValueError: there is no pattern; in use, one matches nothing (which is not checked where
-        part of the tree is hidden: within `optax.masked` and `optax.partition`, or by None).
+      ValueError: there is no pattern; in use: a pattern matches nothing (not checked if a part of
+        the tree is hidden: within `optax.masked` and `optax.partition`, or by None).
 
     >>> params = {"embed": {"table": 0.0}, "head": {"kernel": 0.0, "bias": 0.0}}
     >>> mask_by_path("bias", "embed", invert=True)(params)
@@ -47,7 +48,7 @@ def mask_by_path(*patterns: str, invert: bool = False) -> Callable[[Params], PyT
     >>> mask_by_path("biases")(params)
     Traceback (most recent call last):
       ...
-    ValueError: no parameter matches 'biases'; there are embed/table, head/bias, head/kernel
+    ValueError: no parameter matches 'biases'; the paths are embed/table, head/bias, head/kernel
     """
     if not patterns:
         raise ValueError("mask_by_path needs at least one pattern")
@@ -59,7 +60,7 @@ def mask_by_path(*patterns: str, invert: bool = False) -> Callable[[Params], PyT
         unused = [pattern for pattern, keys in hits.items() if not keys]
         if unused and paths and not _has_hidden_parts(params):
             raise ValueError(
-                f"no parameter matches {' or '.join(map(repr, unused))}; there are "
+                f"no parameter matches {' or '.join(map(repr, unused))}; the paths are "
                 f"{_shown(paths.values())}"
             )
         chosen = set().union(*hits.values())
@@ -69,15 +70,15 @@ def mask_by_path(*patterns: str, invert: bool = False) -> Callable[[Params], PyT
 
 
 def mask_by_ndim(minimum: int = 2) -> Callable[[Params], PyTree]:
-    """A mask that is True for parameters of `minimum` axes or more.
+    """Returns a mask that is True for parameters with at least `minimum` axes.
 
-    With the default that is all but biases and the scales of normalizations, the parameters that
-    commonly decay. Flax's names tell these two where their shapes do not: an array named "bias",
-    "…_bias" or "scale" counts as having one axis at most. The biases of Flax's attention have two
-    (heads, dim), as has any bias of layers that are stacked for a scan.
+    By default these are all but the biases and the scales of normalizations: the parameters that
+    usually decay. Some of those have more axes than one, such as the biases of Flax's attention
+    (heads, dim) and any bias of layers that are stacked for a scan. They are recognized by name: an
+    array named "bias", "…_bias" or "scale" counts as having at most one axis.
 
     Args:
-      minimum: default 2. For other rules by name, see `mask_by_path`.
+      minimum: number of axes, not negative. Default 2. For other rules by name, see `mask_by_path`.
 
     Returns:
       A function from the parameters to a tree of booleans, as `mask_by_path` does.
@@ -96,7 +97,7 @@ def mask_by_ndim(minimum: int = 2) -> Callable[[Params], PyTree]:
 
 
 def axes(path: KeyPath, p: Any) -> int:
-    """How many axes a parameter has; one at most if it is a bias or a scale by its name."""
+    """The number of axes of a parameter; at most one if its name is that of a bias or a scale."""
     name = (leaf_names(path) or ("",))[-1]
     is_vector = name in ("bias", "scale") or name.endswith("_bias")
     return min(np.ndim(p), 1) if is_vector else np.ndim(p)
@@ -106,20 +107,21 @@ def axes(path: KeyPath, p: Any) -> int:
 def partition_by_mask(
     mask: Mask, chosen: optax.GradientTransformation, rest: optax.GradientTransformation
 ) -> optax.GradientTransformationExtraArgs:
-    """One transformation for the parameters where `mask` is True, another for the rest.
+    """Applies one transformation to the parameters where `mask` is True, and another to the rest.
 
-    `optax.partition` for two, with masks in place of labels and with errors that name the path
-    where gradients and parameters do not match.
+    This is `optax.partition` for two parts, with a mask in place of labels and with errors that
+    name the path at which gradients and parameters do not match.
 
     Args:
       mask: a tree of booleans like the parameters (or a prefix of it), or a function from the
-        parameters to one. A tree that can be called, as an Equinox module, is a tree.
-      chosen, rest: transformations; each sees `optax.MaskedNode()` in place of the other's part.
+        parameters to one. A tree that is also callable, such as an Equinox module, is a tree.
+      chosen: transformation where `mask` is True; it sees `optax.MaskedNode()` elsewhere.
+      rest: transformation where `mask` is False, likewise.
 
     State: a pair of `optax.MaskedState`, of `chosen` and of `rest`.
 
     Raises:
-      ValueError: in use, trees do not match; the message names the path.
+      ValueError: in use: trees do not match; the message names the path.
 
     >>> from adaptive_jax import scale_by_sign
     >>> tx = partition_by_mask(mask_by_path("a"), scale_by_sign(), optax.identity())
@@ -138,7 +140,7 @@ def partition_by_mask(
 
 
 def masked(tx: optax.GradientTransformation, mask: Mask) -> optax.GradientTransformationExtraArgs:
-    """`optax.masked` with masks as `as_function` takes them, and errors that name the path."""
+    """`optax.masked` with the masks that `as_function` accepts, and errors that name the path."""
     inner = optax.masked(tx, as_function(mask))
 
     def update(updates, state, params=None, **extra):
@@ -150,15 +152,18 @@ def masked(tx: optax.GradientTransformation, mask: Mask) -> optax.GradientTransf
 
 
 def as_function(mask: Mask) -> Callable[[Params], PyTree]:
-    """The mask as a function that gives every parameter a boolean of its own.
+    """Returns the mask as a function from the parameters to a tree with a boolean for each of them.
 
-    A tree of booleans is a tree also if it can be called, as a module of Equinox can. Its leaves
-    belong to the parameters of the same names, and those below, whatever the containers are: a
-    mask made of `nnx.state(model)` is for its arrays, too, which `nnx.Optimizer` shows to
-    `update`; one made of a dict is for a `FrozenDict`.
+    A tree of booleans is a tree even if it is callable, as an Equinox module can be. Its leaves
+    belong to the parameters with the same path, and those below it, whatever the containers are: a
+    mask made from `nnx.state(model)` also fits the arrays that `nnx.Optimizer` passes to `update`,
+    and one made from a dict fits a `FrozenDict`.
+
+    Args:
+      mask: a tree of booleans like the parameters (or a prefix of it), or a function.
 
     Raises:
-      ValueError: in use, the mask has nothing for a parameter; the message names the path.
+      ValueError: in use: the mask has no entry for a parameter; the message names the path.
 
     >>> as_function({"encoder": False, "head": True})({"encoder": [1.0, 2.0], "head": 3.0})
     {'encoder': [False, False], 'head': True}
@@ -176,8 +181,8 @@ def as_function(mask: Mask) -> Callable[[Params], PyTree]:
                 if names[:end] in hits:
                     return hits[names[:end]]
             raise ValueError(
-                f"the mask has nothing at {jax.tree_util.keystr(path)}; it must be like the "
-                f"parameters or a prefix of them, and has {_shown(hits)}"
+                f"the mask has no entry for {jax.tree_util.keystr(path)}; it must have the "
+                f"parameters' structure or a prefix of it, and has {_shown(hits)}"
             )
 
         return jax.tree_util.tree_map_with_path(leaf, params)
@@ -198,7 +203,7 @@ def _is_tree_of_booleans(tree):
 
 
 def _shown(paths) -> str:
-    """The first of some paths as the user writes them in a pattern."""
+    """The first few paths, as the user writes them in a pattern."""
     shown = ", ".join("/".join(names) for names in [*paths][:8])
     return shown + (", …" if len(paths) > 8 else "")
 

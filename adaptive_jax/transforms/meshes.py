@@ -1,9 +1,9 @@
-"""Where arrays are on a mesh, for transforms that must say so: most leave it to the compiler.
+"""Shardings, for the transforms that must choose them; most leave that to the compiler.
 
-On a mesh of explicit axes the type of an array tells how it is split, and then a new split is
-reached by emptying one axis of the array after another. Each time the devices exchange parts
-(all-to-all), while XLA may gather all of an array in order to empty two at once. On auto axes
-the compiler must find the way.
+On a mesh with explicit axes the type of an array says how it is split. There a new split is reached
+by moving the mesh axes away from one axis of the array after another: each move is an exchange of
+parts (all-to-all), while XLA may gather the whole array for two moves at once. On auto axes the
+compiler chooses the way.
 """
 
 import math
@@ -13,16 +13,16 @@ from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 
 def devices_of(x: jax.Array) -> int:
-    """How many devices `split` splits `x` over; 1 where there is no mesh."""
+    """The number of devices that `split` splits `x` over; 1 without a mesh."""
     mesh, names, _ = _mesh_of(x)
     return math.prod(mesh.shape[name] for name in names)
 
 
 def split(x: jax.Array, axis: int | None) -> jax.Array:
-    """`x`, split along one axis over all devices of its mesh; whole on each for an axis of None.
+    """Splits `x` along one axis over all devices of its mesh; None puts all of it on each.
 
-    Unchanged where there is no mesh, or within `shard_map`. The mesh is the one that the type of
-    `x` names, else that of `jax.set_mesh`.
+    Returns `x` unchanged if there is no mesh, or within `shard_map`. The mesh is the one in the
+    type of `x`, or else that of `jax.set_mesh`.
     """
     mesh, names, explicit = _mesh_of(x)
     if not names:
@@ -33,7 +33,7 @@ def split(x: jax.Array, axis: int | None) -> jax.Array:
 
 
 def reshape(x: jax.Array, shape: tuple[int, ...], axis: int | None) -> jax.Array:
-    """What `split` returned, in another shape, in which the axis it is split along is `axis`."""
+    """Reshapes the result of `split`; `axis` is the axis of the new shape that is split."""
     mesh, names, explicit = _mesh_of(x)
     if not explicit:
         return x.reshape(shape)
@@ -41,7 +41,7 @@ def reshape(x: jax.Array, shape: tuple[int, ...], axis: int | None) -> jax.Array
 
 
 def split_back(x: jax.Array, axis: int | None, like: jax.Array) -> jax.Array:
-    """`x`, split as `split(like, axis)` is, split as `like`, if its type tells how that is."""
+    """Splits `x` as `like` is split, if its type says how; `x` is split as `split(like, axis)`."""
     mesh, names, explicit = _mesh_of(like)
     if not explicit:
         return x
@@ -49,7 +49,7 @@ def split_back(x: jax.Array, axis: int | None, like: jax.Array) -> jax.Array:
 
 
 def _mesh_of(x) -> tuple[AbstractMesh, tuple[str, ...], bool]:
-    """The mesh of `x`, its axes that arrays may be split over, and whether these are explicit."""
+    """The mesh of `x`, the names of the axes to split over, and whether these are explicit."""
     mesh = jax.typeof(x).sharding.mesh
     mesh = jax.sharding.get_abstract_mesh() if mesh.empty else mesh
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
@@ -69,7 +69,7 @@ def _on(axis, names, ndim) -> PartitionSpec:
 
 
 def _way(spec, names, axis) -> list[PartitionSpec]:
-    """From `spec` to all of `names` on one axis, each step from another axis."""
+    """The specs from `spec` to all of `names` on one axis, one all-to-all each."""
     end = _on(axis, names, len(spec))
     if axis is None:
         return [spec, end]

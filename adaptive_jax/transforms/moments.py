@@ -1,4 +1,4 @@
-"""Momentum: a sum or a mean of the gradients so far."""
+"""Momentum: a decaying sum or a moving mean of the gradients."""
 
 from typing import NamedTuple
 
@@ -13,9 +13,9 @@ from adaptive_jax.validation import map_leaves, number, number_or_schedule
 
 
 class MomentumState(NamedTuple):
-    """Updates made, and the decaying sum or mean of gradients.
+    """The number of updates made, and the decaying sum or mean of gradients.
 
-    `optax.TraceState` stands in its place where neither a schedule nor dampening needs the count.
+    If neither a schedule nor dampening needs the count, the state is an `optax.TraceState` instead.
     """
 
     count: jax.Array
@@ -38,15 +38,17 @@ def momentum(
                decay\, m_t + g_t \;\text{(EMA: } (1 - decay)\, g_t)
 
     Args:
-      decay: in [0, 1], or a schedule of the number of updates already made. Default 0.9; the
-        SGD of PyTorch and Keras has 0, which is no momentum.
-      nesterov: look one step ahead (Sutskever et al. 2013, in PyTorch's and Keras's form).
-      dampening: commonly in [0, 1], classical form only. The first buffer is the undamped
-        gradient, as in PyTorch.
-      ema: the moving mean, whose size does not grow with `decay`. Not bias corrected.
+      decay: decay rate in [0, 1], a number or a schedule of the number of updates already made.
+        Default 0.9 (the usual value); SGD has 0 in PyTorch and Keras, which is no momentum.
+      nesterov: use Nesterov momentum (Sutskever et al. 2013, in the form of PyTorch and Keras).
+        Default False (PyTorch, Keras).
+      dampening: reduces the weight of new gradients, usually in [0, 1]; classical form only. The
+        first buffer is the undamped gradient, as in PyTorch. Default 0 (PyTorch).
+      ema: use the moving mean, whose size does not grow with `decay`. It has no bias correction.
+        Default False (PyTorch, Keras).
 
-    State: `optax.TraceState`: `trace` in the parameters' shapes, float32 or wider. Where `decay` is
-    a schedule, or there is dampening, `MomentumState`, which has a `count`, too.
+    State: `optax.TraceState`: `trace` in the parameters' shapes, float32 or wider. If `decay` is a
+    schedule or there is dampening, `MomentumState`, which also has a `count`, int32.
 
     Raises:
       ValueError: a hyperparameter is out of range, both `ema` and `dampening` are given, or
@@ -67,7 +69,7 @@ def momentum(
     dampening = number("dampening", dampening, "(-inf, inf)")
     if ema and isinstance(dampening, float) and dampening != 0:
         raise ValueError(
-            f"dampening must be 0 with ema=True, which weighs gradients by 1 - decay; "
+            f"dampening must be 0 with ema=True, which weights gradients by 1 - decay; "
             f"got {dampening}"
         )
 

@@ -1,9 +1,9 @@
-"""Muon: the momentum of a matrix, replaced by the orthogonal matrix nearest to it.
+"""Muon: the momentum of a matrix, replaced by the nearest orthogonal matrix.
 
-The iteration is a handful of products of matrices, so matrices of the same shape go through it
-together, as one batch: twelve layers of a transformer cost twelve times the arithmetic of one, but
-not twelve times the launches. On a mesh the batch is dealt out to the devices, whole matrices to
-each, for a product needs all of its matrices, but none of the others.
+The iteration consists of a few matrix products, so matrices of the same shape are processed
+together, as one batch: twelve layers of a transformer take the arithmetic of twelve, but the number
+of kernel launches of one. On a mesh the batch is distributed over the devices, with whole matrices
+on each, because a product needs all of its own matrix, but no part of another.
 """
 
 import collections
@@ -34,14 +34,15 @@ Triple = tuple[Scalar, Scalar, Scalar]
 
 
 def _damped(triple: Triple, safety: float) -> Triple:
-    """The polynomial a·x + b·x³ + c·x⁵ at x / safety."""
+    """The coefficients of a·x + b·x³ + c·x⁵ with x / safety in place of x."""
     a, b, c = triple
     return a / safety, b / safety**3, c / safety**5
 
 
-# Amsel et al. 2025, arXiv 2505.16932, Algorithm 1: optimal for singular values from 1e-3 to 1, and
-# the fixed polynomial that they converge to. Its safety factor 1.01 is in every polynomial but the
-# last, and once more in the norm that it divides by, which is here part of the first polynomial.
+# Amsel et al. 2025, arXiv 2505.16932, Algorithm 1: the polynomials that are optimal for singular
+# values from 1e-3 to 1; they converge to the last one of "polar_express". The paper has a safety
+# factor of 1.01 in every polynomial but the last, and another in the norm that it divides by. Here
+# the norm has none, so the first polynomial has two.
 _OPTIMAL = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
@@ -57,14 +58,14 @@ COEFFICIENTS: Mapping[str, Sequence[Triple]] = {
     "jordan": ((3.4445, -4.7750, 2.0315),),
     "polar_express": (_damped(_SAFE[0], 1.01), *_SAFE[1:], (1.875, -1.25, 0.375)),
 }
-"""Name -> the coefficients (a, b, c) of the first steps; the last triple stays."""
+"""Name -> the coefficients (a, b, c) of the first iterations; the last triple is repeated."""
 
 ADJUSTMENTS: Mapping[str, Callable[[int, int], float]] = {
     "original": lambda fan_out, fan_in: math.sqrt(max(1.0, fan_out / fan_in)),
     "match_rms_adamw": lambda fan_out, fan_in: 0.2 * math.sqrt(max(fan_out, fan_in)),
     "spectral_unclamped": lambda fan_out, fan_in: math.sqrt(fan_out / fan_in),
 }
-"""Name -> (rows that come out, rows that go in) -> what the orthogonal matrix is multiplied by."""
+"""Name -> function of (outputs, inputs) that returns the factor of the orthogonal matrix."""
 
 
 @constructor
@@ -88,45 +89,51 @@ def scale_by_muon(
         X_{k+1} &= a_k X_k + (b_k A_k + c_k A_k^2) X_k, \qquad A_k = X_k X_k^H \\
         u_t &= adjust \cdot X_{ns\_steps}
 
-    :math:`M_t` is what `adaptive_jax.momentum` makes of the gradients. With the SVD
-    :math:`M = U \Sigma V^H` the result is :math:`U S V^H`, all diagonal elements of S near 1:
-    0.7 to 1.2 with `"jordan"`, which does not converge further; 1 with `"polar_express"` and
-    enough steps.
+    where :math:`M_t` is the result of `adaptive_jax.momentum`. With the SVD
+    :math:`M = U \Sigma V^H` the iteration gives :math:`U S V^H`, where the diagonal elements of S
+    are near 1: between 0.7 and 1.2 with `"jordan"`, which does not converge further, and 1 with
+    `"polar_express"` and enough steps.
 
-    A leaf must have two axes or more: see the recipe `muon` for a model that also has vectors.
+    Every leaf must have at least two axes; use the recipe `muon` for a model that also has vectors.
     Embeddings are matrices by shape only, and are better left to Adam.
 
     Args:
-      momentum, nesterov, ema: passed on to `adaptive_jax.momentum`; 0.95 with Nesterov is
-        Jordan's. `ema` (his code and PyTorch) and the sum (his article and Keras) differ by a
-        factor that the normalization takes out, so only in how they compare with `eps`.
-      coefficients: `"jordan"` (default, also PyTorch's and Keras's), `"polar_express"`, one
-        triple (a, b, c), or a triple for each step, the last of which is repeated.
-      ns_steps: iterations.
-      adjust: by what to multiply the result, depending on its shape. `"original"` (Jordan):
+      momentum: decay rate in [0, 1], a number or a schedule of the number of updates already made.
+        Default 0.95 (Jordan).
+      nesterov: use Nesterov momentum. Default True (Jordan).
+      ema: use the moving mean of gradients (Jordan's code, PyTorch) in place of the sum (his
+        article, Keras). The two differ by a factor that the normalization removes, so only `eps`
+        and `min_norm` distinguish them. Default True.
+      coefficients: `"jordan"`, `"polar_express"`, one triple (a, b, c), or a sequence with a triple
+        for each step, the last of which is repeated. Default `"jordan"` (also PyTorch, Keras).
+      ns_steps: number of iterations, at least 1. Default 5 (Jordan, PyTorch, Keras).
+      adjust: factor that depends on the shape of a matrix. `"original"` (Jordan):
         :math:`\sqrt{\max(1, out/in)}`. `"match_rms_adamw"` (Liu et al.):
-        :math:`0.2\sqrt{\max(out, in)}`, steps as large as Adam's. `"spectral_unclamped"`:
-        :math:`\sqrt{out/in}`. Or a function of (out, in), or None.
-      eps: added to the norm; 1e-7 in Jordan's code and Keras.
-      min_norm: a floor of the norm; 1e-7 in PyTorch, whose `eps` it is (ours is 0 then).
-      flatten: what a leaf of more than two axes is. False: a stack of matrices, one for each
-        index of the leading axes (layers to scan over, heads, positions of a convolution's
-        kernel). True: one matrix, from all axes but the output axis to that one (Jordan's and
-        Optax's way with convolutions). The kernels of Flax's attention are one matrix each in
-        either case, from inputs to outputs: (inputs, heads, dim) in `query`, `key` and `value`,
-        (heads, dim, outputs) in `out`. They are known by their names.
-      output_axis: which axis the outputs are on: -1, as in JAX's libraries, or 0, as in PyTorch,
-        where it means the first of a matrix's two axes. It matters to `adjust` and `flatten`.
-      iteration_dtype: of the iteration's matrices, while sums run in float32. None: the
-        parameters' own, float32 at least and in full precision. `jnp.bfloat16` is Jordan's and
-        PyTorch's, faster on accelerators; complex matrices stay complex64 then.
+        :math:`0.2\sqrt{\max(out, in)}`, for steps as large as Adam's. `"spectral_unclamped"`
+        (Bernstein): :math:`\sqrt{out/in}`. Or a function of (out, in), or None for 1. Default
+        `"original"`.
+      eps: added to the norm, not negative. Default 1e-7 (Jordan's code, Keras).
+      min_norm: lower limit of the norm, not negative. Default 0 (Jordan's code). PyTorch has a
+        limit of 1e-7, which it calls `eps`, and adds nothing.
+      flatten: how to treat a leaf with more than two axes. False: as a stack of matrices, one for
+        each index of the leading axes (scanned layers, heads, positions of a convolution kernel).
+        True: as one matrix from all other axes to the output axis (Jordan's and Optax's way with
+        convolutions). The kernels of Flax's attention, recognized by their names, are one matrix
+        each in both cases, from inputs to outputs: (inputs, heads, dim) in `query`, `key` and
+        `value`, (heads, dim, outputs) in `out`. Default False.
+      output_axis: the axis of the outputs: -1, as in JAX's libraries, or 0, as in PyTorch, for the
+        first of a matrix's two axes. It affects `adjust` and `flatten`. Default -1.
+      iteration_dtype: dtype of the matrices in the iteration; sums are in float32 at least. None:
+        that of the parameters, float32 at least, in full precision. `jnp.bfloat16` is that of
+        Jordan and PyTorch, faster on accelerators; complex matrices are complex64 then. Default
+        None.
 
-    State: `MomentumState`, in the parameters' shapes, float32 or wider.
+    State: that of `adaptive_jax.momentum`, in the parameters' shapes, float32 or wider.
 
-    On a mesh (of explicit axes, or of auto axes within `jax.set_mesh` or `distributed.step`) the
-    matrices of one shape are dealt out to all devices for the iteration. Where the number of
-    devices divides a side of the matrices, no device ever has the whole stack, if the axes are
-    explicit; on auto axes the compiler sees to it, or fails to.
+    On a mesh (with explicit axes, or with auto axes within `jax.set_mesh` or `distributed.step`)
+    the matrices of one shape are distributed over all devices for the iteration. If the number of
+    devices divides a side of the matrices and the axes are explicit, no device ever holds the whole
+    stack; on auto axes that depends on the compiler.
 
     Raises:
       ValueError: an argument is out of range, a leaf has fewer than two axes, or trees do not
@@ -147,8 +154,8 @@ def scale_by_muon(
     factor = ADJUSTMENTS.get(adjust, adjust) if isinstance(adjust, str) else adjust
     if not (factor is None or callable(factor)):
         raise ValueError(
-            f"adjust must be one of {', '.join(map(repr, ADJUSTMENTS))}, a function of the numbers "
-            f"of outputs and inputs, or None; got {adjust!r}"
+            f"adjust must be one of {', '.join(map(repr, ADJUSTMENTS))}, a function of (outputs, "
+            f"inputs), or None; got {adjust!r}"
         )
     output_axis = static("output_axis", output_axis)
     if output_axis not in (-1, 0):
@@ -182,12 +189,12 @@ def scale_by_muon(
 
 
 def _triples(coefficients, ns_steps) -> list[Triple]:
-    """The coefficients of every step."""
+    """The coefficients of every iteration."""
     if isinstance(coefficients, str):
         if coefficients not in COEFFICIENTS:
             raise ValueError(
-                f"coefficients must be one of {', '.join(map(repr, COEFFICIENTS))}, or numbers; "
-                f"got {coefficients!r}"
+                f"coefficients must be one of {', '.join(map(repr, COEFFICIENTS))}, or triples "
+                f"(a, b, c); got {coefficients!r}"
             )
         triples = COEFFICIENTS[coefficients]
     else:
@@ -196,7 +203,8 @@ def _triples(coefficients, ns_steps) -> list[Triple]:
             triples = (triples,)
         if not triples or any(len(triple) != 3 for triple in triples):
             raise ValueError(
-                f"coefficients must be a triple (a, b, c), or one a step; got {coefficients!r}"
+                "coefficients must be a triple (a, b, c), or a sequence with a triple for each "
+                f"iteration; got {coefficients!r}"
             )
     triples = [tuple(number("coefficients", x, "(-inf, inf)") for x in t) for t in triples]
     return (triples + [triples[-1]] * ns_steps)[:ns_steps]
@@ -207,16 +215,22 @@ def _check_matrices(tree) -> None:
         if jnp.ndim(leaf) < 2:
             raise ValueError(
                 f"scale_by_muon needs matrices, got shape {jnp.shape(leaf)} at "
-                f"{jax.tree_util.keystr(path) or 'the only leaf'}; the recipe muon gives such "
-                "leaves to Adam, and partition_by_mask to what you like"
+                f"{jax.tree_util.keystr(path) or 'the only leaf'}; use the recipe muon, which "
+                "gives such leaves to Adam, or partition_by_mask to choose another optimizer"
             )
 
 
 def attention_kernels(tree: PyTree) -> dict[tuple[str, ...], int]:
-    """The kernels of Flax's attention in a tree: names -> how many leading axes are inputs.
+    """Finds the kernels of Flax's attention in a tree.
 
-    Those of `query`, `key` and `value` have shape (inputs, heads, dim), that of `out` beside them
-    (heads, dim, outputs).
+    Those of `query`, `key` and `value` have the shape (inputs, heads, dim); that of the `out` next
+    to them has (heads, dim, outputs).
+
+    Args:
+      tree: parameters, or a tree with the same paths and shapes.
+
+    Returns:
+      Path as names -> how many leading axes of the kernel are inputs.
 
     >>> layer = {"query": {"kernel": jnp.ones((6, 2, 3))}, "out": {"kernel": jnp.ones((2, 3, 6))}}
     >>> attention_kernels(layer)
@@ -260,12 +274,14 @@ def _stack_shape(shape, flatten, output_axis):
 
 
 def _in_batches(iterate, stacks):
-    """`iterate` on stacks of matrices, tall ones transposed: once for each shape and dtype."""
+    """Applies `iterate` to stacks, tall ones transposed, once for each shape and dtype."""
     wide = [stack.mT if _is_tall(stack) else stack for stack in stacks]
     groups = collections.defaultdict(list)
     for i, stack in enumerate(wide):
         devices = meshes.devices_of(stack)
-        apart = i if devices > 1 and len(stack) % devices == 0 else None  # dealt out as it is
+        # A stack that the devices divide evenly stays alone: joined with others, its matrices
+        # would move to other devices, and it has no need of zeros to fill up the batch.
+        apart = i if devices > 1 and len(stack) % devices == 0 else None
         groups[stack.shape[1:], stack.dtype, apart].append(i)
     for members in groups.values():
         batch = _dealt_out(iterate, [wide[i] for i in members])
@@ -285,7 +301,8 @@ def _orthogonalize(x, triples, eps, min_norm, dtype):
     cell, sums = _dtypes(given, dtype)
     unit = _unit(x)
     x = _round((x / unit.astype(given)).astype(sums), cell)
-    # The largest element is about 1, so a norm below 1/2 is that of zeros.
+    # The largest element is now about 1, so a norm below 1/2 is that of zeros. The limit avoids
+    # 0/0, in the derivative of the root too.
     square = jnp.sum(numerics.abs_square(x.astype(sums)), axis=(1, 2), keepdims=True)
     norm = _round(jnp.sqrt(jnp.maximum(square, 0.25)), cell).astype(square.dtype)
     floor, added = (jnp.asarray(v, unit.dtype) / unit for v in (min_norm, eps))
@@ -296,8 +313,9 @@ def _orthogonalize(x, triples, eps, min_norm, dtype):
         gram = _round(_product(x, jnp.conj(x.mT), sums), cell)
         poly = _round(b * gram.astype(sums) + c * _product(gram, gram, sums), cell)
         x = _round(a * x.astype(sums) + _product(poly, x, sums), cell)
-        # Else XLA may compute x twice, once for the products and once along a·x + …, and what
-        # the two differ by in rounding is multiplied by a in every step (seen with jax 0.12).
+        # Without the barrier XLA may compute x twice, once for the products and once for a·x + …
+        # The two round differently, and every iteration multiplies the difference by a (seen with
+        # jax 0.12).
         x = jax.lax.optimization_barrier(x)
     return x.astype(given)
 
@@ -307,17 +325,17 @@ def _dtypes(given, wanted):
     if wanted is None:
         return given, given
     wide = numerics.compute_dtype(wanted)
-    if jnp.issubdtype(given, jnp.complexfloating):  # there are no complex numbers of half precision
+    if jnp.issubdtype(given, jnp.complexfloating):  # no complex dtype has half precision
         wide = jnp.dtype(f"complex{2 * jnp.finfo(wide).bits}")
         return wide, wide
     return jnp.dtype(wanted), wide
 
 
 def _unit(x):
-    """A power of two near each matrix's largest element, so that scaling by it is exact.
+    """A power of two near each matrix's largest element, so that division by it is exact.
 
-    It takes squares of 1e38 and 1e-38 out of the norm. The result does not depend on it, so
-    neither need its derivative.
+    It keeps the squares of elements such as 1e38 and 1e-38 in range. The result does not depend on
+    it, so its derivative is not needed.
     """
     largest = numerics.largest(jax.lax.stop_gradient(x), axis=(1, 2))
     info = jnp.finfo(largest.dtype)
@@ -327,15 +345,15 @@ def _unit(x):
 
 
 def _product(p, q, sums):
-    """`p @ q` with sums in `sums`; operands of 32 bits are not rounded to the TF32 of GPUs."""
+    """`p @ q` with sums in `sums`; float32 operands are not rounded to TF32 on GPUs."""
     precision = None if jnp.finfo(p.dtype).bits < 32 else jax.lax.Precision.HIGHEST
     return jnp.matmul(p, q, precision=precision, preferred_element_type=sums)
 
 
 def _round(x, dtype):
-    """Rounds to a narrower dtype, or leaves `x` alone.
+    """Rounds to a narrower dtype, or returns `x` unchanged.
 
-    By `reduce_precision`, because XLA may skip a mere conversion to bfloat16 and back.
+    It uses `reduce_precision`, because XLA may remove a conversion to bfloat16 and back.
     """
     info = jnp.finfo(dtype)
     if info.bits >= jnp.finfo(x.dtype).bits:
@@ -345,7 +363,7 @@ def _round(x, dtype):
 
 
 def _times(factor, stack, output_axis):
-    """The stack of matrices times what `factor` says of their numbers of outputs and inputs."""
+    """The stack of matrices times `factor` of their numbers of outputs and inputs."""
     _, rows, columns = stack.shape
     if not rows or not columns:
         return stack
@@ -353,26 +371,34 @@ def _times(factor, stack, output_axis):
     return stack * jnp.asarray(factor(fan_out, fan_in), stack.dtype)
 
 
-# On a mesh: from a share of every matrix on a device to whole matrices on it, and back. Shares are
-# of a side, so both ways are an exchange of equal parts (all-to-all), and the zeros that fill up a
-# batch are not gathered.
+# On a mesh. Parameters are usually split along their axes, so every device has a part of every
+# matrix; the iteration needs whole matrices. Gathering the stack on every device would take its
+# memory, and repeat its arithmetic, once per device. Instead each matrix is split along a side
+# (which a reshape from the leaf to the stack keeps on its device), and one exchange of equal parts
+# (all-to-all) turns parts of all matrices into some whole matrices on each device; a second one
+# turns them back. The number of matrices is filled up with zeros to a multiple of the number of
+# devices; as the zeros are split along the same side, they too are exchanged and not gathered.
 
 
 def _as_stack(leaf, shape):
-    """The leaf as a stack of that shape."""
+    """The leaf as a stack of the given shape."""
     axis, side = _common_axis(leaf, shape)
     return meshes.reshape(meshes.split(leaf, axis), shape, side)
 
 
 def _from_stack(stack, leaf):
-    """The opposite of `_as_stack`."""
+    """The inverse of `_as_stack`."""
     axis, side = _common_axis(leaf, stack.shape)
     x = meshes.reshape(meshes.split(stack, side), leaf.shape, axis)
     return meshes.split_back(x, axis, leaf)
 
 
 def _common_axis(leaf, shape):
-    """An axis of the leaf that is a side of the stack's matrices, and that side, for a split."""
+    """An axis of the leaf that is also an axis of the stack, and that axis of the stack.
+
+    An array that is split along it can be reshaped without communication. (None, None) if there is
+    no such axis that the number of devices divides.
+    """
     for side in _sides(shape, meshes.devices_of(leaf)):
         for axis, size in enumerate(leaf.shape):
             if (math.prod(leaf.shape[:axis]), size) == (math.prod(shape[:side]), shape[side]):
@@ -381,7 +407,7 @@ def _common_axis(leaf, shape):
 
 
 def _dealt_out(iterate, stacks):
-    """`iterate` on all matrices of the stacks, whole ones on every device."""
+    """Applies `iterate` to all matrices of the stacks, each matrix being whole on one device."""
     devices = meshes.devices_of(stacks[0])
     side = next(_sides(stacks[0].shape, devices), None)
     batch = jnp.concatenate([meshes.split(stack, side) for stack in stacks])
@@ -390,7 +416,9 @@ def _dealt_out(iterate, stacks):
 
 
 def _sides(shape, devices):
-    """The axes of a stack that can be split over the devices: its matrices, or a side of them."""
+    """The axes of a stack that the devices can split evenly, the preferred one first."""
+    # The shorter side first, not axis 1: then a tall leaf and the transposed stack that is iterated
+    # agree on the side, and no exchange is needed between the two.
     shorter = 2 if shape[1] > shape[2] else 1
     axes = (0, shorter, 3 - shorter) if all(shape) else ()
     return (axis for axis in axes if shape[axis] % devices == 0)

@@ -1,4 +1,4 @@
-"""Schedule-Free: an average of the iterates takes the place of a learning rate that falls."""
+"""Schedule-Free: an average of the iterates in place of a decreasing learning rate."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,8 @@ class ScheduleFreeState(NamedTuple):
     """The fields of `optax.contrib.ScheduleFreeState`, and `y`.
 
     `step_count` is the number of updates made (Optax's starts at 1), `max_lr` the largest learning
-    rate, and `y` the parameters in full precision where they are in half, None elsewhere.
+    rate so far. `y` has those parameters in float32 that are trained in half precision, and None
+    for the others.
     """
 
     b1: jax.Array
@@ -42,7 +43,7 @@ def schedule_free(
     weight_lr_power: Scalar = 2.0,
     r: Scalar = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Trains at a point between an optimizer's own path and the average of that path.
+    r"""Trains at a point between the iterates of an optimizer and their average.
 
     .. math::
         z_t &= z_{t-1} + u_t(g_t,\ y_{t-1}), \qquad
@@ -51,23 +52,25 @@ def schedule_free(
         c_t &= w_t \big/ \textstyle\sum_{i \le t} w_i, \qquad
         w_t = t^r \max_{i \le t} lr_i^{weight\_lr\_power}
 
-    The parameters are y: gradients are taken there, and :math:`u_t` is the update that `tx` makes
-    of them. Evaluate at x, which `schedule_free_params` gives. All three start at the same point.
+    The parameters are y: gradients are taken there, and :math:`u_t` is the update that `tx`
+    computes from them. Evaluate the model at x, which `schedule_free_params` returns. All three
+    start at the same point.
 
     Args:
-      tx: any optimizer, its learning rate included, best without momentum: b1 is in place of it.
-        It sees y as the parameters, so weight decay within it is "at y", as in the authors'
-        optimizers.
-      learning_rate: the same as in `tx`; a number or a schedule, with a warm-up but no decay.
-      b1: in (0, 1]; 0.9 in the paper.
-      weight_lr_power: of the largest rate so far in the weights of the average; 2 in the
-        authors' code, 0 in Keras.
-      r: power of the number of the update in these weights; 0 in the authors' code.
+      tx: any optimizer, including its learning rate, best without momentum, which `b1` replaces. It
+        gets y as the parameters, so its weight decay is "at y", as in the authors' optimizers.
+      learning_rate: that of `tx`, a number or a schedule of the number of updates already made,
+        with a warm-up but no decay.
+      b1: weight of the average x in y, in (0, 1]. Default 0.9 (paper).
+      weight_lr_power: power of the largest rate so far in the weights of the average, not
+        negative. Default 2 (authors' code); Keras has 0.
+      r: power of the number of the update in these weights, not negative. Default 0 (authors'
+        code).
 
-    State, with the names of Optax's: `b1`, `weight_sum` and `max_lr`, numbers; `step_count` int32;
+    State, with Optax's names: `b1`, `weight_sum` and `max_lr`, numbers; `step_count` int32;
     `base_optimizer_state`; `z` in the parameters' shapes, float32 or wider; and `y`. For parameters
-    in half precision `y` keeps them in float32: an average whose weights fall as 1/t would soon
-    stand still in bfloat16. Elsewhere `y` has None.
+    in half precision `y` keeps a float32 copy, because an average whose weights decrease as 1/t
+    would soon stop changing in bfloat16. For others it has None.
 
     Raises:
       ValueError: a hyperparameter is out of range, trees do not match, or `update` is called
@@ -94,7 +97,7 @@ def schedule_free(
     def init(params):
         z = trees.copy(params)
         y = jax.tree.map(lambda p, z: None if _is_wide(p) else jnp.array(z), params, z)
-        # The optimizer always sees parameters of full precision, so it starts from such.
+        # The optimizer gets parameters in full precision at every update, so also here.
         return ScheduleFreeState(
             step_count=numerics.count_zero(),
             b1=trees.real_scalar(params, b1),
@@ -121,7 +124,9 @@ def schedule_free(
         ahead = jnp.asarray(1 - b1, dtype) * (1 - c)
         z = jax.tree.map(_add, state.z, step)
 
-        def move(y, z, u):  # to (1 − b1) z' + b1 x', without x and without z, which z' replaces
+        # The difference y' − y, where y' = (1 − b1) z' + b1 x'. It needs neither x, which is not
+        # stored, nor the old z, which is z' − u: c (z' − y) + (1 − b1) (1 − c) u.
+        def move(y, z, u):
             u = jnp.asarray(u, z.dtype)
             new = numerics.part_of_way(c, y, z) + ahead.astype(z.dtype) * u
             return numerics.saturate(new, source=u)
@@ -149,23 +154,23 @@ def schedule_free(
 
 
 def schedule_free_params(state: State, params: Params) -> Params:
-    r"""The averaged parameters x of `schedule_free`, at which to evaluate.
+    r"""Returns the averaged parameters x of `schedule_free`, at which to evaluate the model.
 
     .. math::
         x = y + (1 - 1/b_1)\,(z - y)
 
     Args:
-      state: the optimizer's state: `ScheduleFreeState`, or one that contains it, such as the
+      state: the optimizer's state: a `ScheduleFreeState`, or one that contains it, such as the
         `opt_state` of an `nnx.Optimizer`.
       params: the parameters y that are trained: a tree of arrays, `nnx.state(model, nnx.Param)`,
-        or a model of Equinox.
+        or an Equinox model.
 
     Returns:
-      Parameters of the same dtypes, in the containers of `params`. What is no floating-point or
-      complex array stays as it is.
+      Parameters with the same dtypes, in the containers of `params`. Leaves that are not
+      floating-point or complex arrays are returned unchanged.
 
     Raises:
-      ValueError: there is not one `ScheduleFreeState` in the state, or trees do not match.
+      ValueError: the state does not contain exactly one `ScheduleFreeState`, or trees do not match.
 
     >>> from adaptive_jax import schedule_free_sgd
     >>> tx = schedule_free_sgd(0.5)
@@ -176,7 +181,9 @@ def schedule_free_params(state: State, params: Params) -> Params:
     """
     found = trees.nodes_of(ScheduleFreeState, state)
     if len(found) != 1:
-        raise ValueError(f"there must be one ScheduleFreeState in the state, got {len(found)}")
+        raise ValueError(
+            f"the state must contain exactly one ScheduleFreeState, found {len(found)}"
+        )
     (state,) = found
     arrays = trees.inexact(params)
     z = trees.like(parameters=arrays, state=state.z)
@@ -192,7 +199,7 @@ def schedule_free_params(state: State, params: Params) -> Params:
 
 
 def _weight(max_lr, weight_lr_power, count, r):
-    """What an iterate counts in the average: 0 as long as all rates were 0, else no less than tiny.
+    """The weight of an iterate in the average: 0 as long as all rates were 0, else at least `tiny`.
 
     Only ratios of weights matter, and a sum of 2^31 of the largest must be finite.
     """
@@ -207,7 +214,7 @@ def _is_wide(p) -> bool:
 
 
 def _in_full(params, y):
-    """The parameters in the precision of arithmetic: what is kept in `y`, or they themselves."""
+    """The parameters in at least float32: from `y` where it has them."""
     return jax.tree.map(
         lambda p, y: jnp.asarray(p, numerics.compute_dtype(p)) if y is None else y, params, y
     )

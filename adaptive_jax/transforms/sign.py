@@ -10,11 +10,13 @@ from adaptive_jax.algebra import Preconditioner, Step, constructor
 
 @constructor
 def scale_by_sign() -> Preconditioner:
-    r"""Replaces the gradient by its sign, :math:`u_t = g_t / |g_t|`, and 0 by 0.
+    """Replaces the gradient by its sign, :math:`u_t = g_t / |g_t|`, and 0 by 0.
 
     This is RMSprop with :math:`v_t = g_t^2`. Complex gradients keep their phase. As a
-    Preconditioner its direction is the sign and its scale 1, which keeps the result exact.
-    It has no state and no hyperparameters.
+    Preconditioner, the sign is the direction and the scale is 1, so that the result is exact.
+    There are no hyperparameters.
+
+    State: none.
 
     Raises:
       ValueError: gradients are not floating-point or complex.

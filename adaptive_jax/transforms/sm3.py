@@ -1,4 +1,4 @@
-"""SM3: Adagrad with memory for an array's slices instead of its elements."""
+"""SM3: Adagrad with accumulators for the slices of an array in place of its elements."""
 
 import functools
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from adaptive_jax.validation import number
 
 
 class Cover(NamedTuple):
-    """For each axis the largest entry of every slice, with the other axes kept at size 1."""
+    """For every axis the largest accumulator in each slice; other axes are kept, with size 1."""
 
     slices: tuple[jax.Array, ...]
 
@@ -33,17 +33,16 @@ def scale_by_sm3(eps_root: Scalar = 0.0) -> Preconditioner:
         \mu_t(r) = \max_{i \in r} \nu_t(i), \qquad
         u_t = g_t / \sqrt{\nu_t + eps\_root}
 
-    where r are the slices of an array along each of its axes: rows and columns of a matrix. So
-    an (n, m) matrix needs n + m numbers (here twice that). Arrays with less than two axes are
-    their own cover, and for them this is Adagrad. It is the paper's SM3-II, the tighter bound.
+    where r are the slices of an array along each of its axes: the rows and columns of a matrix. An
+    (n, m) matrix thus needs n + m numbers. For arrays with fewer than two axes this is Adagrad.
+    This is the paper's SM3-II, which has the tighter bound.
 
     Args:
-      eps_root: added under the root; 0 in the paper, where 0/0 is 0, and 1e-30 in the authors'
-        code.
+      eps_root: added under the root, not negative. Default 0 (paper, where 0/0 is 0); the authors'
+        code has 1e-30.
 
-    State: `cover` (:math:`\mu_t`), for each parameter a `Cover` with an array for each axis, and
-    `before` (:math:`\mu_{t-1}`), which the scale is computed from, likewise but empty for arrays
-    with less than two axes. Real, float32 or wider; saturates instead of overflowing.
+    State: `cover` (:math:`\mu_t`), for each parameter a `Cover` with one array for each axis. Real,
+    float32 or wider; saturates instead of overflowing.
 
     Raises:
       ValueError: `eps_root` is negative, or trees do not match.
@@ -84,7 +83,7 @@ def scale_by_sm3(eps_root: Scalar = 0.0) -> Preconditioner:
 
 
 def _add_to_bound(cover, grad):
-    """ν: the tightest bound that the cover gives on the squares so far, and the new square."""
+    """ν: the tightest bound that the cover gives on the squares so far, plus the new square."""
     return numerics.add_square(functools.reduce(jnp.minimum, cover.slices), grad)
 
 

@@ -1,4 +1,4 @@
-"""Skipping spikes: an update whose gradient or loss is far above its recent level is left out."""
+"""Skipping spikes: updates whose gradient or loss is far above its recent level are not applied."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,17 @@ from adaptive_jax import numerics, trees
 from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.schedules.pieces import LAST_COUNT
 from adaptive_jax.typing import Scalar, State
-from adaptive_jax.validation import near_misses, number, steps
+from adaptive_jax.validation import number, steps
 
 _WATCHED = ("gradient", "loss")
 
 
 class SkipSpikesState(NamedTuple):
-    """Updates in the statistics, skipped in all and in a row; the statistics; the optimizer's."""
+    """Counts of updates, the running statistics, and the optimizer's state.
+
+    `usual` counts the updates in the statistics, `skipped` all skipped ones, and `consecutive`
+    those skipped in a row; `mean` and `deviation` are the statistics.
+    """
 
     usual: jax.Array
     skipped: jax.Array
@@ -36,7 +40,7 @@ def skip_spikes(
     max_consecutive: int = 10,
     watch: str = "gradient",
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Leaves out an update whose gradient is not finite, or far larger than those before it.
+    r"""Skips an update whose gradient is not finite, or far larger than those before it.
 
     .. math::
         x_t = \log \|g_t\|, \qquad
@@ -45,36 +49,38 @@ def skip_spikes(
         s^2 \leftarrow (1 - a)\,(s^2 + a\,(x_t - m)^2), \qquad
         m \leftarrow m + a\,(x_t - m)
 
-    with the norm of all arrays together; m and s are the mean and the standard deviation of the n
-    updates made, later of the last 1 / (1 − decay) or so. A skipped update is zero and changes
-    neither the state of `tx` nor m and s. Logarithms, as norms fall by orders of magnitude in
-    training and their spikes are measured in multiples: the default never skips a norm below
-    e^0.6 = 1.8 times the mean. A gradient of zeros is an update, but not in the statistics.
+    with the norm of all arrays together. m and s are the mean and the standard deviation over the n
+    updates that were applied, later over about the last 1 / (1 − decay) of them. A skipped update
+    is zero and changes neither the state of `tx` nor m and s. The statistics are of logarithms
+    because norms decrease by orders of magnitude in training and spikes are multiples of them: with
+    the defaults a norm below e^0.6 = 1.8 times the mean is never skipped. A gradient of zeros is
+    applied, but not counted in the statistics.
 
-    After `max_consecutive` skipped updates in a row the next one is made, whatever it is, and the
-    statistics begin anew with it: so a level that has changed for good stops training for a while
-    only, and, as with `optax.apply_if_finite`, gradients that stay NaN are seen in the end.
+    After `max_consecutive` skipped updates in a row the next one is applied, whatever it is, and
+    the statistics restart with it. So a permanent change of level stops training only for a while,
+    and gradients that stay NaN become visible, as with `optax.apply_if_finite`.
 
     Args:
-      tx: any optimizer. It must be whole: weight decay after this wrapper would not be skipped.
-      threshold: standard deviations above the mean, positive. Default 6, as in OLMo-core's
-        optimizers that skip steps (ZClip, which shortens gradients instead, has 2.5).
-      decay: of mean and deviation, in [0, 1]; 1 weighs all updates alike. Default 0.99;
-        OLMo-core takes the last 128 steps, ZClip 0.97.
-      min_deviation: taken for the deviation where that is smaller, as after gradients that hardly
-        differ; not negative. Of a loss, relative to the mean's magnitude. Default 0.1.
-      warmup_steps: updates in the statistics before the first may be skipped as a spike; those
-        that are not finite always are. Default 64, as in OLMo-core; ZClip has 25.
-      max_consecutive: at least 1. Default 10.
-      watch: "gradient", or "loss": x is the loss, which then must be passed as
-        `update(gradients, state, params, value=loss)`, and an update is skipped also if the loss
-        is not finite. To watch both, put one wrapper around another.
+      tx: any optimizer. It must be complete: weight decay after this wrapper would not be skipped.
+      threshold: number of standard deviations above the mean, positive. Default 6, as in
+        OLMo-core's optimizers that skip steps; ZClip, which clips gradients instead, has 2.5.
+      decay: decay rate of mean and deviation, in [0, 1]; 1 gives all updates the same weight.
+        Default 0.99; OLMo-core uses the last 128 steps, ZClip 0.97.
+      min_deviation: lower limit of the deviation, for gradients that hardly differ; not negative.
+        For a loss it is relative to the magnitude of the mean. Default 0.1 (our choice).
+      warmup_steps: number of updates in the statistics before a spike can be skipped, at least 1;
+        updates that are not finite are always skipped. Default 64, as in OLMo-core; ZClip has 25.
+      max_consecutive: largest number of updates skipped in a row, at least 1. Default 10 (our
+        choice).
+      watch: `"gradient"`, or `"loss"`: then x is the loss, passed as
+        `update(gradients, state, params, value=loss)`, and an update is also skipped if the loss is
+        not finite. To watch both, nest two wrappers. Default `"gradient"`.
 
     State: `usual`, `skipped` and `consecutive`, int32; `mean` and `deviation`, float32 or wider;
     `inner`, that of `tx`.
 
     Raises:
-      ValueError: an argument is out of range, or there is no loss to watch.
+      ValueError: an argument is out of range, or the loss to watch is not passed.
 
     References: Kumar et al. 2025, ZClip, arXiv 2504.02507, for running statistics of the norm;
     OLMo et al. 2025, arXiv 2501.00656, whose code OLMo-core skips steps by loss and norm.
@@ -96,7 +102,7 @@ def skip_spikes(
     warmup_steps = min(steps("warmup_steps", warmup_steps), LAST_COUNT)
     max_consecutive = min(steps("max_consecutive", max_consecutive), LAST_COUNT)
     if watch not in _WATCHED:
-        raise ValueError(f"nothing to watch by the name {watch!r}: {near_misses(watch, _WATCHED)}")
+        raise ValueError(f"watch must be 'gradient' or 'loss', got {watch!r}")
     tx = optax.with_extra_args_support(tx)
 
     def init(params):
@@ -127,7 +133,7 @@ def skip_spikes(
         skip = unusual & (state.consecutive < max_consecutive)
 
         usual = jnp.where(unusual & ~skip, 0, state.usual)
-        counts = ~skip & jnp.isfinite(x)  # not so for the logarithm of 0
+        counts = ~skip & jnp.isfinite(x)  # false for a norm of 0, whose logarithm is infinite
         following = numerics.count_next(usual)
         share = jnp.maximum(1 / following.astype(x.dtype), jnp.asarray(1 - decay, x.dtype))
         mean, deviation = _moved(state.mean, state.deviation, x, share)
@@ -145,7 +151,7 @@ def skip_spikes(
 
 
 def _global_norm(grads, dtype):
-    """The norm of all arrays together; a finite one is at most the largest number."""
+    """The norm of all arrays together; a finite norm is at most the largest number."""
     norms = [numerics.norm(g) for g in jax.tree.leaves(trees.as_computed(grads))]
     norms = [numerics.cast(norm, dtype) for norm in norms]
     return numerics.norm(jnp.stack([jnp.zeros((), dtype), *norms]))
@@ -155,14 +161,14 @@ def _loss(extra, dtype):
     value = extra.get("value")
     if value is None or jnp.shape(value):
         raise ValueError(
-            "skip_spikes watches the loss, a number: call update(gradients, state, params, "
-            f"value=loss), got {'none' if value is None else f'shape {jnp.shape(value)}'}"
+            "skip_spikes watches the loss, a scalar: call update(gradients, state, params, "
+            f"value=loss); got {'none' if value is None else f'shape {jnp.shape(value)}'}"
         )
     return jnp.asarray(value, dtype)
 
 
 def _moved(mean, deviation, x, share):
-    """Mean and standard deviation with `share` of the weight on x; no square overflows."""
+    """The mean and standard deviation after x is added with weight `share`; no square overflows."""
     away = numerics.saturate(x - mean, source=x)
     rest = 1 - share
     moved = jnp.hypot(jnp.sqrt(rest) * deviation, jnp.sqrt(rest * share) * away)

@@ -1,4 +1,4 @@
-"""An optimizer whose state is stored in fewer bytes than it is computed in."""
+"""Optimizers whose state is stored in fewer bytes than it is computed in."""
 
 import dataclasses
 import zlib
@@ -25,9 +25,9 @@ from adaptive_jax.validation import near_misses, steps
 
 
 class StorageState(NamedTuple):
-    """Updates made, on which the rounding depends, and the optimizer's state, encoded."""
+    """The number of updates made, on which the rounding depends, and the encoded state."""
 
-    rounding_step: jax.Array  # another name than that of the optimizer's own `count`
+    rounding_step: jax.Array  # not `count`, so that `optax.tree.get` finds the optimizer's own
     inner: State
 
 
@@ -35,48 +35,48 @@ class StorageState(NamedTuple):
 def with_storage(
     tx: optax.GradientTransformation, *, minimum: int = 4096, **codecs: str | Codec
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Stores parts of an optimizer's state in few bytes; arithmetic stays in float32.
+    """Stores fields of an optimizer's state in fewer bytes; arithmetic stays in float32.
 
-    Every update decodes the state, computes as ever, and encodes the new state:
+    Every update decodes the state, runs `tx` on it, and encodes the new state:
 
     =============  =============  ===================================
     mu             nu             bytes a parameter, of Adam's state
     =============  =============  ===================================
-    as it is       as it is       8
+    not encoded    not encoded    8
     "bfloat16"     "bfloat16"     4
     "int8"         "uint8"        2.06
     "float8_e4m3"  "float8_e4m3"  2.06
     "int4"         "uint8"        1.56
     =============  =============  ===================================
 
-    `adaptive_jax.storage` says how the codecs round, and why. Rounding is stochastic, with
-    numbers that are a function of the update's count, the name of the array in the state and the
-    place in the array, so there is no key, and a run can be repeated.
+    See `adaptive_jax.storage` for how the codecs round, and why. Rounding is stochastic, but the
+    random numbers are a function of the number of updates, of the array's path in the state and of
+    the index in the array, so there is no key, and a run can be reproduced.
 
-    The parameters are moved by what is computed from the new state before that is encoded. A
-    Preconditioner remains one.
+    The update is computed from the new state before that is encoded. A Preconditioner remains a
+    Preconditioner.
 
     Args:
-      tx: any optimizer or stage of one: `with_storage(adam(1e-3), mu="int8", nu="uint8")`, or
-        within a chain `with_storage(scale_by_adam(), …)`, to which `bound_lr` still binds.
-      minimum: arrays with fewer numbers than that stay as they are. Default 4096: all those of
-        a network together (biases, normalizations) are small, and their precision is cheap.
+      tx: any optimizer or stage: `with_storage(adam(1e-3), mu="int8", nu="uint8")`, or within a
+        chain `with_storage(scale_by_adam(), …)`, to which `bound_lr` still binds.
+      minimum: size from which arrays are encoded, at least 1. Default 4096: the smaller arrays of a
+        network (biases, normalizations) take little memory together, so their precision is cheap.
       **codecs: field of the state -> name of a codec ("float32", "bfloat16", "float8_e4m3",
         "float8_e5m2", "int8", "uint8", "int4") or a codec of `adaptive_jax.storage`. A field is
-        found wherever it is in the state, as Adam's in that of AdaBound.
+        found at any depth of the state, such as Adam's in that of AdaBound.
 
-    Only float32 arrays with an axis or more are encoded; float64 and complex ones stay as they
-    are. Derivatives of an update are those of its own step; what it encodes is a constant to
+    Only float32 arrays with at least one axis are encoded; float64 and complex ones stay as they
+    are. Derivatives of an update are those of its own step: the encoded state is a constant for
     later steps.
 
     State: `rounding_step` int32, and `inner`, the state of `tx` in which a field with arrays in
     blocks is `storage.Blocks(codes, exponents)`, two trees like the field's; `exponents` has a
-    single 0 where an array is as it was.
+    single 0 for an array that is not encoded.
 
     Raises:
-      ValueError: a codec is unknown, none is given, or it does not fit: second moments and
-        other squares need an unsigned codec, or else a small one could be stored as 0 and the
-        step divided by it. In `init`, the state has no such field.
+      ValueError: a codec is unknown, none is given, or it does not fit: second moments and other
+        squares need an unsigned codec, because a signed one could round a small value to 0, and
+        steps are divided by it. In `init`: the state has no such field.
 
     >>> import adaptive_jax as aj
     >>> tx = with_storage(aj.adam(1e-3), mu="int8", nu="uint8")
@@ -90,7 +90,8 @@ def with_storage(
         inner = tx.init(params)
         stored.check(inner)
         count = numerics.count_zero()
-        # Or else XLA encodes the zeros as it compiles, number by number: minutes for large arrays.
+        # Without the barrier XLA folds constants: it would encode the initial zeros while it
+        # compiles, element by element, which takes minutes for large arrays.
         return StorageState(count, stored.encode(jax.lax.optimization_barrier(inner), count))
 
     def after(state, inner):
@@ -115,15 +116,16 @@ def with_storage(
 def encode_state(
     state: State, count: Scalar, *, minimum: int = 4096, **codecs: str | Codec
 ) -> StorageState:
-    """The state of an optimizer as that of `with_storage` with the same arguments.
+    """Converts the state of an optimizer to that of `with_storage` with the same arguments.
 
     Args:
-      state: of the optimizer alone.
-      count: updates made, on which the rounding depends.
-      minimum, **codecs: as `with_storage` has them.
+      state: the state of the optimizer alone.
+      count: the number of updates made, on which the rounding depends.
+      minimum: as in `with_storage`. Default 4096.
+      **codecs: as in `with_storage`.
 
     Raises:
-      ValueError: as `with_storage` does.
+      ValueError: as in `with_storage`.
 
     >>> import adaptive_jax as aj
     >>> state = encode_state(aj.adam(1e-3).init(jnp.zeros(8192)), 0, nu="uint8")
@@ -137,10 +139,20 @@ def encode_state(
 
 
 def decode_state(state: StorageState, *, minimum: int = 4096, **codecs: str | Codec) -> State:
-    """The state of an optimizer alone, in float32, from that of `with_storage`; see there.
+    """Converts the state of `with_storage` to that of the optimizer alone, in float32.
+
+    Args:
+      state: the state of `with_storage`.
+      minimum: as in `with_storage`. Default 4096.
+      **codecs: as in `with_storage`.
 
     Raises:
-      ValueError: as `with_storage` does.
+      ValueError: as in `with_storage`.
+
+    >>> import adaptive_jax as aj
+    >>> tx = with_storage(aj.sgd(0.1, momentum=0.9), trace="bfloat16")
+    >>> decode_state(tx.init(jnp.zeros(8192)), trace="bfloat16")[0].trace.dtype
+    dtype('float32')
     """
     return _stored(minimum, codecs).decode(state.inner)
 
@@ -156,7 +168,7 @@ def _stored(minimum, codecs, tx=None):
 
 @dataclasses.dataclass(frozen=True)
 class _Stored:
-    """How the fields of a state are stored."""
+    """Encodes and decodes the fields of a state."""
 
     codecs: Mapping[str, Codec]
     minimum: int
@@ -174,6 +186,8 @@ class _Stored:
             def leaf(keys, x):
                 if x.dtype != jnp.float32 or not x.ndim or x.size < self.minimum:
                     return x
+                # From the path, so that no two arrays round with the same random numbers. Not
+                # hash(), which differs from process to process.
                 salt = zlib.crc32(jax.tree_util.keystr((*path, *keys)).encode())
                 return self.codecs[name].encode(x, count, salt)
 
@@ -192,7 +206,7 @@ class _Stored:
 
 
 def _check_signs(codecs, known):
-    """Raises if a codec cannot hold the numbers of its field, as Preconditioners declare them.
+    """Raises if a codec cannot hold the values of its field, as Preconditioners declare them.
 
     The default names also cover the states of other libraries' optimizers.
     """
@@ -201,11 +215,11 @@ def _check_signs(codecs, known):
     for field, chosen in codecs.items():
         if field in squares and chosen.signed:
             raise ValueError(
-                f"{field} has squares that steps are divided by, and a signed codec could store a "
-                f"small one as 0; use 'uint8', got {chosen}"
+                f"{field} has squares that steps are divided by, and a signed codec could round a "
+                f"small one to 0; use 'uint8', got {chosen}"
             )
         if field in first_order and chosen.signed is False:
-            raise ValueError(f"{field} has numbers of both signs; use 'int8', got {chosen}")
+            raise ValueError(f"{field} has values of both signs; use 'int8', got {chosen}")
 
 
 def _is_record(x):
@@ -213,7 +227,7 @@ def _is_record(x):
 
 
 def _map_fields(fn, names, tree, path=()):
-    """With `fn(name, subtree, path)` in place of the fields of these names, the outermost first."""
+    """Replaces the fields of these names, the outermost first, by `fn(name, subtree, path)`."""
 
     def within(keys, node):
         if not _is_record(node):
@@ -229,7 +243,7 @@ def _map_fields(fn, names, tree, path=()):
 
 
 def _field_names(tree) -> Iterator[str]:
-    """The fields of all NamedTuples in a tree, also of those without a leaf."""
+    """The names of the fields of all NamedTuples in a tree, also of those without a leaf."""
     for node in jax.tree.leaves(tree, is_leaf=_is_record):
         if _is_record(node):
             yield from node._fields
@@ -237,8 +251,9 @@ def _field_names(tree) -> Iterator[str]:
                 yield from _field_names(child)
 
 
-# A tree with Blocks is stored as the Blocks of two trees of arrays: both are like the parameters,
-# as rules for shardings want it, and a Variable of Flax NNX can hold nothing but an array.
+# A tree whose leaves are Blocks is stored as Blocks of two trees. Each of these has the structure
+# of the parameters, so sharding rules that match the state by path apply, and its leaves are single
+# arrays, which is all that a Variable of Flax NNX can hold.
 
 
 def _is_blocks(x):
@@ -249,7 +264,7 @@ def _unzip(tree):
     if not any(map(_is_blocks, jax.tree.leaves(tree, is_leaf=_is_blocks))):
         return tree
 
-    def exponents(x):  # a number stands for those of an array that has none
+    def exponents(x):  # a scalar stands for those of an array that is not encoded
         return x.exponents if _is_blocks(x) else jnp.zeros([], jnp.uint8)
 
     return Blocks(

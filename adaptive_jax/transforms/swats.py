@@ -1,4 +1,4 @@
-"""SWATS: Adam, until the learning rate that SGD would need has settled; then SGD."""
+"""SWATS: Adam until an estimate of SGD's learning rate has converged, then SGD."""
 
 from typing import NamedTuple
 
@@ -14,9 +14,9 @@ from adaptive_jax.validation import number
 
 
 class ScaleBySwatsState(NamedTuple):
-    """Adam's state (later `mu` is SGD's buffer), SGD's mean rate, and when it took over.
+    """Adam's state (later `mu` is SGD's buffer), the mean of SGD's rate, and when it took over.
 
-    `switched` is the number of updates made when the rate settled, 0 until then.
+    `switched` is the number of updates made when the rate converged, 0 before that.
     """
 
     adam: State
@@ -28,7 +28,7 @@ class ScaleBySwatsState(NamedTuple):
 def scale_by_swats(
     b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-9, tolerance: Scalar = 1e-6
 ) -> Preconditioner:
-    r"""Adam's steps until the rate at which SGD would make them settles, from then on SGD's.
+    r"""Makes Adam's steps until the rate at which SGD would make them converges, then SGD's.
 
     With Adam's step :math:`u_t`, whose projection on the gradient is that of :math:`\gamma_t g_t`
     on :math:`u_t`,
@@ -39,22 +39,22 @@ def scale_by_swats(
         \Lambda = \frac{\lambda_t}{1 - b_2^t}
         \;\text{ once }\; \Big|\frac{\lambda_t}{1 - b_2^t} - \gamma_t\Big| < tolerance,\ t > 1
 
-    and from the next update on :math:`m_t = b_1 m_{t-1} + g_t`, from 0 again, and
-    :math:`u_t = (1 - b_1) \Lambda\, m_t`. All arrays together have one rate and switch at once,
-    as in the paper, whose algorithm is for the vector of all parameters; `optax.partition` makes
-    groups that switch apart. A rate that is not positive, which would ascend, is never taken
-    (the paper does not say).
+    and from the next update on :math:`m_t = b_1 m_{t-1} + g_t`, starting at 0 again, and
+    :math:`u_t = (1 - b_1) \Lambda\, m_t`. All arrays share one rate and switch at the same step, as
+    in the paper, whose algorithm is for the vector of all parameters. For groups that switch
+    separately use `optax.partition`. A rate that is not positive would ascend and is never used
+    (the paper does not discuss this).
 
-    The paper puts the learning rate into :math:`\gamma`; here the rate is left to
-    `scale_by_learning_rate` in both phases, so that a schedule goes on in the second.
+    The paper includes the learning rate in :math:`\gamma`. Here it is left to
+    `scale_by_learning_rate` in both phases, so that a schedule also applies to the second.
 
     Args:
-      b1, b2: Adam's decay rates in [0, 1); `b1` is also SGD's momentum and `b2` that of the mean
-        rate. Defaults of the paper.
-      eps: added to the uncorrected root; default of the paper.
-      tolerance: how near the rate must be to its mean, in units of parameter per gradient per
-        learning rate; 0 is Adam for ever. The paper's is 1e-9 with the learning rate inside,
-        which is 1e-6 here at the paper's learning rate of 1e-3.
+      b1: decay rate of Adam's first moment and SGD's momentum, in [0, 1). Default 0.9 (paper).
+      b2: decay rate of the second moment and of the mean rate, in [0, 1). Default 0.999 (paper).
+      eps: added to the uncorrected root, not negative. Default 1e-9 (paper).
+      tolerance: how close the rate must be to its mean, in units of parameter per gradient per
+        learning rate; not negative, and with 0 the switch never happens. Default 1e-6: the
+        paper's 1e-9, divided by its learning rate of 1e-3.
 
     State: `adam`, Adam's, and two numbers: `mean_rate`, float32 or wider, and `switched`, int32.
 
@@ -66,7 +66,7 @@ def scale_by_swats(
     >>> import jax.numpy as jnp
     >>> tx = scale_by_swats(tolerance=0.01)
     >>> state = tx.init(jnp.zeros(()))
-    >>> for grad in (2.0, 2.0, 2.0, 4.0):  # Adam makes steps of 1, SGD would need a rate of 1/2
+    >>> for grad in (2.0, 2.0, 2.0, 4.0):  # Adam's steps are 1, so SGD's rate would be 1/2
     ...     update, state = tx.update(jnp.array(grad), state)
     ...     print(f"{update:.2f}")
     1.00
@@ -93,7 +93,7 @@ def scale_by_swats(
         )
         new = ScaleBySwatsState(after, mean_rate, jnp.where(settled, after.count, 0))
 
-        # What SGD does, which is taken from the update after the one at which the rate settled.
+        # SGD's step, used from the update after the one at which the rate converged.
         is_sgd = state.switched > 0
         keep = jnp.where(before.count == state.switched, 0.0, jnp.asarray(b1))
         buffer = jax.tree.map(lambda m, g: jnp.asarray(keep, m.dtype) * m + g, before.mu, grads)
@@ -111,7 +111,7 @@ def scale_by_swats(
 
 
 def _follow(direction, scale, grads, mean_rate, count, b2, tolerance):
-    """The mean of SGD's rate after this step, and whether the rate has settled on it."""
+    """The mean of SGD's rate after this step, and whether the rate has converged."""
 
     def dot(xs, ys):
         products = jax.tree.map(lambda x, y: jnp.sum((x * y.conj()).real), xs, ys)
@@ -123,7 +123,7 @@ def _follow(direction, scale, grads, mean_rate, count, b2, tolerance):
     step = jax.tree.map(lambda d, s: d * s.astype(d.dtype), direction, scale)
     along = dot(step, grads)
     known = along != 0
-    limit = numerics.largest_squarable(mean_rate.dtype)  # so is its product with a gradient
+    limit = numerics.largest_squarable(mean_rate.dtype)  # so that rate · gradient is finite
     rate = jnp.clip(dot(step, step) / jnp.where(known, along, 1), -limit, limit)
     mean_rate = jnp.where(known, numerics.ema(mean_rate, rate, b2), mean_rate)
     mean = mean_rate / numerics.bias_correction(b2, count).astype(mean_rate.dtype)

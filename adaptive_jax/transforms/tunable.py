@@ -1,4 +1,4 @@
-"""Hyperparameters as leaves of the state: to be logged, changed, saved and mapped over."""
+"""Hyperparameters as leaves of the state, to be logged, changed, saved and mapped over."""
 
 import dataclasses
 import inspect
@@ -23,7 +23,7 @@ TunableState = optax.InjectStatefulHyperparamsState
 
 @jax.tree_util.register_static
 class Tunable(Transformation):
-    """The result of `tunable` for an optimizer: `built(state)` has the numbers in the state."""
+    """The result of `tunable` for an optimizer; `built(state)` has the numbers in the state."""
 
     built: Callable[[TunableState], optax.GradientTransformation]
 
@@ -41,35 +41,36 @@ class Tunable(Transformation):
 def tunable(
     factory: Callable[..., Any], /, *, static_args: str | Iterable[str] = (), **hyperparams: Any
 ) -> Any:
-    """`factory(**hyperparams)` with its numbers in the state, where they may change.
+    """Builds `factory(**hyperparams)` with its numbers in the state, where they can be changed.
 
-    There they are logged, saved and mapped over with the rest of the state, and changed between
-    or within jitted steps without a recompilation: `state.hyperparams["learning_rate"] = 0.1`, as
-    with `optax.inject_hyperparams`, or `set_hyperparameters` for a state that lies deeper.
-    Training is the same as without `tunable`, up to the rounding of the numbers to float32.
+    They are logged, saved and mapped over with the rest of the state, and can be changed between or
+    within jitted steps without recompilation: `state.hyperparams["learning_rate"] = 0.1`, as with
+    `optax.inject_hyperparams`, or `set_hyperparameters` for a state that is nested. Training is the
+    same as without `tunable`, up to the rounding of the numbers to float32.
 
-    A number is kept in the state whether given or a default, except an integer where the factory
-    wants one, and a default of 0, which usually leaves a stage out (give the 0 to keep it). A
-    schedule stays a schedule: its latest value is in `hyperparams` to be read, and setting it
-    there has no effect. Masks, flags and other arguments are the same as without `tunable`.
+    Numbers are kept in the state, whether given or defaults. Exceptions are integers that the
+    factory requires to be integers, and defaults of 0, which usually leave a stage out (to keep one
+    in the state, pass the 0). A schedule remains a schedule: its latest value can be read in
+    `hyperparams`, and setting it there has no effect. Masks, flags and other arguments are the same
+    as without `tunable`.
 
     Args:
-      factory: a function that takes hyperparameters by name and builds an optimizer, a stage of
-        one or a ScaleModifier: of this library, of Optax or your own. It is called again
-        whenever an update is traced, with arrays for the numbers.
-      static_args: names of numbers that stay out of the state: those on which the factory
-        branches. Default: none.
-      **hyperparams: its arguments.
+      factory: a function with named hyperparameters that returns an optimizer, a stage or a
+        ScaleModifier: of this library, of Optax or your own. It is called again whenever an update
+        is traced, with arrays for the numbers.
+      static_args: names of the numbers that stay out of the state, such as those on which the
+        factory branches. Default: none.
+      **hyperparams: the arguments of `factory`.
 
     Returns:
       What the factory returns; a Preconditioner or ScaleModifier remains one.
 
     State: `optax.InjectStatefulHyperparamsState`: `count`, int32; `hyperparams`, name -> float32;
-    `hyperparams_states`, the counts of the schedules; `inner_state`, the factory's.
+    `hyperparams_states`, the counts of the schedules; `inner_state`, that of the factory's result.
 
     Raises:
-      ValueError, TypeError: those of `factory(**hyperparams)`; the factory has no argument of a
-        name in `static_args`; or a number leaves its range when it is rounded to float32.
+      ValueError, TypeError: those of `factory(**hyperparams)`; `static_args` has a name that is not
+        an argument of the factory; or a number is out of its range once rounded to float32.
 
     >>> import adaptive_jax as aj
     >>> tx = aj.tunable(aj.adam, learning_rate=0.1)
@@ -88,7 +89,10 @@ def tunable(
     arguments, accepted = _arguments(factory, hyperparams)
     static = {static_args} if isinstance(static_args, str) else {*static_args}
     for name in static - {*arguments}:
-        raise ValueError(f"no argument {name!r} for static_args: {near_misses(name, arguments)}")
+        raise ValueError(
+            f"static_args has {name!r}, which is not an argument of the factory: "
+            f"{near_misses(name, arguments)}"
+        )
     tx = factory(**arguments)
     values = {
         k: v if is_traced(v) else float(np.float32(v))
@@ -110,7 +114,7 @@ def tunable(
 
 @dataclasses.dataclass(frozen=True)
 class _Hyperparameters:
-    """A factory's arguments: which are in the state, and how it is called with these."""
+    """The arguments of a factory, and which of them are in the state."""
 
     factory: Callable[..., Any]
     arguments: Mapping[str, Any]
@@ -124,7 +128,7 @@ class _Hyperparameters:
             raise ValueError(f"tunable keeps numbers in float32: {error}") from error
 
     def build(self, leaves: Mapping[str, Any]) -> Any:
-        """What the factory builds with these numbers."""
+        """The result of the factory for these numbers."""
         numbers = {k: jnp.asarray(leaves[k], jnp.float32) for k in self.values}
         try:
             return self.factory(**{**self.arguments, **numbers})
@@ -135,11 +139,11 @@ class _Hyperparameters:
             ) from error
 
     def built(self, state: TunableState) -> Any:
-        """What the factory builds with the numbers in the state."""
+        """The result of the factory for the numbers in the state."""
         return self.build(state.hyperparams)
 
     def start(self, init: Callable[[Any], State]) -> TunableState:
-        """The first state, with `init` of what the factory builds."""
+        """The initial state, with `init` of the factory's result."""
         states = {k: schedule.init() for k, schedule in self.schedules.items()}
         leaves = self._leaves(self.values, states)
         return TunableState(numerics.count_zero(), leaves, states, init(self.build(leaves)))
@@ -152,14 +156,14 @@ class _Hyperparameters:
         return TunableState(numerics.count_next(state.count), leaves, states, inner)
 
     def _leaves(self, values, states) -> Any:
-        """Numbers, and the schedules' values for this update, in float32."""
+        """The numbers and the schedules' values at this update, in float32."""
         now = {k: values[k] for k in self.values}
         now |= {k: schedule(states[k]) for k, schedule in self.schedules.items()}
         return {k: jnp.asarray(v, jnp.float32) for k, v in now.items()}
 
 
 def _tunable(tx: Any, hyper: _Hyperparameters) -> Any:
-    """A transformation of the same kind as `tx` that is built from its state at every use."""
+    """A transformation of the same kind as `tx`, built from the numbers in its state when used."""
 
     def step(grads, state, params=None, **extra):
         result = hyper.built(state).step(grads, state.inner_state, params, **extra)
@@ -190,14 +194,14 @@ def _tunable(tx: Any, hyper: _Hyperparameters) -> Any:
     return made
 
 
-# The factory's arguments.
+# The arguments of the factory.
 
 
 def _arguments(factory, given):
-    """All arguments by name, defaults among them, and the types that each accepts."""
+    """All arguments by name, including defaults, and the types that each accepts."""
     try:
         signature = inspect.signature(factory, eval_str=True)
-    except NameError:  # an annotation that only a type checker can resolve
+    except NameError:  # an annotation under `if TYPE_CHECKING`
         signature = inspect.signature(factory)
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = {k: p for k, p in signature.parameters.items() if p.kind in by_name}
@@ -219,7 +223,7 @@ def _members(annotation):
 
 
 def _is_number(value, accepted):
-    """Whether it is a real scalar; an integer only where a float would do."""
+    """Whether the value is a real scalar; an integer counts only if a float is accepted too."""
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         real = jnp.issubdtype(value.dtype, jnp.floating)
         whole = jnp.issubdtype(value.dtype, jnp.integer)
@@ -230,7 +234,7 @@ def _is_number(value, accepted):
 
 
 def _cast_like(tree, like):
-    """With the dtypes of `like`; a float32 number widens the float16 state of other libraries."""
+    """Casts to the dtypes of `like`: float32 numbers widen the float16 state of other libraries."""
 
     def leaf(x, y):
         dtype = jnp.result_type(y)
