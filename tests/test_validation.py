@@ -93,7 +93,7 @@ def test_steps():
     for three in (3, 3.0, np.int8(3), np.array(3), jnp.array(3), jnp.array(3.0)):
         assert validation.steps("n", three) == 3
     assert validation.steps("n", 10**12) == 10**12
-    with pytest.raises(ValueError, match="known when the program is compiled"):
+    with pytest.raises(ValueError, match="known when the program is traced"):
         jax.eval_shape(lambda n: validation.steps("n", n), 3)
     for bad in (0, -1, 1.5, float("nan"), float("inf"), True, "3", 10**400, jnp.arange(3)):
         with pytest.raises(ValueError, match="n must be a whole number of at least 1"):
