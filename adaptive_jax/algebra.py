@@ -105,10 +105,7 @@ class Transformation(optax.GradientTransformationExtraArgs):
     parts: tuple[optax.GradientTransformation, ...] = ()
 
     def __new__(cls, init: optax.TransformInitFn, update: Callable[..., Any]) -> Self:
-        def update_arrays(updates, state, params=None, **extra):
-            return update(updates, trees.numbers_as_arrays(state), params, **extra)
-
-        self = super().__new__(cls, *trees.tolerant(init, update_arrays))
+        self = super().__new__(cls, *trees.tolerant(init, update))
         self.call = Call(cls, (init, update), {})
         return self
 

@@ -34,6 +34,7 @@ def tolerant(
         return init(inexact(params))
 
     def update_present(updates, state, params=None, **extra) -> Any:  # None has no type in Optax
+        state = numbers_as_arrays(state)
         try:
             return update(updates, state, params, **extra)
         except MismatchError as error:

@@ -157,15 +157,16 @@ def map_leaves(fn: Callable[..., Any], **trees: PyTree) -> PyTree:
       ...
     adaptive_jax.validation.MismatchError: a and b do not match: b has nothing at ['w']
     """
+    # No generators, and no paths but for an error: in eager updates these take most of the time.
     (first, structure), *others = map(jax.tree.flatten, trees.values())
-    if any(other != structure for _, other in others):
-        raise MismatchError(_explain_mismatch(trees))
-    columns = [first, *(leaves for leaves, _ in others)]
-    for leaves in zip(*columns, strict=True):
-        shapes = [jnp.shape(x) for x in leaves]
-        if any(shape != shapes[0] for shape in shapes):
+    columns, shapes = [first], [*map(jnp.shape, first)]
+    for leaves, other in others:
+        if other != structure:
+            raise MismatchError(_explain_mismatch(trees))
+        if [*map(jnp.shape, leaves)] != shapes:
             raise ValueError(_explain_shapes(trees))
-    return structure.unflatten(map(fn, *columns))
+        columns.append(leaves)
+    return structure.unflatten([*map(fn, *columns)])
 
 
 def is_inexact(x: Any) -> bool:
