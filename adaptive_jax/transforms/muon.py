@@ -240,7 +240,7 @@ def attention_kernels(tree: PyTree) -> dict[tuple[str, ...], int]:
     shapes = {leaf_names(path): jnp.shape(leaf) for path, leaf in leaves}
     found = {}
     for names, shape in shapes.items():
-        if len(shape) != 3 or names[-1] != "kernel":
+        if len(shape) != 3 or names[-1:] != ("kernel",):
             continue
         out = (*names[:-2], "out", "kernel")
         projects = names[-2:-1] in (("query",), ("key",), ("value",))
