@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt  # which comes with rich
 
-from adaptive_jax.cli.compare import _show
-from adaptive_jax.comparison import Comparison, analyze, figures, write_report
-from adaptive_jax.comparison.facts import train_command
-from adaptive_jax.comparison.tables import difference_columns, result_columns, shown_pairs
+from adaptive_jax.lab import Comparison
+from adaptive_jax.lab.analysis import analyze
+from adaptive_jax.lab.cli.compare import _show
+from adaptive_jax.lab.report import figures, write_report
+from adaptive_jax.lab.report.facts import train_command
+from adaptive_jax.lab.report.tables import difference_columns, result_columns, shown_pairs
+from adaptive_jax.lab.training import records as disk
 from adaptive_jax.optimizers.registry import OPTIMIZERS
-from adaptive_jax.training import records as disk
 from tests import synthetic
 
 pytestmark = pytest.mark.relaxed
