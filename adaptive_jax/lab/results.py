@@ -2,12 +2,11 @@
 
 import dataclasses
 import functools
-import html
 import shutil
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -15,6 +14,7 @@ from adaptive_jax.lab.analysis.analysis import Analysis, WorkloadAnalysis, analy
 from adaptive_jax.lab.comparison.config import CompareConfig
 from adaptive_jax.lab.comparison.runs import run_protocol
 from adaptive_jax.lab.report import tables
+from adaptive_jax.lab.report.html import render
 from adaptive_jax.lab.report.report import write_report
 from adaptive_jax.lab.training import records as disk
 from adaptive_jax.lab.training.callbacks import Callback
@@ -159,37 +159,92 @@ class Comparison:
         return "\n\n".join(parts)
 
     def _repr_html_(self) -> str:
-        parts = [f"<p>{html.escape(self.verdict)}</p>"]
-        for each in self.analysis.workloads:
-            if each.rows:
-                parts.append(f"<p><strong>{html.escape(each.workload)}</strong></p>")
-                parts.append(tables.html_table(tables.result_columns(each), each.rows))
-        return "\n".join(parts)
+        tables_shown = [
+            (each.workload, tables.result_columns(each), each.rows)
+            for each in self.analysis.workloads
+            if each.rows
+        ]
+        return render("notebook.html", verdict=self.verdict, tables=tables_shown)
 
 
 def compare(
     workloads: Workload | str | Sequence[Workload | str] = "digits_cnn",
     optimizers: Sequence[OptimizerSpec | AnyOptimizer] | OptimizerSpec | AnyOptimizer = (),
     *,
+    budget: Literal["quick", "default", "full"] = "default",
+    trials: int | None = None,
+    extra_trials: int | None = None,
+    tuning_seeds: int | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    search: Literal["grid", "random"] = "grid",
+    schedule: str | None = None,
+    seed: int = 0,
+    data_dir: str | None = None,
+    width: int | None = None,
+    max_memory: float | None = None,
     out: str | Path | None = None,
     callback: Callback | None = None,
-    **settings: Any,
 ) -> Comparison:
     """Compares optimizers on one or several workloads.
 
+    This is `run_comparison` of a `CompareConfig` with these options. The run has a tuning phase,
+    in which each optimizer gets the same number of trials, and final runs on new seeds.
+
     Args:
-      workloads, optimizers: see `CompareConfig`.
-      out, callback: see `run_comparison`.
-      **settings: the other fields of `CompareConfig`.
+      workloads: a workload or the name of a registered one, or several. Default: "digits_cnn".
+      optimizers: what to compare: texts such as `"sgd:momentum=0.9"` or `"optax.adamw"`, specs,
+        registry entries, or factories such as `optax.adam`. An optimizer whose learning rate is
+        given runs at that rate; the others are tuned. Default: the workload's own list.
+      budget: "default" is the workload's budget. "quick" has a third of its epochs, and at most
+        3 trials and 3 seeds. "full" has twice its trials, 3 tuning seeds, and 4 times its seeds.
+      trials: settings to try for each optimizer; 1 means its defaults. Default: the budget's.
+      extra_trials: further trials, at most, if the best learning rate is at the edge of the grid.
+        Default: 4, or 2 for "quick".
+      tuning_seeds: runs of each trial, whose mean counts. Default: 1, or 3 for "full".
+      seeds: final runs of each optimizer. Default: the budget's.
+      epochs: epochs of every run. Default: the budget's.
+      search: "grid" (default) tries learning rates on a log grid. "random" draws every
+        hyperparameter that has a range, with the same random numbers for all optimizers.
+      schedule: shape of the learning rate, a name in `SCHEDULES`. Default: the workload's.
+      seed: the first seed of the final runs. Default: 0.
+      data_dir: a folder with the data, or a text file, for workloads that read one. Default: the
+        cache of downloads.
+      width: runs that train side by side on each device, see `Population`. Default: the
+        workload's on a CPU, as many as fit elsewhere.
+      max_memory: GiB that runs side by side may take on each device. Default: half of the memory.
+      out: a folder for `config.json` and `runs.jsonl`, in which an interrupted comparison
+        resumes, see `run_comparison`. Default: nothing is written.
+      callback: receives the plan and every epoch. Default: none.
+
+    Returns:
+      The comparison, with its records, verdict, tables and figures.
 
     Raises:
-      ValueError, DataError: as `CompareConfig` and `run_comparison` do.
+      ValueError: an option is refused by `CompareConfig`, or a run by `run_comparison`.
+      DataError: a workload's data are missing or wrong.
 
     >>> optimizers = ["sgd:learning_rate=0.1", "optax.sgd:learning_rate=0.1"]
     >>> print(compare("noisy_quadratic", optimizers, seeds=3).verdict)
     sgd and optax.sgd are not distinguishable at n = 3.
     """
-    return run_comparison(CompareConfig(workloads, optimizers, **settings), out, callback)
+    config = CompareConfig(
+        workloads,
+        optimizers,
+        budget=budget,
+        trials=trials,
+        extra_trials=extra_trials,
+        tuning_seeds=tuning_seeds,
+        seeds=seeds,
+        epochs=epochs,
+        search=search,
+        schedule=schedule,
+        seed=seed,
+        data_dir=data_dir,
+        width=width,
+        max_memory=max_memory,
+    )
+    return run_comparison(config, out, callback)
 
 
 def run_comparison(

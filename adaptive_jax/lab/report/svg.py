@@ -1,15 +1,15 @@
 """Matplotlib's figures as SVG elements that follow the colors and fonts of the page around them."""
 
-import html
 import io
 import re
 
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from adaptive_jax.lab.report.figures.style import COLORS
 
 
-def to_svg(figure: Figure, prefix: str, description: str) -> str:
+def to_svg(figure: Figure, prefix: str, description: str) -> Markup:
     """An `<svg>` element without outside links, to stand in a page with others.
 
     Black becomes `currentColor` and the optimizers' colors become `var(--c0)` to `var(--c7)`,
@@ -35,8 +35,8 @@ def to_svg(figure: Figure, prefix: str, description: str) -> str:
     text = text.replace("#000000", "currentColor")
     for i, color in enumerate(COLORS):
         text = text.replace(color, f"var(--c{i})")
-    label = html.escape(description)
-    return re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', text, count=1).strip()
+    opening = Markup('<svg role="img" aria-label="{}" ').format(description)  # which escapes it
+    return opening + Markup(text.removeprefix("<svg ").strip())
 
 
 def _coarser(attribute: re.Match) -> str:

@@ -1,7 +1,6 @@
 """Rows of an analysis as texts: the same in the page, in Markdown and in the terminal."""
 
 import dataclasses
-import html
 import math
 import operator
 import re
@@ -28,6 +27,7 @@ class Column(NamedTuple):
       value: row -> what is sorted by.
       best: "high" or "low" for numbers, "" for texts.
       brief: whether it belongs in a terminal, too.
+      flag: row -> a remark that the page shows before the text, "" for none.
     """
 
     title: str
@@ -35,6 +35,17 @@ class Column(NamedTuple):
     value: Callable[[Any], float | str]
     best: str = ""
     brief: bool = False
+    flag: Callable[[Any], str] = lambda row: ""
+
+    @property
+    def align(self) -> str:
+        """Either "number" or "text", as the page's style sheet has them."""
+        return "number" if self.best else "text"
+
+    @property
+    def first_order(self) -> str:
+        """The order of the first click on the heading, which puts the best on top."""
+        return "descending" if self.best == "high" else "ascending"
 
 
 def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
@@ -54,13 +65,16 @@ def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
     def rate(row):
         return f"{row.learning_rate:.3g}" + ("*" if row.tuning.endswith("edge") else "")
 
+    def edge(row):
+        return "edge of the grid" if row.tuning.endswith("edge") else ""
+
     def diverged(row):
         return f"{row.diverged}/{row.runs}"
 
     loss = [number("test loss", "test_loss", _four, brief=True)] if unit == "%" else []
     columns = [
         Column("optimizer", name, name, brief=True),
-        Column("learning rate", rate, lambda row: row.learning_rate, "low", True),
+        Column("learning rate", rate, lambda row: row.learning_rate, "low", True, edge),
         Column(f"test {unit}", lambda row: _measured(row, score), lambda row: row.mean, best, True),
         *loss,
         number(f"train {unit}", "train", score, best, True),
@@ -200,16 +214,6 @@ def markdown_table(columns: list[Column], rows: Sequence[Any]) -> str:
         *([markdown(column.text(row)) for column in columns] for row in rows),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def html_table(columns: list[Column], rows: Sequence[Any]) -> str:
-    """A plain table in HTML."""
-    heads = "".join(f"<th>{html.escape(column.title)}</th>" for column in columns)
-    lines = (
-        "".join(f"<td>{html.escape(column.text(row))}</td>" for column in columns) for row in rows
-    )
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
 def as_dict(workload: str, row: Any) -> dict[str, Any]:
