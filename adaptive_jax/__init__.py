@@ -2,6 +2,8 @@
 
 from adaptive_jax import interrupts as interrupts  # isort: split
 
+import typing as _typing
+
 from adaptive_jax import diagnostics as diagnostics
 from adaptive_jax import distributed as distributed
 from adaptive_jax import presets as presets
@@ -120,3 +122,15 @@ from adaptive_jax.transforms import with_master_weights as with_master_weights
 from adaptive_jax.transforms import with_storage as with_storage
 
 __version__ = "0.2.0"
+
+if _typing.TYPE_CHECKING:
+    from adaptive_jax import lab as lab
+else:  # so that type checkers report unknown names
+
+    def __getattr__(name):
+        """Imports the lab on first use, as it needs packages that the library does not."""
+        if name == "lab":
+            import adaptive_jax.lab as lab
+
+            return lab
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

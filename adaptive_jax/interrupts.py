@@ -12,7 +12,7 @@ from pathlib import Path
 def _is_command_line() -> bool:
     script = Path(sys.argv[0]).stem if sys.argv else ""
     pairs = zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
-    return script == "adaptive-jax" or ("-m", "adaptive_jax.cli") in pairs
+    return script == "adaptive-jax" or ("-m", "adaptive_jax.lab.cli") in pairs
 
 
 if _is_command_line() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -23,11 +23,12 @@ import os
 
 import numpy as np
 
-from adaptive_jax.comparison import figures, tune_on_surface, vary_on_surface
-from adaptive_jax.comparison.names import short
-from adaptive_jax.comparison.surface_pictures import draw_gallery, draw_trajectories
-from adaptive_jax.comparison.surfaces import CLASSICS
 from adaptive_jax.diagnostics import get_surface
+from adaptive_jax.lab.analysis.names import short
+from adaptive_jax.lab.report import figures
+from adaptive_jax.lab.surfaces import tune_on_surface, vary_on_surface
+from adaptive_jax.lab.surfaces.pictures import draw_gallery, draw_trajectories
+from adaptive_jax.lab.surfaces.trajectories import CLASSICS
 
 SMALL = "ADAPTIVE_JAX_SMALL" in os.environ  # in tests: fewer of them
 ravine = get_surface("ravine")

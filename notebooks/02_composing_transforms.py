@@ -26,8 +26,9 @@ import numpy as np
 import optax
 
 import adaptive_jax as aj
-from adaptive_jax.comparison import compare, figures
 from adaptive_jax.diagnostics import get_surface, trajectory
+from adaptive_jax.lab import compare
+from adaptive_jax.lab.report import figures
 
 SMALL = "ADAPTIVE_JAX_SMALL" in os.environ  # in tests: a smaller model, trained for less long
 OTHERS = ["adam"] if SMALL else ["rmsprop", "adam", "adabound"]

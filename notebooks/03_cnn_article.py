@@ -26,9 +26,8 @@
 # %matplotlib inline
 import os
 
-from adaptive_jax import workloads
-from adaptive_jax.comparison import compare
-from adaptive_jax.training import OptimizerSpec
+from adaptive_jax.lab import compare, workloads
+from adaptive_jax.lab.training import OptimizerSpec
 
 SMALL = "ADAPTIVE_JAX_SMALL" in os.environ  # in tests: Adam and a smaller model, for less long
 MNIST = None if SMALL else os.environ.get("ADAPTIVE_JAX_MNIST")

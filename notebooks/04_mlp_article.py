@@ -32,9 +32,8 @@
 # %matplotlib inline
 import os
 
-from adaptive_jax import workloads
-from adaptive_jax.comparison import compare
-from adaptive_jax.comparison.names import short
+from adaptive_jax.lab import compare, workloads
+from adaptive_jax.lab.analysis.names import short
 
 SMALL = "ADAPTIVE_JAX_SMALL" in os.environ  # in tests: two optimizers, for less long
 article = workloads.get("digits_mlp")

@@ -23,7 +23,8 @@ import numpy as np
 
 import adaptive_jax as aj
 from adaptive_jax import schedules
-from adaptive_jax.comparison import compare, figures
+from adaptive_jax.lab import compare
+from adaptive_jax.lab.report import figures
 from adaptive_jax.optimizers.registry import Optimizer
 from adaptive_jax.presets import keras
 

@@ -26,7 +26,7 @@ import numpy as np
 import optax
 
 import adaptive_jax as aj
-from adaptive_jax.comparison import figures
+from adaptive_jax.lab.report import figures
 from adaptive_jax.presets import keras, torch
 
 EPOCHS, BATCHES = 20, 50

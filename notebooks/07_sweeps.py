@@ -23,11 +23,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import adaptive_jax as aj
-from adaptive_jax import workloads
-from adaptive_jax.comparison import figures
 from adaptive_jax.diagnostics import get_surface, trajectory
-from adaptive_jax.training import Member, OptimizerSpec, Population
-from adaptive_jax.training.records import make_record
+from adaptive_jax.lab import workloads
+from adaptive_jax.lab.report import figures
+from adaptive_jax.lab.training import Member, OptimizerSpec, Population
+from adaptive_jax.lab.training.records import make_record
 
 SMALL = "ADAPTIVE_JAX_SMALL" in os.environ  # in tests: fewer runs, and shorter ones
 SIDE, RATES, SEEDS, EPOCHS = (5, 3, 1, 2) if SMALL else (60, 9, 3, 60)

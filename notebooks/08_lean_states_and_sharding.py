@@ -23,10 +23,11 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import adaptive_jax as aj
-from adaptive_jax import distributed, workloads
-from adaptive_jax.comparison import figures
+from adaptive_jax import distributed
+from adaptive_jax.lab import workloads
+from adaptive_jax.lab.report import figures
+from adaptive_jax.lab.training import OptimizerSpec, RunConfig, train
 from adaptive_jax.storage import Floats
-from adaptive_jax.training import OptimizerSpec, RunConfig, train
 
 jax.config.update("jax_num_cpu_devices", 8)  # eight devices to show sharding on, of one processor
 SMALL = "ADAPTIVE_JAX_SMALL" in os.environ  # in tests: shorter runs

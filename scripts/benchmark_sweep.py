@@ -21,10 +21,9 @@ import optax
 from flax import nnx
 
 import adaptive_jax as aj
-from adaptive_jax import workloads
-from adaptive_jax.comparison import CompareConfig, run_comparison
-from adaptive_jax.workloads.digits import DigitsCNN
-from adaptive_jax.workloads.mnist import MnistCNN
+from adaptive_jax.lab import CompareConfig, run_comparison, workloads
+from adaptive_jax.lab.workloads.digits import DigitsCNN
+from adaptive_jax.lab.workloads.mnist import MnistCNN
 
 pool = functools.partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
 

@@ -18,11 +18,11 @@ import numpy as np
 import optax
 
 import adaptive_jax as aj
-from adaptive_jax.comparison import compare, write_report
+from adaptive_jax.lab import compare, write_report
+from adaptive_jax.lab.statistics import holm, paired_t_interval, paired_t_test
+from adaptive_jax.lab.training import OptimizerSpec
 from adaptive_jax.optimizers.registry import Optimizer
-from adaptive_jax.statistics import holm, paired_t_interval, paired_t_test
 from adaptive_jax.storage import Floats
-from adaptive_jax.training import OptimizerSpec
 
 REFERENCE = "state_float32"
 NEAREST = Floats("bfloat16", rounding="nearest")

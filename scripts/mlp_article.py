@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 import adaptive_jax as aj
-from adaptive_jax import workloads
+from adaptive_jax.lab import workloads
 
 BATCH, KEEP = 32, 0.8
 OPTIMIZERS = {

@@ -15,7 +15,7 @@ import optax
 from flax import nnx
 
 import adaptive_jax as aj
-from adaptive_jax import workloads
+from adaptive_jax.lab import workloads
 from adaptive_jax.presets import keras
 
 WORKLOAD, BATCH = workloads.get("mnist_cnn"), 250

@@ -21,7 +21,7 @@ import numpy as np
 import optax
 
 import adaptive_jax as aj
-from adaptive_jax.training import Callback, RunConfig, train
+from adaptive_jax.lab.training import Callback, RunConfig, train
 
 POINTS = 10
 EPOCH_STEPS = 500  # of noisy_quadratic

@@ -5,9 +5,9 @@ They are those of `notebooks/docs/which_optimizer.md`, which says how the folder
 
 import argparse
 
-from adaptive_jax.comparison import Comparison
-from adaptive_jax.comparison.names import names
-from adaptive_jax.comparison.tables import Column, markdown_table
+from adaptive_jax.lab import Comparison
+from adaptive_jax.lab.analysis.names import names
+from adaptive_jax.lab.report.tables import Column, markdown_table
 
 FORMATS = {"accuracy": (100, ".1f"), "loss": (1, ".3f")}
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from adaptive_jax.training import OptimizerSpec, RunRecord
+from adaptive_jax.lab.training import OptimizerSpec, RunRecord
 
 INITIAL_LOSS = 2.3
 CHANCE = 0.1

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from adaptive_jax import statistics
-from adaptive_jax.comparison import analyze, summarize
-from adaptive_jax.comparison.scores import counted, epochs_to_target, normalized, score
+from adaptive_jax.lab import statistics
+from adaptive_jax.lab.analysis import analyze, summarize
+from adaptive_jax.lab.analysis.scores import counted, epochs_to_target, normalized, score
 from tests import synthetic
 
 SGD = "sgd:momentum=0.9"

@@ -26,7 +26,7 @@ from adaptive_jax.checkpoint import (
     lock,
     manifest,
 )
-from adaptive_jax.training.checkpoints import ProgressCheckpoints
+from adaptive_jax.lab.training.checkpoints import ProgressCheckpoints
 from tests.test_checkpoint import ADAM, abstract, assert_same, edit, flipped, small_run
 
 EMPTY = {"at": 0, "w": np.zeros(3)}

@@ -8,10 +8,10 @@ import optax
 import pytest
 from flax import nnx
 
-from adaptive_jax.comparison import compare
-from adaptive_jax.training import RunConfig, train
-from adaptive_jax.workloads import Data, DataError, Split
-from adaptive_jax.workloads.checks import check_workload
+from adaptive_jax.lab import compare
+from adaptive_jax.lab.training import RunConfig, train
+from adaptive_jax.lab.workloads import Data, DataError, Split
+from adaptive_jax.lab.workloads.checks import check_workload
 from tests.test_training import SMALL, load
 
 pytestmark = pytest.mark.relaxed

@@ -8,10 +8,10 @@ import tarfile
 import numpy as np
 import pytest
 
-from adaptive_jax import training
-from adaptive_jax.workloads import cifar
-from adaptive_jax.workloads.cifar import CIFAR10, CifarSource
-from adaptive_jax.workloads.downloads import DataError
+from adaptive_jax.lab import training
+from adaptive_jax.lab.workloads import cifar
+from adaptive_jax.lab.workloads.cifar import CIFAR10, CifarSource
+from adaptive_jax.lab.workloads.downloads import DataError
 
 BATCHES = [*(f"cifar-10-batches-bin/data_batch_{i}.bin" for i in range(1, 6))]
 TEST = "cifar-10-batches-bin/test_batch.bin"

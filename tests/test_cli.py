@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from adaptive_jax import cli, comparison, training
-from adaptive_jax.cli import compare, listing, surfaces
-from adaptive_jax.cli.common import interruptible
+from adaptive_jax.lab import cli, results, training
+from adaptive_jax.lab.cli import compare, listing, surfaces
+from adaptive_jax.lab.cli.common import interruptible
 from adaptive_jax.optimizers import registry
 
 pytestmark = pytest.mark.relaxed
@@ -118,7 +118,7 @@ def test_unknown_commands_and_options_exit_2(capsys, argv):
 
 
 def test_without_the_lab_the_message_says_what_to_install():
-    code = "import sys; sys.modules['tyro'] = None; import adaptive_jax.cli"
+    code = "import sys; sys.modules['tyro'] = None; import adaptive_jax.lab.cli"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "pip install 'adaptive_jax[lab]'" in done.stderr
@@ -126,8 +126,8 @@ def test_without_the_lab_the_message_says_what_to_install():
 
 HELD = """
 import sys, time
-from adaptive_jax import cli
-from adaptive_jax.training import records
+from adaptive_jax.lab import cli
+from adaptive_jax.lab.training import records
 
 def append_and_wait(path, record):
     append(path, record)
@@ -193,7 +193,7 @@ def stopped_by(monkeypatch):
             (out / "runs.jsonl").touch()
             halt()
 
-        monkeypatch.setattr(comparison, "run_comparison", run_comparison)
+        monkeypatch.setattr(results, "run_comparison", run_comparison)
         monkeypatch.setattr(compare, "_show", report or (lambda out, formats: None))
         monkeypatch.setattr(training, "train", lambda *args, **kwargs: halt())
         monkeypatch.setattr(listing, "run", lambda args: halt())
@@ -268,7 +268,7 @@ def test_ctrl_c_while_jax_is_imported(tmp_path):
     )
     paths = os.pathsep.join([str(tmp_path), *sys.path])
     done = subprocess.run(
-        [sys.executable, "-m", "adaptive_jax.cli", "list"],
+        [sys.executable, "-m", "adaptive_jax.lab.cli", "list"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": paths},
@@ -302,7 +302,7 @@ def test_a_disk_that_fails_is_one_line(capsys, tmp_path, stopped_by, error, mess
 
 
 def test_a_reader_that_has_enough_is_no_error():
-    code = "import sys; from adaptive_jax import cli; sys.exit(cli.main(['list']))"
+    code = "import sys; from adaptive_jax.lab import cli; sys.exit(cli.main(['list']))"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

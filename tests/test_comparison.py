@@ -1,6 +1,7 @@
 """The comparison: a fair protocol, resumable, the same to the last bit when it is run again."""
 
 import dataclasses
+import inspect
 import itertools
 import json
 import math
@@ -11,18 +12,13 @@ import optax
 import pytest
 
 import adaptive_jax as aj
-from adaptive_jax.comparison import (
-    CompareConfig,
-    analyze,
-    compare,
-    cost,
-    run_comparison,
-    summarize,
-)
-from adaptive_jax.comparison.search import best_settings, beyond_the_edge, settings
+from adaptive_jax.lab import CompareConfig, analyze, compare, results, run_comparison
+from adaptive_jax.lab.analysis import summarize
+from adaptive_jax.lab.comparison import cost
+from adaptive_jax.lab.comparison.search import best_settings, beyond_the_edge, settings
+from adaptive_jax.lab.training import Callback, Member, OptimizerSpec, Population, records
+from adaptive_jax.lab.workloads.noisy_quadratic import best_learning_rate, expected_loss
 from adaptive_jax.optimizers import registry
-from adaptive_jax.training import Callback, Member, OptimizerSpec, Population, records
-from adaptive_jax.workloads.noisy_quadratic import best_learning_rate, expected_loss
 from tests.test_training import SMALL
 
 pytestmark = pytest.mark.relaxed
@@ -41,6 +37,27 @@ class Count(Callback):
 
     def on_epoch(self, epoch):
         self.made += len(epoch.members)
+
+
+def test_compare_has_the_options_of_the_config(monkeypatch):
+    """The same names, defaults and types; it passes each of them on."""
+    fields = {field.name: field for field in dataclasses.fields(CompareConfig)}
+    parameters = inspect.signature(compare).parameters
+    assert list(parameters) == [*fields, "out", "callback"]
+    for name in fields.keys() - {"workloads"}:
+        assert parameters[name].default == fields[name].default, name
+        assert parameters[name].annotation == fields[name].type, name
+    assert CompareConfig(parameters["workloads"].default) == CompareConfig()
+    options = {"budget": "full", "trials": 3, "extra_trials": 0, "tuning_seeds": 2, "seeds": 4}
+    options |= {"epochs": 5, "search": "random", "schedule": "linear", "seed": 7, "width": 2}
+    options |= {"data_dir": "folder", "max_memory": 1.5}
+    assert options.keys() == fields.keys() - {"workloads", "optimizers"}
+    monkeypatch.setattr(results, "run_comparison", lambda *arguments: arguments)
+    config, out, callback = compare("digits_mlp", "adam", **options, out="there", callback=Count())
+    assert config == CompareConfig("digits_mlp", "adam", **options)
+    assert out == "there" and isinstance(callback, Count)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'trails'"):
+        compare("digits_mlp", trails=3)
 
 
 def timeless(record):

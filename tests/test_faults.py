@@ -17,10 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adaptive_jax import checkpoint, cli
-from adaptive_jax.training import Callback, RunConfig, records, train
-from adaptive_jax.workloads.noisy_quadratic import NOISY_QUADRATIC
-from adaptive_jax.workloads.workload import Data, Split
+from adaptive_jax import checkpoint
+from adaptive_jax.lab import cli
+from adaptive_jax.lab.training import Callback, RunConfig, records, train
+from adaptive_jax.lab.workloads.noisy_quadratic import NOISY_QUADRATIC
+from adaptive_jax.lab.workloads.workload import Data, Split
 
 pytestmark = pytest.mark.relaxed  # as Flax needs it
 EPOCHS, KILLS = 50, 20

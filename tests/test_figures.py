@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 
-from adaptive_jax.comparison import analyze, figures
+from adaptive_jax.lab.analysis import analyze
+from adaptive_jax.lab.report import figures
 from adaptive_jax.optimizers.registry import OPTIMIZERS
 from tests import synthetic
 from tests.test_report import EPOCHS, SIX, made

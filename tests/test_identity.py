@@ -16,12 +16,13 @@ import pytest
 from flax import nnx
 
 import adaptive_jax as aj
-from adaptive_jax.comparison import CompareConfig, compare, run_comparison
-from adaptive_jax.training import OptimizerSpec, records
-from adaptive_jax.training.identity import check_identified, digest, identified, text
-from adaptive_jax.training.locks import locked
-from adaptive_jax.training.records import one_writer
-from adaptive_jax.workloads import Data, Split
+from adaptive_jax.lab import compare, run_comparison
+from adaptive_jax.lab.comparison import CompareConfig
+from adaptive_jax.lab.training import OptimizerSpec, records
+from adaptive_jax.lab.training.identity import check_identified, digest, identified, text
+from adaptive_jax.lab.training.locks import locked
+from adaptive_jax.lab.training.records import one_writer
+from adaptive_jax.lab.workloads import Data, Split
 from tests.test_optax_runs import LINEAR, load
 
 pytestmark = pytest.mark.relaxed
@@ -109,7 +110,7 @@ def test_digests_go_by_value():
 
 def test_digests_are_the_same_in_another_process():
     code = (
-        "import optax; from adaptive_jax.training.identity import digest, text;"
+        "import optax; from adaptive_jax.lab.training.identity import digest, text;"
         "from tests.test_optax_runs import LINEAR;"
         "print(digest(LINEAR.model, LINEAR.loss), text(optax.lbfgs()))"
     )

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adaptive_jax.workloads import downloads, idx
-from adaptive_jax.workloads.downloads import DataError
-from adaptive_jax.workloads.idx import FASHION_MNIST, MNIST, Dataset, IdxFile, IdxSource
+from adaptive_jax.lab.workloads import downloads, idx
+from adaptive_jax.lab.workloads.downloads import DataError
+from adaptive_jax.lab.workloads.idx import FASHION_MNIST, MNIST, Dataset, IdxFile, IdxSource
 
 TRAIN_IMAGES = "train-images-idx3-ubyte"
 

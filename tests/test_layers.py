@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from adaptive_jax.workloads import layers
+from adaptive_jax.lab.workloads import layers
 
 pytestmark = [pytest.mark.optimized, pytest.mark.relaxed]
 

@@ -11,9 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from adaptive_jax import cli
-from adaptive_jax.comparison import compare
-from adaptive_jax.training import RunConfig, records, train
+from adaptive_jax.lab import cli, compare
+from adaptive_jax.lab.training import RunConfig, records, train
 from tests.test_training import SMALL
 
 pytestmark = pytest.mark.relaxed

@@ -8,9 +8,9 @@ import pytest
 
 import adaptive_jax
 from adaptive_jax import schedules, storage
+from adaptive_jax.lab.training import OptimizerSpec
+from adaptive_jax.lab.workloads import WORKLOADS
 from adaptive_jax.optimizers import registry
-from adaptive_jax.training import OptimizerSpec
-from adaptive_jax.workloads import WORKLOADS
 from tests.table_of_methods import bytes_per_parameter, table
 
 pytestmark = pytest.mark.relaxed

@@ -5,8 +5,8 @@ import importlib
 import numpy as np
 import pytest
 
-from adaptive_jax.comparison import analyze
-from adaptive_jax.workloads import Data, Split
+from adaptive_jax.lab.analysis import analyze
+from adaptive_jax.lab.workloads import Data, Split
 from tests import synthetic
 
 pytestmark = pytest.mark.relaxed  # as Flax needs it

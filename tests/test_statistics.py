@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from adaptive_jax import statistics
+from adaptive_jax.lab import statistics
 
 # Student's "sleep" data (1908): extra hours of sleep of ten patients under two drugs.
 SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]

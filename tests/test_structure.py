@@ -1,11 +1,15 @@
 """The rooms: who may import whom, and what importing the package costs."""
 
 import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import adaptive_jax
+from adaptive_jax import lab
 
 PACKAGE = Path(adaptive_jax.__file__).parent
 # From the ground up: a room may import from itself and from those before it.
@@ -16,7 +20,6 @@ ROOMS = (
     "validation",
     "trees",
     "algebra",
-    "files",
     "storage",
     "schedules",
     "transforms",
@@ -25,19 +28,38 @@ ROOMS = (
     "diagnostics",
     "distributed",
     "checkpoint",
-    "workloads",
-    "training",
-    "statistics",
-    "comparison",
-    "cli",
+    "lab.files",
+    "lab.workloads",
+    "lab.training",
+    "lab.statistics",
+    "lab.comparison",
+    "lab.analysis",
+    "lab.report",
+    "lab.results",
+    "lab.surfaces",
+    "lab.cli",
 )
 CORE = ROOMS[: ROOMS.index("diagnostics") + 1]
+DOORS = ("__init__", "lab.__init__")
+# Old path -> a new one that its ImportError names.
+MOVED = {
+    "cli": "adaptive_jax.lab.cli",
+    "comparison": "adaptive_jax.lab.comparison",
+    "statistics": "adaptive_jax.lab.statistics",
+    "training": "adaptive_jax.lab.training",
+    "workloads": "adaptive_jax.lab.workloads",
+}
+
+
+def room_of(parts):
+    """The room of a module below the package, given the parts of its path."""
+    return ".".join(parts[: 2 if parts[0] == "lab" else 1])
 
 
 def imports():
     """(file, room, imported module) of every import in the package."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        room = room_of(path.relative_to(PACKAGE).with_suffix("").parts)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -51,20 +73,21 @@ def imports():
 
 
 def test_every_file_is_in_a_room():
-    assert {room for _, room, _ in imports()} <= {*ROOMS, "__init__"}
+    assert {room for _, room, _ in imports()} <= {*ROOMS, *DOORS}
 
 
 def test_imports_point_downwards():
+    """So the core does not import the lab, nor what trains and compares what reports."""
     for path, room, module in imports():
-        parts = module.split(".")
-        if parts[0] == "adaptive_jax" and room != "__init__":
-            assert parts[1] in ROOMS[: ROOMS.index(room) + 1], f"{path} imports {module}"
+        first, *parts = module.split(".")
+        if first == "adaptive_jax" and room not in DOORS:
+            assert room_of(parts) in ROOMS[: ROOMS.index(room) + 1], f"{path} imports {module}"
 
 
 def test_the_core_imports_jax_and_optax_only():
     allowed = {"jax", "optax", "numpy", "adaptive_jax", *sys.stdlib_module_names}
     for path, room, module in imports():
-        if room in (*CORE, "__init__"):
+        if room in (*CORE, *DOORS):
             assert module.split(".")[0] in allowed, f"{path} imports {module}"
 
 
@@ -75,8 +98,41 @@ def test_no_private_modules_of_others():
             assert not private or module.startswith("__future__"), f"{path} imports {module}"
 
 
-def test_importing_the_package_imports_no_lab():
-    lab = ["flax", "matplotlib", "orbax", "rich", "scipy", "sklearn", "tyro"]
-    code = f"import sys, adaptive_jax; print([m for m in {lab} if m in sys.modules])"
+@pytest.mark.parametrize("old", MOVED)
+def test_an_old_path_names_the_new_one(old):
+    (statement,) = ast.parse((PACKAGE / f"{old}.py").read_text(encoding="utf-8")).body
+    assert isinstance(statement, ast.Raise)
+    for module in (f"adaptive_jax.{old}", f"adaptive_jax.{old}.anything"):
+        with pytest.raises(ImportError, match=f"adaptive_jax.{old} is {MOVED[old]} since"):
+            importlib.import_module(module)
+    assert importlib.util.find_spec(MOVED[old])
+
+
+def imported(code):
+    """The modules that a new interpreter has imported once it has run the code."""
+    code = f"{code}\nimport sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_imports_no_lab():
+    lab = {"flax", "jinja2", "matplotlib", "orbax", "rich", "scipy", "sklearn", "tyro"}
+    modules = imported("import adaptive_jax")
+    assert not modules & {*lab, "adaptive_jax.lab"}
+
+
+def test_a_name_of_the_lab_imports_its_room_and_those_below():
+    modules = imported("import adaptive_jax; adaptive_jax.lab.train")
+    loaded = {room for room in ROOMS if f"adaptive_jax.{room}" in modules}
+    assert loaded <= set(ROOMS[: ROOMS.index("lab.training") + 1])
+
+
+def test_the_lab_exports_what_pyright_sees():
+    body = ast.parse(Path(lab.__file__).read_text(encoding="utf-8")).body
+    for_pyright = next(node for node in body if isinstance(node, ast.If))
+    seen = {alias.name for node in for_pyright.body for alias in node.names}
+    listed = {name for names in lab._NAMES.values() for name in names}
+    assert seen == listed and all(callable(getattr(lab, name)) for name in listed)
+    assert listed <= set(dir(lab))
+    with pytest.raises(ImportError, match="cannot import name 'comapre'"):
+        exec("from adaptive_jax.lab import comapre")

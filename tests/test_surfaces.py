@@ -10,21 +10,21 @@ import pytest
 from PIL import Image, ImageSequence
 
 import adaptive_jax as aj
-from adaptive_jax import cli
-from adaptive_jax.comparison.surface_pictures import (
+from adaptive_jax.diagnostics import SURFACES, trajectory
+from adaptive_jax.lab import cli
+from adaptive_jax.lab.surfaces.pictures import (
     animate_trajectories,
     draw_gallery,
     draw_trajectories,
 )
-from adaptive_jax.comparison.surfaces import (
+from adaptive_jax.lab.surfaces.trajectories import (
     Trajectory,
     rates_to_try,
     tune_on_surface,
     vary_on_surface,
 )
-from adaptive_jax.diagnostics import SURFACES, trajectory
+from adaptive_jax.lab.training import OptimizerSpec
 from adaptive_jax.optimizers import registry
-from adaptive_jax.training import OptimizerSpec
 
 every_surface = pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
 

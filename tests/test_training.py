@@ -12,8 +12,8 @@ import optax
 import pytest
 from flax import nnx
 
-from adaptive_jax import workloads
-from adaptive_jax.training import (
+from adaptive_jax.lab import workloads
+from adaptive_jax.lab.training import (
     Callback,
     Callbacks,
     CsvLogger,
@@ -25,9 +25,9 @@ from adaptive_jax.training import (
     records,
     train,
 )
-from adaptive_jax.training.config import parse_settings
-from adaptive_jax.training.groups import blocks_of, fitting
-from adaptive_jax.workloads import Data, Split, Workload
+from adaptive_jax.lab.training.config import parse_settings
+from adaptive_jax.lab.training.groups import blocks_of, fitting
+from adaptive_jax.lab.workloads import Data, Split, Workload
 
 pytestmark = pytest.mark.relaxed
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from adaptive_jax.comparison import analyze
+from adaptive_jax.lab.analysis import analyze
 from adaptive_jax.optimizers.registry import OPTIMIZERS
 from tests import synthetic
 

@@ -13,10 +13,10 @@ import pytest
 from flax import nnx
 from scipy.ndimage import gaussian_filter1d
 
-from adaptive_jax import workloads
-from adaptive_jax.training import Member, OptimizerSpec, Population, RunConfig, train
-from adaptive_jax.workloads import DataError, mnist1d, noisy_quadratic, text
-from adaptive_jax.workloads.char_transformer import CONTEXT, CharTransformer
+from adaptive_jax.lab import workloads
+from adaptive_jax.lab.training import Member, OptimizerSpec, Population, RunConfig, train
+from adaptive_jax.lab.workloads import DataError, mnist1d, noisy_quadratic, text
+from adaptive_jax.lab.workloads.char_transformer import CONTEXT, CharTransformer
 
 pytestmark = [pytest.mark.optimized, pytest.mark.relaxed]
 

@@ -10,9 +10,10 @@ import optax
 
 import adaptive_jax as aj
 from adaptive_jax import checkpoint, presets, schedules, storage
-from adaptive_jax.comparison import CompareConfig, Comparison, compare
-from adaptive_jax.training import Callback, Epoch, RunConfig, RunRecord, train
-from adaptive_jax.workloads import WORKLOADS, Data, Workload, get
+from adaptive_jax.lab import Comparison, compare
+from adaptive_jax.lab.comparison import CompareConfig
+from adaptive_jax.lab.training import Callback, Epoch, RunConfig, RunRecord, train
+from adaptive_jax.lab.workloads import WORKLOADS, Data, Workload, get
 
 
 def composed() -> optax.GradientTransformationExtraArgs:

@@ -1,0 +1,6 @@
+"""The analysis of a comparison: from the records of its runs to a verdict."""
+
+from adaptive_jax.lab.analysis.analysis import Analysis as Analysis
+from adaptive_jax.lab.analysis.analysis import analyze as analyze
+from adaptive_jax.lab.analysis.rows import Row as Row
+from adaptive_jax.lab.analysis.rows import summarize as summarize

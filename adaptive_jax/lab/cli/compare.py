@@ -1,0 +1,202 @@
+"""`adaptive-jax compare`."""
+
+import contextlib
+import dataclasses
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from adaptive_jax.lab.cli.common import (
+    UsageError,
+    console,
+    disk_errors,
+    make_folder,
+    progress,
+    usage_errors,
+)
+from adaptive_jax.lab.cli.processes import ALONE, Processes, join
+from adaptive_jax.lab.files import read_at_most
+
+_CONFIG_BYTES = 2**20  # of which a config may have no more
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """Tune optimizers on validation data, run fresh seeds, test, and say what can be told."""
+
+    workloads: tyro.conf.Positional[tuple[str, ...]] = ()
+    """What to train, see `adaptive-jax list`; several are summed up. Default: digits_cnn."""
+    optimizers: tuple[str, ...] = ()
+    """Names, with fixed settings or ranges if wanted: adam sgd:momentum=0.9,nesterov=true
+    optax.adamw adam:learning_rate=1e-4..1e-2. One with a learning_rate is not tuned. Default: the
+    workload's."""
+    quick: bool = False
+    """A third of the epochs, 3 trials and 3 seeds."""
+    full: bool = False
+    """Twice the trials, 3 tuning seeds, 4 times the seeds."""
+    search: Literal["grid", "random"] | None = None
+    """Try the learning rate on a log grid (default), or draw whatever has a range at random."""
+    trials: int | None = None
+    """Settings to try for each optimizer; 1 means its default. Default: the workload's."""
+    extra_trials: int | None = None
+    """At most so many more beyond the edge of the grid, if the best one lies there. Default: 4."""
+    tuning_seeds: int | None = None
+    """Runs of each trial. Default: 1."""
+    seeds: int | None = None
+    """Final runs of each optimizer. Default: the workload's."""
+    epochs: int | None = None
+    """Default: the workload's."""
+    seed: int | None = None
+    """The first seed of the final runs. Default: 0."""
+    schedule: str | None = None
+    """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
+    data_dir: str | None = None
+    """Folder (or for char_transformer a text file) with the data. Default: the cache, else a
+    download."""
+    width: int | None = None
+    """Runs side by side on each device. Default: the workload's on a CPU, else as many as fit."""
+    max_memory: float | None = None
+    """GiB that the runs side by side may take on each device. Default: half of what there is."""
+    config: Path | None = None
+    """A config.json to run again; options given besides are in place of what it says."""
+    resume: Path | None = None
+    """Folder of a comparison that was interrupted: go on with it."""
+    out: Path | None = None
+    """New folder for config, runs and report. Default: comparisons/WORKLOAD-DATE-TIME."""
+    format: str = "html"
+    """Of the report, one or several: html,md,csv,png"""
+    log: tuple[Literal["csv", "tensorboard"], ...] = ()
+    """Also write every epoch of every run to log.csv, or to tensorboard/, in the folder."""
+    processes: tyro.conf.OmitArgPrefixes[Processes] = ALONE
+
+
+def run(args: Compare) -> int:
+    """Compares, or goes on with it, and reports; returns the exit status."""
+    import jax
+
+    from adaptive_jax.lab.report.report import check_formats
+    from adaptive_jax.lab.results import run_comparison
+
+    if args.resume is not None:
+        given = [f.name for f in dataclasses.fields(args) if getattr(args, f.name) != f.default]
+        if others := set(given) - {"resume", "format", "log", "processes"}:
+            raise UsageError(f"--resume goes on with the folder's own config: drop --{min(others)}")
+    formats = list(dict.fromkeys(name.strip() for name in args.format.split(",")))
+    join(args.processes)
+    with usage_errors():
+        check_formats(formats)
+        config = _config(args)
+    if jax.process_index() > 0:
+        with progress() as callback:
+            run_comparison(config, None, callback)
+        return 0
+    out = args.resume or args.out or _new_folder(config)
+    if args.resume is None:
+        make_folder(out)
+        if any(out.iterdir()):
+            raise UsageError(f"{out} is not empty: name another --out folder, or --resume it")
+    with _resumable(out):
+        try:
+            with progress(_logs(args.log, out)) as callback:
+                run_comparison(config, out, callback)
+        except KeyboardInterrupt:
+            _show(out, formats)
+            raise
+        _show(out, formats)
+    return 0
+
+
+@contextlib.contextmanager
+def _resumable(out: Path):
+    """Says how to go on where a comparison is stopped, or cannot be written.
+
+    A folder in which nothing was written, as where the data are missing, is removed.
+    """
+
+    def how():
+        if not (out / "config.json").exists():
+            return ""
+        again = f"adaptive-jax compare --resume {shlex.quote(str(out))}"
+        return f": the finished runs are kept; to go on: {again}"
+
+    try:
+        with disk_errors(out, how):
+            yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"stopped{how()}", file=sys.stderr)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            out.rmdir()
+
+
+def _config(args: Compare):
+    """The comparison's config: from the options, a file, or the folder to go on with."""
+    from adaptive_jax.lab.comparison import CompareConfig
+
+    if args.quick and args.full:
+        raise UsageError("give --quick or --full, not both")
+    names = [field.name for field in dataclasses.fields(CompareConfig)]
+    settings = {name: getattr(args, name) for name in names if name != "budget"}
+    settings["budget"] = "quick" if args.quick else "full" if args.full else None
+    settings = {name: value for name, value in settings.items() if value not in (None, ())}
+    path = args.resume / "config.json" if args.resume is not None else args.config
+    if path is None:
+        return CompareConfig(**settings)
+    try:
+        text = read_at_most(path, _CONFIG_BYTES).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
+    return CompareConfig.from_json(text, **settings)
+
+
+def _new_folder(config) -> Path:
+    name = "-".join(workload.name for workload in config.workloads[:3])
+    return Path("comparisons") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _logs(names: Sequence[str], out: Path):
+    """The callbacks that write logs."""
+    from adaptive_jax.lab.training import CsvLogger, TensorBoardLogger
+
+    try:
+        return [
+            CsvLogger(out / "log.csv") if name == "csv" else TensorBoardLogger(out / "tensorboard")
+            for name in dict.fromkeys(names)
+        ]
+    except ModuleNotFoundError as error:
+        raise UsageError(error) from error
+
+
+def _show(out: Path, formats: Sequence[str]) -> None:
+    """Writes the report of a comparison and prints its table, if it has final runs."""
+    from rich.table import Table
+
+    from adaptive_jax.lab.report import write_report
+    from adaptive_jax.lab.report.tables import footnote, result_columns
+    from adaptive_jax.lab.results import Comparison
+
+    path = out / "runs.jsonl"
+    if not path.exists():
+        return
+    reports = write_report(out, formats)
+    analysis = Comparison.load(out).analysis
+    terminal = console()
+    terminal.print(f"{analysis.verdict}\n")
+    for each in filter(lambda each: each.rows, analysis.workloads):
+        columns = [column for column in result_columns(each) if column.brief]
+        table = Table(box=None)
+        for column in columns:
+            numeric = bool(column.best)
+            table.add_column(column.title, justify="right" if numeric else "left", no_wrap=numeric)
+        for row in each.rows:
+            table.add_row(*(column.text(row) for column in columns))
+        terminal.print(table)
+        terminal.print(footnote(each))
+    terminal.print(*reports, path, sep="\n", soft_wrap=True)

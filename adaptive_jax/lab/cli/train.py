@@ -1,0 +1,134 @@
+"""`adaptive-jax train`."""
+
+import contextlib
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from adaptive_jax.lab.cli.common import (
+    UsageError,
+    console,
+    disk_errors,
+    make_folder,
+    progress,
+    usage_errors,
+)
+from adaptive_jax.lab.cli.processes import ALONE, Processes, join
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """Train one model with one optimizer."""
+
+    workload: tyro.conf.Positional[str]
+    """What to train, see `adaptive-jax list`."""
+    optimizer: str = "adam"
+    """Its name, see `adaptive-jax list`."""
+    set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
+    """Hyperparameters: learning_rate=0.01 nesterov=true"""
+    epochs: int | None = None
+    """Default: the workload's."""
+    seed: int = 0
+    """Of the initial parameters and the order of the examples."""
+    schedule: str | None = None
+    """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
+    data_dir: str | None = None
+    """Folder (or for char_transformer a text file) with the data. Default: the cache, else a
+    download."""
+    out: Path | None = None
+    """Folder whose runs.jsonl the record is added to."""
+    checkpoint: Path | None = None
+    """Folder for checkpoints, and to go on from if it has some."""
+    checkpoint_every: int = 1
+    """So many epochs there is one."""
+    on_nonfinite: Literal["stop", "skip", "restore"] | None = None
+    """Where a loss is not finite: end the run, leave out the update, or go on from the last
+    checkpoint with other data. Default: train on, and say that the run diverged."""
+    processes: tyro.conf.OmitArgPrefixes[Processes] = ALONE
+
+
+def run(args: Train) -> int:
+    """Trains, and shows the run; returns the exit status."""
+    import jax
+
+    from adaptive_jax.lab.training import OptimizerSpec, RunConfig, records, train
+    from adaptive_jax.lab.training.config import parse_settings
+    from adaptive_jax.validation import steps
+
+    join(args.processes)  # before anything is asked of JAX's devices
+    with usage_errors():
+        optimizer = OptimizerSpec.parse(args.optimizer)
+        settings = parse_settings(pair for pairs in args.set for pair in pairs)
+        optimizer = OptimizerSpec(optimizer.name, {**optimizer.hyperparameters, **settings})
+        config = RunConfig(
+            args.workload,
+            optimizer,
+            epochs=args.epochs,
+            seed=args.seed,
+            schedule=args.schedule,
+            data_dir=args.data_dir,
+            on_nonfinite=args.on_nonfinite,
+        )
+        if args.on_nonfinite == "restore" and args.checkpoint is None:
+            raise UsageError("--on-nonfinite restore needs --checkpoint")
+        every = steps("checkpoint_every", args.checkpoint_every)
+    is_first = jax.process_index() == 0
+    if args.out is not None and is_first:
+        make_folder(args.out)
+    devices = jax.devices() if args.processes.distributed else None
+    options = {"checkpoints": args.checkpoint, "checkpoint_every": every, "devices": devices}
+    try:
+        with _checkpoint_errors(args.checkpoint), progress() as callback:
+            record = train(config, callback, **options)
+    except KeyboardInterrupt:
+        go_on = ": to go on from the last checkpoint, give the same command again"
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"stopped{go_on if args.checkpoint else ''}", file=sys.stderr)
+        raise
+    if is_first:
+        _show_run(record)
+        if args.out is not None:
+            with disk_errors(args.out / "runs.jsonl"):
+                records.append(args.out / "runs.jsonl", record)
+            print(f"record added to {args.out / 'runs.jsonl'}")
+    return 0
+
+
+@contextlib.contextmanager
+def _checkpoint_errors(folder: Path | None):
+    """Turns what is wrong with checkpoints into a usage error, of one line."""
+    if folder is None:
+        yield
+        return
+    from adaptive_jax.checkpoint import CheckpointError
+    from adaptive_jax.checkpoint.backend import quiet
+
+    quiet()
+    try:
+        yield
+    except CheckpointError as error:
+        raise UsageError(error) from error
+
+
+def _show_run(record) -> None:
+    from rich.table import Table
+
+    table = Table(*("epoch", *(name.replace("_", " ") for name in record.curve[0])), box=None)
+    every = max(1, len(record.curve) // 20)
+    for epoch, point in enumerate(record.curve, 1):
+        if epoch % every == 0 or epoch == len(record.curve):
+            table.add_row(str(epoch), *(f"{value:.4f}" for value in point.values()))
+    terminal = console()
+    terminal.print(table)
+    final = record.final
+    scores = [f"test loss {final['test_loss']:.4f}"]
+    if "test_accuracy" in final:
+        scores.insert(0, f"test accuracy {100 * final['test_accuracy']:.2f} %")
+    terminal.print(
+        f"{', '.join(scores)}, {record.steps} steps in {record.train_seconds:.1f} s "
+        f"after {record.compile_seconds:.1f} s of compilation"
+        + (", diverged" if record.diverged else "")
+    )

@@ -1,0 +1,78 @@
+"""What a comparison ran, in words and as commands that run it again."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from adaptive_jax.lab.training.records import RunRecord
+
+_TUNED = (
+    "Every tuned optimizer had the same budget of trials, judged on validation data with seeds "
+    "that no final run has."
+)
+_UNTUNED = "Nothing was tuned: every optimizer ran at given or default hyperparameters."
+_FINAL = (
+    "The final runs have the same fresh seeds for all optimizers, which fix the initial "
+    "parameters and the order of the examples, and the test set was looked at once, at their end."
+)
+
+
+def protocol(records: Iterable[RunRecord]) -> str:
+    """How the runs were made, in two sentences."""
+    tuned = any(record.phase == "tune" for record in records)
+    return f"{_TUNED if tuned else _UNTUNED} {_FINAL}"
+
+
+def facts(records: Sequence[RunRecord]) -> dict[str, str]:
+    """What the runs of one workload have in common, by name."""
+    first = records[0]
+    phases = [record.phase for record in records]
+    target = (
+        "none given: what most runs of every optimizer reach of which none diverges, so it depends "
+        "on which are compared"
+    )
+    if first.target is not None:
+        target = f"validation {first.metric} {first.target:g}"
+    sizes = ", ".join(f"{count:,} for {split}" for split, count in first.examples.items())
+    seconds = sum(record.train_seconds for record in records)
+    return {
+        "workload": f"{first.workload}, {first.parameters:,} parameters",
+        "examples": sizes,
+        "budget": f"{first.epochs} epochs, {first.steps:,} steps, batch {first.batch_size}",
+        "schedule": first.schedule,
+        "target": target,
+        "runs": f"{len(phases) - phases.count('final')} for tuning, {phases.count('final')} final, "
+        f"{seconds:,.0f} s of training",
+        "device": _distinct(record.device for record in records),
+        "versions": _distinct(
+            ", ".join(f"{name} {version}" for name, version in record.versions.items())
+            for record in records
+        ),
+    }
+
+
+def warning(records: Sequence[RunRecord]) -> str:
+    """What a reader must know of the schedule, "" if it decays."""
+    if records[0].schedule != "constant":
+        return ""
+    return (
+        "The learning rate was constant: without a decay the last steps are as large as the "
+        "first, and the result depends on where training was stopped."
+    )
+
+
+def train_command(record: RunRecord) -> str:
+    """The command that repeats one run.
+
+    >>> from adaptive_jax.lab.training import RunConfig, train
+    >>> print(train_command(train(RunConfig("noisy_quadratic", "adam"))))
+    adaptive-jax train noisy_quadratic --optimizer adam --seed 0 --epochs 1 --schedule constant
+    """
+    settings = [f"{name}={value!r}" for name, value in record.varied.items()]
+    words = ["adaptive-jax", "train", record.workload, "--optimizer", record.optimizer]
+    words += ["--set", *settings] if settings else []
+    words += ["--seed", record.seed, "--epochs", record.epochs, "--schedule", record.schedule]
+    return shlex.join(map(str, words))
+
+
+def _distinct(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))

@@ -1,0 +1,159 @@
+"""How figures look: a color and a dash for each optimizer, figures without pyplot."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import matplotlib
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.transforms import offset_copy
+
+from adaptive_jax.lab.analysis.names import names
+
+# Found by a search for eight colors that stay as far apart as can be for the three kinds of
+# color blindness too (Machado et al. 2009) and contrast at least 3 : 1 with white.
+COLORS = (
+    "#0c30a3",
+    "#b33a12",
+    "#3a8c72",
+    "#e25cb6",
+    "#aa8f06",
+    "#3396e6",
+    "#762213",
+    "#585867",
+)
+DARK_COLORS = (
+    "#1d6ee6",
+    "#e98d45",
+    "#90ecc2",
+    "#d25d9f",
+    "#f2c814",
+    "#22a9f1",
+    "#a4634c",
+    "#b3b3b3",
+)
+"""What stands for `COLORS` on a dark page, found likewise against nearly black."""
+
+_DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 1.5, 3, 1.5)))
+
+GROUP = len(COLORS)
+"""How many optimizers share axes: each has a color of its own there."""
+
+_LABEL = 70  # characters of a name, so that a legend is hardly wider than a figure
+
+WIDTH = 4.8
+"""Of a figure in inches: on a phone its texts are still legible."""
+
+Style = dict[str, Any]
+"""Of one optimizer: label, color, linestyle."""
+
+
+def styles(optimizers: Iterable[str]) -> dict[str, Style]:
+    """Keyword arguments of `Axes.plot` for each optimizer: different looks for up to 40.
+
+    Neighbors differ in color and in dash, so that either tells them apart.
+
+    >>> look = styles(["sgd", "adam"])
+    >>> look["sgd"]["color"] != look["adam"]["color"]
+    True
+    """
+    return {
+        optimizer: {
+            "label": legend_label(name),
+            "color": COLORS[i % GROUP],
+            "linestyle": _DASHES[(i + i // GROUP) % len(_DASHES)],
+        }
+        for i, (optimizer, name) in enumerate(names(optimizers).items())
+    }
+
+
+def legend_label(name: str) -> str:
+    """A name as it fits in a legend, where Matplotlib leaves out leading underscores' names."""
+    name = f" {name}" if name.startswith("_") else name
+    return name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
+
+
+def theme() -> AbstractContextManager[None]:
+    """Matplotlib's defaults with the report's font sizes, whatever the user has set."""
+    return matplotlib.style.context(
+        (
+            "default",
+            {
+                "font.size": 9.5,
+                "axes.titlesize": 10.5,
+                "axes.titlelocation": "left",
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "legend.frameon": False,
+                "legend.fontsize": 9,
+                "lines.linewidth": 1.7,
+                "svg.fonttype": "none",  # texts stay texts
+                "svg.hashsalt": "adaptive_jax",  # the same ids each time
+            },
+        ),
+        after_reset=True,
+    )
+
+
+def new_axes(width: float = WIDTH, height: float = 3.4, columns: int = 1) -> list[Axes]:
+    """A row of axes in a figure of its own, which no display or backend need know."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def neutral() -> str:
+    """The color of what belongs to no optimizer."""
+    return matplotlib.rcParams["text.color"]
+
+
+def grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
+    """Faint lines behind what is drawn."""
+    axes.set_axisbelow(True)
+    axes.grid(axis=axis, color=neutral(), alpha=0.13, linewidth=0.8)
+
+
+def legend(axes: Axes) -> None:
+    """Names below the axes, where they hide nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        shown = axes.legend(
+            handles,
+            labels,
+            loc="upper left",
+            bbox_to_anchor=(0, 0),
+            bbox_transform=offset_copy(
+                axes.transAxes, axes.get_figure(root=True), x=-6, y=-36, units="points"
+            ),
+            ncols=_legend_columns(labels),
+            handlelength=3,
+            borderaxespad=0,
+            columnspacing=1.2,
+        )
+        verbatim(shown)
+
+
+def verbatim(legend: Legend) -> None:
+    """Lets a legend show names as they are, dollar signs included, which may be no formulas."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def legend_lines(labels: Sequence[str]) -> int:
+    """How many lines `legend` takes for these."""
+    return -(-len(labels) // _legend_columns(labels))
+
+
+def _legend_columns(labels):
+    return 2 if max(map(len, labels)) < 23 else 1  # else they are wider than a figure
+
+
+def log_ticks(axis: XAxis | YAxis) -> None:
+    """A log scale with numbers as they are written on a command line: 0.001, 1e-05."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,260 @@
+"""Rows of an analysis as texts: the same in the page, in Markdown and in the terminal."""
+
+import dataclasses
+import math
+import operator
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from adaptive_jax.lab.analysis.analysis import WorkloadAnalysis
+from adaptive_jax.lab.analysis.differences import Difference
+from adaptive_jax.lab.analysis.names import names
+from adaptive_jax.lab.analysis.overall import Overall
+from adaptive_jax.lab.files import one_line
+from adaptive_jax.lab.statistics import Interval
+
+_PAIRS = 21
+"""Of more pairs than this, a report shows those with the best optimizer only."""
+
+
+class Column(NamedTuple):
+    """One column of a table.
+
+    Attributes:
+      title: its heading.
+      text: row -> what is shown, "" where there is nothing.
+      value: row -> what is sorted by.
+      best: "high" or "low" for numbers, "" for texts.
+      brief: whether it belongs in a terminal, too.
+      flag: row -> a remark that the page shows before the text, "" for none.
+    """
+
+    title: str
+    text: Callable[[Any], str]
+    value: Callable[[Any], float | str]
+    best: str = ""
+    brief: bool = False
+    flag: Callable[[Any], str] = lambda row: ""
+
+    @property
+    def align(self) -> str:
+        """Either "number" or "text", as the page's style sheet has them."""
+        return "number" if self.best else "text"
+
+    @property
+    def first_order(self) -> str:
+        """The order of the first click on the heading, which puts the best on top."""
+        return "descending" if self.best == "high" else "ascending"
+
+
+def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
+    """The columns of a workload's results, without those that are empty in all rows."""
+    shown = names(row.optimizer for row in analysis.rows)
+    score = _score(analysis.metric)
+    best, unit = ("high", "%") if analysis.metric == "accuracy" else ("low", "loss")
+
+    def number(title, field, form, first="low", brief=False):
+        return Column(
+            title, lambda row: form(getattr(row, field)), operator.attrgetter(field), first, brief
+        )
+
+    def name(row):
+        return shown[row.optimizer]
+
+    def rate(row):
+        return f"{row.learning_rate:.3g}" + ("*" if row.tuning.endswith("edge") else "")
+
+    def edge(row):
+        return "edge of the grid" if row.tuning.endswith("edge") else ""
+
+    def diverged(row):
+        return f"{row.diverged}/{row.runs}"
+
+    loss = [number("test loss", "test_loss", _four, brief=True)] if unit == "%" else []
+    columns = [
+        Column("optimizer", name, name, brief=True),
+        Column("learning rate", rate, lambda row: row.learning_rate, "low", True, edge),
+        Column(f"test {unit}", lambda row: _measured(row, score), lambda row: row.mean, best, True),
+        *loss,
+        number(f"train {unit}", "train", score, best, True),
+        number(f"validation {unit}, untuned", "default_score", score, best),
+        number(f"validation {unit}, tuned", "tuned_score", score, best),
+        Column("diverged", diverged, lambda row: row.diverged / row.runs, "low", True),
+        number("steps to target", "steps_to_target", _whole),
+        number("seconds to target", "seconds_to_target", _general),
+        number("state bytes per parameter", "state_bytes_per_parameter", _general),
+        Column("update, µs (quartiles)", _update, lambda row: row.update_microseconds, "low"),
+        number("s/run", "seconds", _general, brief=True),
+    ]
+    return [column for column in columns if any(column.text(row) for row in analysis.rows)]
+
+
+def footnote(analysis: WorkloadAnalysis) -> str:
+    """How to read the table of results."""
+    rows = analysis.rows
+    parts = ["Accuracies in % and losses are those after the last epoch."]
+    if analysis.seeds > 1:
+        parts.append(
+            f"± is half the width of the 95% interval of the mean over {analysis.seeds} seeds."
+        )
+    if any(row.tuning != "given" for row in rows):
+        parts.append("Learning rates were tuned on validation data.")
+    if any(row.tuning.endswith("edge") for row in rows):
+        parts.append("* was the lowest or highest rate tried: a better one may lie beyond it.")
+    if any(row.diverged for row in rows):
+        parts.append("A diverged run counts, its loss as the untrained model's at most.")
+    if any(math.isfinite(row.seconds) for row in rows):
+        gradient = _general(rows[0].gradient_microseconds)
+        parts.append(
+            f"Seconds are steps times the time of a gradient ({gradient} µs, the same for all) and "
+            "of the optimizer's own update; both are medians, measured in turns apart from the "
+            "runs, one run at a time, without compilation and evaluation."
+        )
+    if math.isfinite(analysis.target):
+        target = _score(analysis.metric)(analysis.target)
+        unit = " %" if analysis.metric == "accuracy" else ""
+        parts.append(f"The target is a validation {analysis.metric} of {target}{unit}.")
+    return " ".join(parts)
+
+
+def difference_columns(analysis: WorkloadAnalysis) -> list[Column]:
+    """The columns of a workload's paired differences."""
+    shown = names(row.optimizer for row in analysis.rows)
+    score = _score(analysis.metric)
+    unit = "points" if analysis.metric == "accuracy" else "in loss"
+
+    def better(pair):
+        return shown[pair.better]
+
+    def worse(pair):
+        return shown[pair.worse]
+
+    def verdict(pair):
+        return "better" if pair.distinguishable else "not distinguishable"
+
+    return [
+        Column("optimizer", better, better),
+        Column("against", worse, worse),
+        Column(f"better by, {unit}", lambda d: score(d.mean), lambda d: d.mean, "high"),
+        Column("95% interval", lambda d: _interval(d, score), lambda d: d.low, "high"),
+        Column("p (Holm)", lambda d: _p_value(d.p), lambda d: d.p, "low"),
+        Column("verdict", verdict, verdict),
+    ]
+
+
+def shown_pairs(analysis: WorkloadAnalysis) -> Sequence[Difference]:
+    """All differences, or those with the best optimizer if they are too many to read."""
+    if len(analysis.differences) <= _PAIRS:
+        return analysis.differences
+    best = analysis.rows[0].optimizer
+    return [pair for pair in analysis.differences if best in (pair.better, pair.worse)]
+
+
+def standing_columns(overall: Overall) -> list[Column]:
+    """The columns of the optimizers' standings over all workloads."""
+    shown = names(standing.optimizer for standing in overall.standings)
+    best = overall.standings[0]
+
+    def score(standing):
+        return standing.score
+
+    def chance(standing):
+        """That a run of the best optimizer beats one of this one."""
+        return best.improvement.get(standing.optimizer, Interval(math.nan, math.nan, math.nan))
+
+    def estimate(title, of, first):
+        return Column(title, lambda s: _three(of(s).estimate), lambda s: of(s).estimate, first)
+
+    def interval(of, first):
+        return Column(
+            "95% interval", lambda s: _interval(of(s), _three), lambda s: of(s).low, first
+        )
+
+    return [
+        Column("optimizer", lambda s: shown[s.optimizer], lambda s: shown[s.optimizer]),
+        estimate("interquartile mean score", score, "high"),
+        interval(score, "high"),
+        estimate(f"beaten by {shown[best.optimizer]} with probability", chance, "low"),
+        interval(chance, "low"),
+    ]
+
+
+def text_table(columns: list[Column], rows: Sequence[Any]) -> str:
+    """A table in plain text, texts to the left and numbers to the right."""
+    cells = [[column.title for column in columns]]
+    cells += [[column.text(row) for column in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column.best else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        ).rstrip()
+        for line in cells
+    )
+
+
+def markdown(text: str) -> str:
+    r"""A text of one line in Markdown, of which nothing is taken for markup.
+
+    >>> print(markdown("<b>sgd</b> | [lr](x) *0.1* my_sgd"))
+    \<b>sgd\</b> \| \[lr\](x) \*0.1\* my_sgd
+    """
+    # Only what could be markup: an underscore in a word, of which names are full, could not.
+    marks = r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)|<(?=[\w/!?])|&(?=#?\w+;)"
+    text = re.sub(marks, r"\\\g<0>", one_line(text).strip())
+    return re.sub(r"^(\d*)([#+.)-](?=[#\s]|$)|>)", r"\1\\\2", text)  # a heading, list or quote
+
+
+def markdown_table(columns: list[Column], rows: Sequence[Any]) -> str:
+    """A table in GitHub's Markdown."""
+    lines = [
+        [markdown(column.title) for column in columns],
+        ["---:" if column.best else "---" for column in columns],
+        *([markdown(column.text(row)) for column in columns] for row in rows),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def as_dict(workload: str, row: Any) -> dict[str, Any]:
+    """A row or a difference with its workload, the ids of its records in one text."""
+    fields = {"workload": workload, **dataclasses.asdict(row)}
+    return fields | {"ids": " ".join(row.ids)} if "ids" in fields else fields
+
+
+def _formatter(form: str) -> Callable[[float], str]:
+    def text(value):
+        if math.isnan(value):
+            return ""
+        return "missed" if math.isinf(value) else format(value, form)
+
+    return text
+
+
+_general, _whole, _two, _three, _four = map(_formatter, (".3g", ".0f", ".2f", ".3f", ".4f"))
+
+
+def _score(metric: str) -> Callable[[float], str]:
+    """Shows an accuracy in percent with two digits, a loss with four."""
+    return (lambda value: _two(100 * value)) if metric == "accuracy" else _four
+
+
+def _update(row):
+    middle, low, high = map(_general, (row.update_microseconds, row.update_low, row.update_high))
+    return f"{middle} ({low} to {high})" if low else middle
+
+
+def _measured(row, score):
+    half = score(row.high - row.mean)
+    return f"{score(row.mean)} ± {half}" if half else score(row.mean)
+
+
+def _interval(ends, number):
+    text = "" if math.isnan(ends.low) else f"{number(ends.low)} to {number(ends.high)}"
+    return text.replace("-", "−")
+
+
+def _p_value(p):
+    if math.isnan(p):
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,136 @@
+"""Two optimizers run with the same seeds: is their difference more than the seeds' doing?
+
+Both share each seed's initial parameters and order of examples, so it is the differences, seed by
+seed, that are looked at: what a seed does to both cancels.
+"""
+
+import math
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from adaptive_jax.lab.statistics.interval import Interval, mean_and_error, t_interval
+
+
+def paired_t_interval(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> Interval:
+    """Student's t interval of the mean of `a - b`.
+
+    Args:
+      a, b: `(..., n)`, the same seeds in the same order. One seed has no interval.
+      resolution: as in `t_interval`, of `a` and of `b`: a standard deviation of the differences
+        below √(resolution²/6), which the rounding of both gives alone, is raised to that. So
+        three equal differences of one example are no certainty.
+
+    Raises:
+      ValueError: there is no seed, or shapes do not match.
+
+    >>> [round(float(x), 3) for x in paired_t_interval([0.95, 0.97, 0.96], [0.91, 0.94, 0.92])]
+    [0.037, 0.022, 0.051]
+    """
+    return t_interval(np.subtract(a, b), _of_differences(resolution))
+
+
+def paired_t_test(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> np.ndarray:
+    """Two-sided p value of Student's t test that the mean of `a - b` is 0.
+
+    It is below 0.05 where `paired_t_interval` leaves 0 out. All differences 0 give 1, one seed or
+    a value that is not finite gives NaN, and equal differences at `resolution` 0 give 0.
+
+    Args:
+      a, b, resolution: as in `paired_t_interval`.
+
+    Raises:
+      ValueError: there is no seed, or shapes do not match.
+
+    >>> round(float(paired_t_test([0.95, 0.97, 0.96], [0.91, 0.94, 0.92])), 4)
+    0.0082
+    """
+    mean, error, freedom = mean_and_error(np.subtract(a, b), _of_differences(resolution))
+    if freedom == 0:
+        return np.full_like(mean, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * stats.t.sf(np.abs(mean / error), freedom)
+    return np.where((mean == 0) & (error == 0), 1.0, p)
+
+
+def wilcoxon_test(a: ArrayLike, b: ArrayLike) -> float:
+    """Two-sided p value of Wilcoxon's signed-rank test that `a - b` is symmetric about 0.
+
+    Exact: with ties, over all assignments of signs (for more than 13 seeds over 9999 of them).
+    It asks nothing of the distribution's shape, but n seeds give at least 2/2ⁿ, which for 5 is
+    0.0625, so that nothing can be told apart below 6 seeds and with Holm's correction far above.
+
+    Args:
+      a, b: `(n,)`, the same seeds in the same order. Differences of 0 say nothing and are left
+        out; if all are, the p value is 1. NaN gives NaN.
+
+    Raises:
+      ValueError: shapes do not match.
+
+    >>> wilcoxon_test([5, 6, 7, 8, 9], [1, 1, 1, 1, 1])
+    0.0625
+    """
+    differences = np.subtract(a, b)
+    differences = differences[differences != 0]
+    if np.isnan(differences).any():
+        return math.nan
+    if differences.size == 0:
+        return 1.0
+    sizes = np.abs(differences)
+    tied = len(np.unique(sizes)) < len(sizes)
+    method = stats.PermutationMethod(n_resamples=9999, rng=0) if tied else "exact"
+    wilcoxon = cast(Any, stats.wilcoxon)  # whose untyped arguments are mistaken for str
+    return float(wilcoxon(differences, method=method).pvalue)
+
+
+def paired_bootstrap_interval(
+    a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Studentized bootstrap interval of the mean of `a - b` (Efron & Tibshirani 1993, chapter 12).
+
+    Each resample's deviation from the mean is measured in its own standard error, and the
+    quantiles of these ratios take the place of Student's. That is what makes it usable for few
+    runs: of 10000 intervals of 95% each, these percentages held the true mean.
+
+        differences      normal        exponential     log-normal
+        seeds            5    10        5    10        5    10
+        studentized     94.8  95.0     92.6  94.2     89.7  91.2
+        t interval      94.7  94.9     87.7  90.0     82.7  84.6
+        percentile      83.5  89.9     77.5  86.2     72.5  81.0
+
+    Percentile intervals are too short by √((n-1)/n) and lack Student's tails. The price is length:
+    at 5 seeds of normal differences this interval is in the median 1.29 times the t interval.
+
+    Args:
+      a, b: `(..., n)`, the same seeds in the same order. Below four seeds, where a tenth of the
+        resamples and more repeat one seed, the ends are NaN. Ties can make an end infinite; for
+        metrics that move in steps prefer `paired_t_interval`.
+      resamples, seed: of the bootstrap; the same seed gives the same interval.
+
+    Raises:
+      ValueError: there is no seed, or shapes do not match.
+
+    >>> a, b = [0.95, 0.97, 0.96, 0.95, 0.98], [0.91, 0.94, 0.92, 0.93, 0.93]
+    >>> [round(float(x), 3) for x in paired_bootstrap_interval(a, b)]
+    [0.036, 0.019, 0.047]
+    """
+    differences = np.subtract(a, b, dtype=float)
+    mean, error, freedom = mean_and_error(differences, 0.0)
+    if freedom < 3:
+        return Interval(mean, mean * np.nan, mean * np.nan)
+    count = freedom + 1
+    drawn = np.random.default_rng(seed).integers(count, size=(resamples, count))
+    means, errors, _ = mean_and_error(differences[..., drawn], 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = (means - mean[..., None]) / errors
+    ratios = np.where(np.isnan(ratios), 0.0, ratios)  # all differences are equal
+    # An order statistic, since between infinite ones there is nothing to interpolate.
+    low, high = np.quantile(ratios, [0.025, 0.975], axis=-1, method="inverted_cdf")
+    return Interval(mean, mean - high * error, mean - low * error)
+
+
+def _of_differences(resolution: float) -> float:
+    """The step of one rounding with the variance of two."""
+    return math.sqrt(2) * resolution

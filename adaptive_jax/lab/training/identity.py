@@ -1,0 +1,395 @@
+"""What a value is, whatever its address: digests of functions, data and settings, and texts."""
+
+import copyreg
+import dataclasses
+import enum
+import functools
+import hashlib
+import importlib.metadata
+import inspect
+import sys
+import sysconfig
+import types
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from adaptive_jax.lab.workloads.workload import Data, Workload
+from adaptive_jax.typing import PyTree
+from adaptive_jax.validation import is_traced
+
+_LENGTH = 12  # of a digest, in hexadecimal digits
+NAME = "__identity__"
+"""Attribute by which a function or object says what it is, in place of its code and contents."""
+
+
+class UnidentifiedError(ValueError):
+    """Something has no value that can be read, such as an open file or a lock."""
+
+
+def digest(*values: Any) -> str:
+    """A digest of what values are: equal for equal values, in every process.
+
+    A function is its compiled code, its defaults, what it closes over, and the global names that
+    it uses, all of them in turn. A class is its methods and attributes; an object its class and
+    what it holds. What comes from an installed package is its name: versions are kept apart. An
+    object with an attribute `__identity__` is what that says.
+
+    Raises:
+      UnidentifiedError: a value, or something it refers to, cannot be read.
+
+    >>> def scaled(factor):
+    ...     return lambda x: factor * x
+    >>> digest(scaled(2)) == digest(scaled(2)), digest(scaled(2)) == digest(scaled(3))
+    (True, False)
+    """
+    walk = _Walk()
+    for value in values:
+        walk.add(value)
+    return walk.hash.hexdigest()[:_LENGTH]
+
+
+def identified(name: str, *values: Any) -> str:
+    """The digest of values; for what has none, a text that is never the same again.
+
+    Args:
+      name: what they are, for that text.
+      *values: as in `digest`.
+    """
+    try:
+        return digest(*values)
+    except UnidentifiedError as error:
+        return f"{_UNIDENTIFIED}{name}: {error} ({uuid.uuid4().hex[:_LENGTH]})"
+
+
+def of_workload(workload: Workload, data: Data, model: PyTree) -> dict[str, str]:
+    """What the runs of a workload are made of, but for their optimizers.
+
+    Args:
+      workload, data: what is trained, on what.
+      model: shapes and dtypes of the model's variables.
+    """
+    arrays = {name: (split.inputs, split.targets) for name, split in data._asdict().items()}
+    shapes = [
+        (jax.tree_util.keystr(path), x.shape, str(x.dtype))
+        for path, x in jax.tree_util.tree_leaves_with_path(model)
+    ]
+    return {
+        "model": identified("model", workload.model),
+        "parameters": identified("parameters", shapes),
+        "loss": identified("loss", workload.loss),
+        "accuracy": identified("accuracy", workload.accuracy),
+        "metric": f"{workload.metric}, target {workload.target}",
+        "data": identified("data", arrays),
+        "versions": versions(),
+    }
+
+
+def check_identified(identity: Mapping[str, str]) -> None:
+    """Raises a ValueError if a part of an identity has no digest; it says how to name it."""
+    for text in identity.values():
+        if text.startswith(_UNIDENTIFIED):
+            reason = text.removeprefix(_UNIDENTIFIED).rpartition(" (")[0]
+            raise UnidentifiedError(
+                f"cannot tell whether earlier runs were of the same {reason}. Give the function "
+                f"that uses it a name to go by, and another one whenever it changes: "
+                f'function.{NAME} = "version 1"'
+            )
+
+
+_UNIDENTIFIED = "unidentified "
+
+
+def plain(value: Any) -> Any:
+    """A setting as JSON can hold it: numbers and texts as they are, the rest as `text` says."""
+    value = _python(value)
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: plain(item) for key, item in value.items()}
+    return text(value)
+
+
+def text(value: Any) -> str:
+    """A setting as text, as short as it can be, and without an address in memory.
+
+    Numbers, texts, None, and lists, tuples and dicts of them are what Python reads back. All else
+    is a name, "#" and a digest.
+
+    >>> text(np.float32(0.5)), text(True), text((0.9, "a")), text(jnp.bfloat16)
+    ('0.5', 'true', "(0.9, 'a')", "'bfloat16'")
+    """
+    value = _python(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if _is_literal(value):
+        return repr(value)
+    try:
+        end = digest(value)
+    except UnidentifiedError:
+        end = uuid.uuid4().hex
+    return f"{_name(value)}#{end[:8]}"
+
+
+def _python(value: Any) -> Any:
+    """Arrays without axes and dtypes as Python's values."""
+    is_array = isinstance(value, (np.generic, np.ndarray, jax.Array)) and not np.ndim(value)
+    if is_array and (jnp.issubdtype(value.dtype, np.number) or value.dtype == bool):
+        return np.asarray(value).item()
+    if isinstance(value, np.dtype):
+        return value.name
+    is_numpy = isinstance(value, type) and issubclass(value, np.generic)
+    is_jax = callable(value) and isinstance(getattr(value, "dtype", None), np.dtype)
+    return jnp.dtype(cast(Any, value)).name if is_numpy or is_jax else value
+
+
+def _is_literal(value):
+    if isinstance(value, Mapping):
+        return type(value) is dict and all(map(_is_literal, (*value, *value.values())))
+    if type(value) in (list, tuple):
+        return all(map(_is_literal, value))
+    return isinstance(value, (bool, int, float, str, type(None)))
+
+
+def _name(value):
+    inner = value.func if isinstance(value, functools.partial) else value
+    name = getattr(inner, "__qualname__", None) or type(inner).__qualname__
+    name = name.replace(".<locals>", "").replace("<", "").replace(">", "")
+    return "".join(c if c.isalnum() or c in "._" else "_" for c in name)
+
+
+@functools.cache
+def versions() -> str:
+    """Of the libraries that decide what a run computes; of ours in the making, its files too."""
+    packages = ("adaptive_jax", "jax", "jaxlib", "flax", "optax")
+    known = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
+    folder = Path(__file__).parent.parent
+    if _is_in_packages(folder):
+        return known
+    files = [path for path in sorted(folder.rglob("*.py")) if not _tells(path.relative_to(folder))]
+    return f"{known}, files {digest([path.read_bytes() for path in files])}"
+
+
+def _tells(path):
+    """Whether a file of ours tells of runs only, and does not make them."""
+    return path.parts[0] in ("checkpoint", "cli", "comparison", "statistics")
+
+
+class _Walk:
+    """A hash of values and of all that they refer to, each written once."""
+
+    def __init__(self):
+        self.hash = hashlib.sha256()
+        self._seen: dict[int, tuple[int, Any]] = {}
+
+    def _write(self, *words):
+        for word in words:
+            content = word if isinstance(word, bytes) else str(word).encode()
+            self.hash.update(f"{len(content)}:".encode())
+            self.hash.update(content)
+
+    def add(self, value: Any) -> None:
+        if isinstance(value, (bool, int, float, complex, str, bytes, type(None), type(...))):
+            content = value if isinstance(value, bytes) else repr(value)
+            return self._write(type(value).__name__, content)
+        if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+            return self._array(value)
+        # What is no constant of code may refer to itself. Of those, whether two are one decides
+        # the compiler.
+        if not isinstance(value, (types.CodeType, tuple, frozenset)):
+            if id(value) in self._seen:
+                return self._write("again", self._seen[id(value)][0])
+            self._seen[id(value)] = len(self._seen), value  # kept, so that no other gets its id
+        named = _named(value)
+        if named is not None:
+            return self._write("named", named)
+        for kinds, method in self._METHODS:
+            if isinstance(value, kinds):
+                return method(self, value)
+        if hasattr(value, "__wrapped__"):  # jax.jit and its like
+            parts = [getattr(value, name, None) for name in ("__wrapped__", "jvp", "fwd", "bwd")]
+            return self._parts("wrapped", parts)
+        return self._object(value)
+
+    def _parts(self, kind, parts):
+        parts = list(parts)
+        self._write(kind, len(parts))
+        for part in parts:
+            self.add(part)
+
+    def _items(self, kind, mapping):
+        self._write(kind, len(mapping))
+        for key, item in mapping.items():
+            self.add(key)
+            self.add(item)
+
+    def _array(self, array):
+        if is_traced(array):
+            raise UnidentifiedError("an array whose values are not known while tracing")
+        if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+            self._write("key", str(array.dtype))
+            array = jax.random.key_data(array)
+        array = np.ascontiguousarray(array)
+        self._write("array", array.dtype, array.shape)
+        if array.dtype == object:
+            self._parts("objects", array.ravel().tolist())
+        else:
+            self.hash.update(array.tobytes())
+
+    def _code(self, code):
+        # What it does, and not where it stands. Docstrings are among the constants.
+        counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
+        self._write("code", code.co_code, *counts)
+        self._write(*code.co_names, "|", *code.co_varnames, "|", *code.co_freevars)
+        self._parts("constants", code.co_consts)
+
+    def _function(self, function):
+        self._code(function.__code__)
+        self.add(function.__defaults__)
+        self._items("defaults", function.__kwdefaults__ or {})
+        for name, cell in zip(
+            function.__code__.co_freevars, function.__closure__ or (), strict=True
+        ):
+            self._write("closure", name)
+            try:
+                self.add(cell.cell_contents)
+            except ValueError as error:
+                if isinstance(error, UnidentifiedError):
+                    raise UnidentifiedError(
+                        f"{function.__qualname__}, which closes over {name}: {error}"
+                    ) from error
+                self._write("empty")
+        for name, value in _globals(function):
+            self._write("global", name)
+            try:
+                self.add(value)
+            except UnidentifiedError as error:
+                raise UnidentifiedError(
+                    f"{function.__qualname__}, which uses {name}: {error}"
+                ) from error
+
+    def _class(self, cls):
+        self._write("class", cls.__qualname__)
+        self._parts("bases", cls.__bases__)
+        members = {k: v for k, v in sorted(vars(cls).items()) if _is_own(k, v)}
+        self._items("members", members)
+
+    def _set(self, value):
+        self._write("set", *sorted(digest(item) for item in value))
+
+    def _object(self, value):
+        held = _held(value)
+        if held is None:
+            raise UnidentifiedError(f"an object of type {type(value).__name__} cannot be read")
+        self.add(type(value))
+        self.add(held)
+
+    _METHODS = (
+        (np.dtype, lambda walk, x: walk._write("dtype", x.name)),
+        (enum.Enum, lambda walk, x: walk._write("enum", type(x).__qualname__, x.name)),
+        (types.ModuleType, lambda walk, x: walk._write("module", x.__name__)),
+        (types.CodeType, _code),
+        (types.FunctionType, _function),
+        (types.MethodType, lambda walk, x: walk._parts("method", [x.__self__, x.__func__])),
+        (functools.partial, lambda walk, x: walk._parts("partial", [x.func, x.args, x.keywords])),
+        (property, lambda walk, x: walk._parts("property", [x.fget, x.fset])),
+        ((staticmethod, classmethod), lambda walk, x: walk._parts("method", [x.__func__])),
+        (type, _class),
+        (nnx.Variable, lambda walk, x: walk._parts("variable", [type(x), x[...]])),
+        (Mapping, lambda walk, x: walk._items("mapping", x)),
+        ((list, tuple), lambda walk, x: walk._parts(type(x).__qualname__, x)),
+        ((set, frozenset), _set),
+    )
+
+
+def _named(value):
+    """The name by which a value goes: what it says itself, or that of an installed package."""
+    given = getattr(value, NAME, None) if not isinstance(value, types.ModuleType) else None
+    if isinstance(given, str):
+        return given
+    if isinstance(value, types.BuiltinFunctionType):
+        owner = value.__self__
+        if owner is None or isinstance(owner, (types.ModuleType, type)):
+            return f"{value.__module__}.{value.__qualname__}"
+        return None
+    if not (isinstance(value, (type, types.FunctionType)) or hasattr(value, "__wrapped__")):
+        return None
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if not (isinstance(module, str) and isinstance(name, str)) or "<locals>" in name:
+        return None
+    return f"{module}.{name}" if _is_installed(module) else None
+
+
+@functools.cache
+def _is_installed(module: str) -> bool:
+    """Whether a module is of Python or of a package that was installed, and not the user's own."""
+    top = module.partition(".")[0]
+    if top == "adaptive_jax" or top in sys.stdlib_module_names:
+        return True
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if path is None:  # part of a compiled package, or made while the program runs
+        return top != module and _is_installed(top)
+    return _is_in_packages(Path(path))
+
+
+def _is_in_packages(path):
+    folders = {sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return any(path.resolve().is_relative_to(Path(each).resolve()) for each in folders)
+
+
+def _globals(function):
+    """Global names that a function's code uses, and of modules the attributes that it may use."""
+    names = sorted(_names(function.__code__))
+    for name in names:
+        if name not in function.__globals__:
+            continue
+        value = function.__globals__[name]
+        if not isinstance(value, types.ModuleType):
+            yield name, value
+            continue
+        yield name, value.__name__
+        if not _is_installed(value.__name__):
+            for attribute in names:
+                if hasattr(value, attribute):
+                    yield f"{name}.{attribute}", getattr(value, attribute)
+
+
+def _names(code):
+    inner = [each for each in code.co_consts if isinstance(each, types.CodeType)]
+    return set(code.co_names).union(*map(_names, inner))
+
+
+_LEFT_OUT = ("__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "__slots__")
+
+
+def _is_own(name, member):
+    """Whether a class has it of its author, and not of a decorator or a metaclass."""
+    if name in _LEFT_OUT or name.startswith(("_abc_", "__dataclass_", "_pytree__", "__annot")):
+        return False
+    readable = (types.FunctionType, staticmethod, classmethod, property, type)
+    data = (bool, int, float, complex, str, bytes, tuple, list, dict, type(None), np.ndarray)
+    return isinstance(member, (*readable, *data, functools.partial, jax.Array))
+
+
+def _held(value):
+    """What an object holds, None if that cannot be read."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {each.name: getattr(value, each.name, None) for each in dataclasses.fields(value)}
+    if inspect.isroutine(value):
+        return None
+    if hasattr(value, "__dict__") and not _is_installed(type(value).__module__):
+        return {k: v for k, v in vars(value).items() if not k.startswith(("_pytree_", "_object_"))}
+    reduce: Any = copyreg.dispatch_table.get(type(value))
+    try:
+        reduced = cast(Any, value).__reduce_ex__(2) if reduce is None else reduce(value)
+    except (TypeError, ValueError, AttributeError, NotImplementedError):
+        return None
+    return reduced if isinstance(reduced, str) else list(reduced[1:3])

@@ -1,0 +1,1 @@
+raise ImportError("adaptive_jax.workloads is adaptive_jax.lab.workloads since 0.2")

@@ -1,8 +1,0 @@
-"""Data, model and loss of each training problem; `get(name)` finds one."""
-
-from adaptive_jax.workloads.downloads import DataError as DataError
-from adaptive_jax.workloads.registry import WORKLOADS as WORKLOADS
-from adaptive_jax.workloads.registry import get as get
-from adaptive_jax.workloads.workload import Data as Data
-from adaptive_jax.workloads.workload import Split as Split
-from adaptive_jax.workloads.workload import Workload as Workload
