@@ -237,7 +237,7 @@ def test_records_survive_the_disk(tmp_path):
     assert list(records.read(path)) == [record, odd]
     with path.open("a") as file:
         file.write("\n")
-    with pytest.raises(ValueError, match="line 3 is no record"):
+    with pytest.raises(ValueError, match="line 3 is not a record"):
         list(records.read(path))
 
 

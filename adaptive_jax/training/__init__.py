@@ -1,4 +1,4 @@
-"""Training: one run, or a population of runs in one compiled program."""
+"""Trains one model, or a population of models in one compiled program."""
 
 from adaptive_jax.training.callbacks import Callback as Callback
 from adaptive_jax.training.callbacks import Callbacks as Callbacks
@@ -10,7 +10,8 @@ from adaptive_jax.training.config import SCHEDULES as SCHEDULES
 from adaptive_jax.training.config import Member as Member
 from adaptive_jax.training.config import OptimizerSpec as OptimizerSpec
 from adaptive_jax.training.config import RunConfig as RunConfig
-from adaptive_jax.training.population import History as History
+from adaptive_jax.training.history import History as History
+from adaptive_jax.training.loop import Recovery as Recovery
 from adaptive_jax.training.population import Population as Population
 from adaptive_jax.training.records import RunRecord as RunRecord
 from adaptive_jax.training.train import train as train
