@@ -138,8 +138,8 @@ class Programs:
         def measure():
             return _by_block(self.updates.rate_histogram, blocks, shared, own)
 
-        # The predicate is a scalar and the `vmap` over members is inside the branch. The other way
-        # around, the batched `cond` would become a `select` that measures in every step.
+        # `cond` skips the measurement because its predicate is a scalar, equal for all members.
+        # With a member axis under `vmap` it would become a `select` that measures in every step.
         shapes = jax.eval_shape(measure)
         return jax.lax.cond(
             is_wanted, measure, lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
