@@ -231,7 +231,7 @@ def _setting(key, text):
         return value
     if re.fullmatch(r"[\w.]+#[0-9a-f]{8}", text):
         raise ValueError(
-            f"{key} was {text.partition('#')[0]}, a Python object that cannot be read from text: "
+            f"{key} was given as {text.partition('#')[0]}, an object that text cannot hold: "
             "pass the optimizers again in Python, to CompareConfig.from_json(text, "
             "optimizers=...) or compare"
         )
