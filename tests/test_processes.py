@@ -107,7 +107,7 @@ def test_two_processes_compare_as_one_does(run):
 def test_without_settings_outside_of_a_cluster_a_line_says_what_to_give(run):
     for _, stderr in run[1]:
         (line,) = [line for line in stderr.splitlines() if "error" in line]
-        assert "where no cluster says them, give coordinator, num_processes and process_id" in line
+        assert "outside of a cluster, give coordinator, num_processes and process_id" in line
 
 
 OF_TWO = ("--distributed", "--num-processes", "2", "--coordinator", "127.0.0.1:1")

@@ -22,9 +22,11 @@ from adaptive_jax.lab.training import (
     Population,
     RunConfig,
     TensorBoardLogger,
+    groups,
     records,
     train,
 )
+from adaptive_jax.lab.training.batches import chunks
 from adaptive_jax.lab.training.config import parse_settings
 from adaptive_jax.lab.training.groups import blocks_of, fitting
 from adaptive_jax.lab.workloads import Data, Split, Workload
@@ -86,7 +88,8 @@ def plain_loop(spec, rate, seed):
     model.eval()
     logits = model(data.test.inputs)
     accuracy = float(jnp.mean(jnp.argmax(logits, -1) == data.test.targets))
-    return losses, accuracy, float(loss_fn(model, *data.test))
+    thirds = [loss_fn(model, *(a[i : i + 20] for a in data.train)) for i in (0, 20, 40)]
+    return losses, accuracy, float(loss_fn(model, *data.test)), float(np.mean(thirds))
 
 
 class Count(Callback):
@@ -119,11 +122,12 @@ def histories(population):
 def test_every_member_equals_a_plain_loop(histories, index):
     history = histories[index]
     member = history.member
-    losses, accuracy, test_loss = plain_loop(
+    losses, accuracy, test_loss, train_loss = plain_loop(
         member.optimizer, member.hyperparameters["learning_rate"], member.seed
     )
     np.testing.assert_allclose([point["train_loss"] for point in history.curve], losses, rtol=1e-4)
     np.testing.assert_allclose(history.final["test_loss"], test_loss, rtol=1e-4)
+    np.testing.assert_allclose(history.final["train_loss"], train_loss, rtol=1e-4)
     np.testing.assert_allclose(history.final["test_accuracy"], accuracy, rtol=1e-6)
 
 
@@ -187,6 +191,29 @@ def test_a_member_has_the_same_bits_on_any_device(population, histories):
         assert other.final == histories[i].final and other.compile_seconds == 0
 
 
+def test_an_evaluation_fetches_its_sums_once(population, histories, monkeypatch):
+    """The training split has three chunks, whose sums never reach the host."""
+    fetched = []
+
+    def on_host(array):
+        fetched.append(array.shape)
+        return np.asarray(array)
+
+    monkeypatch.setattr(groups, "on_host", on_host)
+    list(population.run([history.member for history in histories]))
+    epoch = len(("train_loss", "train_accuracy", "first_loss")) + 2  # and two of validation
+    assert len(fetched) == 3 * epoch + 3 * 2
+
+
+def test_chunks_have_one_shape_and_padding_has_no_weight():
+    split = Split(np.arange(1.0, 8.0), np.arange(7))
+    padded, weights = zip(*chunks(split, 3), strict=True)
+    assert [chunk.inputs.tolist() for chunk in padded] == [[1, 2, 3], [4, 5, 6], [7, 7, 7]]
+    assert [chunk.targets.shape for chunk in padded] == [(3,)] * 3
+    total = sum(w @ chunk.inputs for chunk, w in zip(padded, weights, strict=True))
+    assert total == 28 and np.sum(weights) == 7 and weights[0].dtype == np.float32
+
+
 def test_members_are_dealt_out_in_equal_shares():
     """Each optimizer's; what is lacking is filled up, and never more than the width."""
     members = [Member(SGD, seed) for seed in range(5)] + [Member(ADAM, seed) for seed in range(2)]
@@ -237,7 +264,7 @@ def test_records_survive_the_disk(tmp_path):
     assert list(records.read(path)) == [record, odd]
     with path.open("a") as file:
         file.write("\n")
-    with pytest.raises(ValueError, match="line 3 is no record"):
+    with pytest.raises(ValueError, match="line 3 is not a record"):
         list(records.read(path))
 
 

@@ -38,13 +38,13 @@ def measure_costs(
     (8.2, True)
     """
     programs, batch = population.programs, jax.tree.map(jnp.asarray, population.batch)
-    model = jax.jit(programs.init)(np.int32(0))
+    model = jax.jit(programs.network.init)(np.int32(0))
     gradients, _ = _compiled(functools.partial(_gradients, programs), 1, model, batch)
     count = _count(lambda: gradients(1, model, batch))
     calls, costs, gradients_each = [lambda: gradients(count, model, batch)], [], []
     for spec in specs:
         hyper = {name: np.float32(1e-3) for name in ("learning_rate",) if name in spec.search}
-        state = programs.begun(spec, model.params, hyper)
+        state = programs.updates.init(spec, model.params, hyper)
         kept = jax.eval_shape(spec.build(**hyper).init, model.params)  # but for the schedule
         size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
         run, seconds, searches = _update(programs, spec, hyper, model, batch, state)
@@ -75,7 +75,7 @@ def _gradients(programs, count, model, batch):
     def step(_, carry):
         rest, grads = carry
         params, _ = jax.lax.optimization_barrier((model.params, grads))
-        grads, rest, _ = programs.gradients(model._replace(params=params, rest=rest), batch)
+        grads, rest, _ = programs.network.gradients(model._replace(params=params, rest=rest), batch)
         return rest, grads
 
     return jax.lax.fori_loop(0, count, step, (model.rest, model.params))
@@ -94,9 +94,10 @@ def _update(programs, spec, hyper, model, batch, state):
             here = model._replace(params=params)
             grads, loss = params, jnp.ones(())
             if searches:
-                grads, _, metrics = programs.gradients(here, batch)
+                grads, _, metrics = programs.network.gradients(here, batch)
                 loss = metrics["train_loss"]
-            return programs.updated(spec, grads, loss, here, batch, state, hyper, asked.append)
+            update = programs.updates.update
+            return update(spec, grads, loss, here, batch, state, hyper, asked.append)
 
         count = _SEARCHES if searches else _UPDATES
         return jax.lax.fori_loop(0, count, step, (model.params, state))

@@ -1,4 +1,4 @@
-"""What is told of runs while they go on: to a log, a progress bar, or a callback of yours."""
+"""Callbacks: they receive the metrics of runs during training."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,13 @@ from adaptive_jax.lab.training.config import Member
 
 
 class Epoch(NamedTuple):
-    """One epoch of some runs side by side.
+    """The results of one epoch of runs that train side by side.
 
     Attributes:
-      workload: its name.
-      members: the runs.
-      number: of the epoch, from 1 on.
-      metrics: "train_loss", "validation_accuracy", … -> a number for each run.
+      workload: The name of the workload.
+      members: The runs.
+      number: The number of the epoch, from 1.
+      metrics: "train_loss", "validation_accuracy", … -> the values of all runs, (members,).
     """
 
     workload: str
@@ -28,7 +28,7 @@ class Epoch(NamedTuple):
 
 
 class Callback:
-    """Does nothing; a callback of your own overrides what it wants to know.
+    """A callback that does nothing. Subclass it and override the methods that you need.
 
     >>> class Print(Callback):
     ...     def on_epoch(self, epoch):
@@ -40,17 +40,17 @@ class Callback:
     """
 
     def on_plan(self, workload: str, epochs: int) -> None:
-        """So many more epochs, of all runs together, will be run of a workload."""
+        """Is called before training with the total number of epochs of all runs to come."""
 
     def on_epoch(self, epoch: Epoch) -> None:
-        """An epoch is over."""
+        """Is called after each epoch."""
 
 
 class Callbacks(Callback):
-    """Several callbacks, called in turn.
+    """Calls several callbacks in turn.
 
     Args:
-      *callbacks: in the order in which they are told.
+      *callbacks: The callbacks, in the order in which they are called.
 
     >>> class Print(Callback):
     ...     def on_plan(self, workload, epochs):
@@ -76,12 +76,12 @@ _METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accur
 
 
 class CsvLogger(Callback):
-    """Adds a line for each run and epoch to a CSV file, which it begins with a heading.
+    """Appends a line for each run and epoch to a CSV file.
 
-    A workload that has no accuracy leaves those fields empty.
+    A new file gets a header. The accuracies of a workload without accuracy are empty.
 
     Args:
-      path: of the file; an existing one is added to.
+      path: The path of the file.
 
     >>> import tempfile
     >>> from adaptive_jax.lab.training import RunConfig, train
@@ -111,19 +111,19 @@ class CsvLogger(Callback):
 
 
 class TensorBoardLogger(Callback):
-    """Writes every run's curves as event files for TensorBoard, a folder for each run.
+    """Writes the curves of every run as event files for TensorBoard, in a folder for each run.
 
     Args:
-      folder: what `tensorboard --logdir` is to be given.
+      folder: The folder to pass to `tensorboard --logdir`.
 
     Raises:
-      ModuleNotFoundError: the package `tensorboardX` is not installed.
+      ModuleNotFoundError: The package `tensorboardX` is not installed.
 
     >>> import tempfile
     >>> from adaptive_jax.lab.training import OptimizerSpec
     >>> run = Member(OptimizerSpec("adam"), seed=0)
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     logger = TensorBoardLogger(folder)  # to be passed to `train`
+    ...     logger = TensorBoardLogger(folder)  # pass it to `train`
     ...     logger.on_epoch(Epoch("digits_mlp", [run], 1, {"train_loss": np.array([0.5])}))
     ...     [path.name for path in Path(folder, "digits_mlp").iterdir()]
     ['adam,seed=0']
@@ -142,7 +142,7 @@ class TensorBoardLogger(Callback):
         for i, member in enumerate(epoch.members):
             given = "".join(f",{k}={v:g}" for k, v in member.hyperparameters.items())
             run = file_name(f"{member.optimizer.label}{given},seed={member.seed}")
-            # Opened anew for each epoch: a sweep has more runs than a process may open files.
+            # Reopened for every epoch: a sweep has more runs than a process may have open files.
             with self._writer(str(folder / run)) as writer:
                 for name, values in epoch.metrics.items():
                     writer.add_scalar(name, float(values[i]), epoch.number)

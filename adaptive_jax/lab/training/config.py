@@ -1,4 +1,4 @@
-"""What to run, as frozen data: an optimizer with its settings, and a run of it."""
+"""Immutable descriptions of an optimizer, a member and a run."""
 
 import ast
 import dataclasses
@@ -21,43 +21,46 @@ from adaptive_jax.typing import Schedule
 from adaptive_jax.validation import near_misses, steps
 
 AnyOptimizer = str | registry.Optimizer | Callable[..., optax.GradientTransformation]
-"""What names an optimizer, describes it, or builds it for a `learning_rate`."""
+"""A name of an optimizer, its description, or a factory that takes a `learning_rate`."""
 
 SCHEDULES: Mapping[str, Callable[[int], Schedule]] = {
     "constant": lambda total: lambda count: jnp.ones(()),
     "cosine": lambda total: optax.cosine_decay_schedule(1.0, total),
     "linear": lambda total: optax.linear_schedule(1.0, 0.0, total),
 }
-"""Shape of the learning rate over a run: name -> total steps -> schedule from 1 downwards.
+"""Schedules of the learning rate: name -> function of the total number of steps -> schedule.
 
-The names are "constant", "cosine" and "linear"; the last two end at 0."""
+A schedule is a factor of the learning rate. "constant" is 1, "cosine" and "linear" fall from 1
+to 0."""
 
 LARGEST_COUNT = 1_000_000
-"""Of epochs, seeds, trials and the like: a larger number is a slip of the keyboard."""
+"""The largest number of epochs, seeds, trials and the like; more is taken for a typing error."""
 
 NONFINITE = ("stop", "skip", "restore")
-"""What may be done where a loss or gradient is not finite: `stop` ends the run after that epoch,
-`skip` makes no update in such a step, which leaves parameters, statistics and state as they are,
-and `restore` trains on from the last checkpoint, with the next epoch's order of the data, but
-ends the run after three such epochs in a row."""
+"""The policies for losses and gradients that are not finite.
+
+`stop` ends the run after the epoch. `skip` skips the update of such a step, and keeps parameters,
+statistics and optimizer state as they were. `restore` continues from the last checkpoint with the
+next epoch's order of the data, and ends the run after three such epochs in a row."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OptimizerSpec:
-    """An optimizer and the hyperparameters that are given, the others at their defaults.
+    """An optimizer with the hyperparameters that are set; the others have their defaults.
+
+    Two specs are equal if their labels and their entries in the registry are equal.
 
     Attributes:
-      name: as `registry.get` knows it, or an `Optimizer`, whose name it becomes.
-      hyperparameters: name -> value. Any value that the factory takes; numbers, texts, None, and
-        lists, tuples and dicts of them can be read back from the label.
-      ranges: name -> (low, high) to search on a log scale, besides the learning rate or in place
-        of its registered range; both ends between 1/2 and 1 mean one of 1 - value.
-
-    Specs are equal if their labels and entries are.
+      name: The name of the optimizer. An `Optimizer` may be passed, and is replaced by its name.
+      hyperparameters: Name -> value, any value that the factory takes. Numbers, strings, None,
+        and lists, tuples and dicts of these can be read back from the label.
+      ranges: Name -> (low, high), the range to search on a log scale. It adds to the registered
+        ranges or replaces them. If both ends are between 1/2 and 1, the scale is that of
+        1 - value.
 
     Raises:
-      ValueError: the optimizer or a hyperparameter is unknown (near misses are named), or a
-        value is out of range.
+      ValueError: The optimizer or a hyperparameter is unknown (the message suggests similar
+        names), or a value is out of range.
 
     >>> OptimizerSpec.parse("sgd:momentum=0.9,nesterov=true")
     OptimizerSpec(name='sgd', hyperparameters={'momentum': 0.9, 'nesterov': True}, ranges={})
@@ -98,7 +101,7 @@ class OptimizerSpec:
 
     @classmethod
     def parse(cls, text: str) -> "OptimizerSpec":
-        """Reads `name` or `name:key=value,key=low..high`, which is a spec's `label`."""
+        """Parses a spec's `label`: `name` or `name:key=value,key=low..high`."""
         name, _, settings = text.partition(":")
         settings = parse_settings(filter(None, split_settings(settings)))
         ranges = {k: (v.low, v.high) for k, v in settings.items() if isinstance(v, Range)}
@@ -106,7 +109,9 @@ class OptimizerSpec:
 
     @classmethod
     def of(cls, optimizer: "OptimizerSpec | AnyOptimizer") -> "OptimizerSpec":
-        """The spec of what names, describes or builds an optimizer; a spec is itself.
+        """Returns the spec of an optimizer's name, description or factory.
+
+        A spec is returned unchanged.
 
         >>> OptimizerSpec.of("adam") == OptimizerSpec.of(registry.get("adam"))
         True
@@ -123,30 +128,30 @@ class OptimizerSpec:
         described = isinstance(optimizer, registry.Optimizer)
         if not (described or callable(optimizer)):
             raise ValueError(
-                "an optimizer is given by its name, such as 'adam:b1=0.8', or by a factory such as "
-                f"optax.adam, got {optimizer!r}"
+                "an optimizer must be a name, such as 'adam:b1=0.8', or a factory, such as "
+                f"optax.adam; got {optimizer!r}"
             )
         return cls(optimizer if described else registry.of(optimizer))
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The hyperparameters of the optimizer that have defaults, with these."""
+        """The default values of those hyperparameters that have one."""
         return self.entry.defaults
 
     @property
     def search(self) -> dict[str, tuple[float, float]]:
-        """Hyperparameter -> range, of those that are to be tuned."""
+        """The ranges of the hyperparameters to tune, by name."""
         ranges = {**self.entry.search, **self.ranges}
         return {k: v for k, v in ranges.items() if k not in self.hyperparameters}
 
     @property
     def given(self) -> dict[str, Any]:
-        """The hyperparameters' values: defaults, and what is given in their place."""
+        """The values of the hyperparameters: the defaults, and those set in their place."""
         return {**self.defaults, **self.hyperparameters}
 
     @property
     def missing(self) -> list[str]:
-        """The hyperparameters that must be given and are not."""
+        """The required hyperparameters that are not set."""
         return [name for name in self.entry.required if name not in self.hyperparameters]
 
     def __eq__(self, other: object) -> bool:
@@ -164,19 +169,19 @@ class OptimizerSpec:
         return f"{self.entry.name}:{pairs}" if pairs else self.entry.name
 
     def build(self, **changes: Any) -> optax.GradientTransformation:
-        """The optimizer, with `changes` (which may be traced) to its hyperparameters."""
+        """Returns the optimizer with other values, which may be traced, of hyperparameters."""
         return self.entry.factory(**{**self.hyperparameters, **changes})
 
 
 class Range(NamedTuple):
-    """Both ends of what is to be searched."""
+    """The range to search for a hyperparameter."""
 
     low: float
     high: float
 
 
 def split_settings(text: str) -> list[str]:
-    """The settings in a label, which are divided by commas outside of brackets and quotes.
+    """Splits the settings in a label at the commas outside of brackets and quotes.
 
     >>> split_settings("betas=(0.9, 0.99),adjust='a,b',eps=1e-08")
     ['betas=(0.9, 0.99)', "adjust='a,b'", 'eps=1e-08']
@@ -197,10 +202,10 @@ def split_settings(text: str) -> list[str]:
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
-    """Reads `key=value` texts.
+    """Parses strings of the form `key=value`.
 
-    A value is a number, `true`, `false` or `none`, a range `low..high`, a text in quotes, or a
-    list, tuple or dict of these as Python writes it.
+    A value is a number, `true`, `false`, `none`, a range `low..high`, a quoted string, or a
+    Python literal of a list, tuple or dict of these.
 
     >>> parse_settings(["learning_rate=1e-3", "nesterov=true", "betas=(0.9, 0.99)"])
     {'learning_rate': 0.001, 'nesterov': True, 'betas': (0.9, 0.99)}
@@ -222,18 +227,18 @@ def _setting(key, text):
     if dots and all(type(end) in (int, float) for end in ends):
         return Range(float(ends[0]), float(ends[1]))
     value = _value(text)
-    if value is not _NONE_SUCH:
+    if value is not _INVALID:
         return value
     if re.fullmatch(r"[\w.]+#[0-9a-f]{8}", text):
         raise ValueError(
-            f"{key} was given as {text.partition('#')[0]}, an object of Python that no text holds: "
-            "give the optimizers in Python once more, to CompareConfig.from_json(text, "
+            f"{key} was given as {text.partition('#')[0]}, an object that text cannot hold: "
+            "pass the optimizers again in Python, to CompareConfig.from_json(text, "
             "optimizers=...) or compare"
         )
     raise ValueError(f"{key} must be a number, true or false, or low..high; got {text!r}")
 
 
-_NONE_SUCH = object()
+_INVALID = object()
 _WORDS = {"true": "True", "false": "False", "none": "None", "inf": "1e999", "-inf": "-1e999"}
 
 
@@ -241,20 +246,20 @@ def _value(text: str) -> Any:
     try:
         return ast.literal_eval(_WORDS.get(text.lower(), text))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return _NONE_SUCH
+        return _INVALID
 
 
 class Member(NamedTuple):
-    """One run: an optimizer, a seed, the hyperparameters that vary among its runs, and a phase.
+    """One run of a population: an optimizer, a seed, and values of some hyperparameters.
 
-    The varying ones are traced, so all values share a compilation; those in the optimizer's
-    spec are constants of the program.
+    The values here are traced, so members that differ in them share a compiled program. Those in
+    the optimizer's spec are constants of the program.
 
     Attributes:
-      optimizer: a spec.
-      seed: of the initial parameters and the order of the examples.
-      hyperparameters: the varying ones, name -> value. Default: none.
-      phase: what the run is for, see `RunRecord`. Default "train".
+      optimizer: The optimizer's spec.
+      seed: The seed of the initial parameters and of the order of the examples.
+      hyperparameters: Name -> value. Default: none.
+      phase: The purpose of the run, see `RunRecord`. Default "train".
 
     >>> Member(OptimizerSpec("adam"), seed=0, hyperparameters={"learning_rate": 0.01}).phase
     'train'
@@ -268,20 +273,21 @@ class Member(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """One training run.
+    """The configuration of one training run.
 
     Attributes:
-      workload: a workload, or the name of a registered one.
-      optimizer: an OptimizerSpec, or text such as `"adam"` or `"sgd:momentum=0.9"`.
-      epochs, batch_size, schedule: None means the workload's own.
-      seed: of the initial parameters and the order of the examples. Default 0.
-      data_dir: a folder with the data, or a text file, for workloads that read one; None
-        (default) finds or downloads them.
-      on_nonfinite: what is done about losses that are not finite, see `NONFINITE`. None (default)
-        trains on, and the record says that the run diverged.
+      workload: A workload, or the name of a registered one.
+      optimizer: An `OptimizerSpec`, or a string such as `"adam"` or `"sgd:momentum=0.9"`.
+      epochs, batch_size, schedule: Default: the workload's own.
+      seed: The seed of the initial parameters and of the order of the examples. Default 0.
+      data_dir: A folder with the data, or a text file, for workloads that read one. Default:
+        None, which finds or downloads the data.
+      on_nonfinite: The policy for losses that are not finite, see `NONFINITE`. Default: None,
+        which continues; the record then says that the run diverged.
 
     Raises:
-      ValueError: a name is unknown (near misses are named) or a value out of range.
+      ValueError: A name is unknown (the message suggests similar names), or a value is out of
+        range.
 
     >>> config = RunConfig("noisy_quadratic", "sgd:momentum=0.9", seed=1)
     >>> config.batch_size, config.epochs, config.schedule
@@ -322,12 +328,12 @@ class RunConfig:
 
 
 def check_seed(seed: int) -> int:
-    """Returns the seed as an int; raises a ValueError if JAX or NumPy cannot take it."""
+    """Returns the seed as an int, or raises a ValueError if JAX or NumPy cannot take it."""
     return steps("seed", seed, minimum=0, maximum=np.iinfo(np.int32).max)
 
 
 def check_path(name: str, path: str | os.PathLike[str] | None) -> str | None:
-    """Returns a path, or None, as a text; raises a ValueError if it cannot be one.
+    """Returns a path as a string, None as None, or raises a ValueError for anything else.
 
     >>> check_path("data_dir", "")
     Traceback (most recent call last):
@@ -347,7 +353,7 @@ def check_schedule(name: str) -> None:
 
 
 def check_nonfinite(policy: str | None) -> None:
-    """Raises a ValueError if there is no such policy."""
+    """Raises a ValueError if there is no policy of that name."""
     if policy is not None and policy not in NONFINITE:
         near = near_misses(str(policy), NONFINITE)
         raise ValueError(f"no policy {policy!r} on_nonfinite: {near}")

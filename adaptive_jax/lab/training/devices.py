@@ -1,6 +1,9 @@
-"""On which devices the programs of a population run, and what each has of members and batches."""
+"""Where a population's arrays and programs live: on one device or on a grid of them."""
 
+import contextlib
+import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,37 +13,43 @@ from jax.sharding import PartitionSpec as P
 
 from adaptive_jax.typing import Device, PyTree
 
-MEMBERS, WHOLE = P("population"), P()  # of arrays: cut along the leading axis of members, or not
+# How an array lies on a grid: divided along its leading axis of members, or copied to all devices.
+MEMBERS, WHOLE = P("population"), P()
 
 
 class OneDevice:
-    """JAX's default device has all."""
+    """JAX's default device, which holds everything.
+
+    Attributes:
+      parts: The number of parts that members are divided into, one.
+    """
 
     parts = 1
 
     def put(self, tree: PyTree, spec: P) -> PyTree:
-        """The arrays of the host, there."""
+        """Returns the host's arrays on the device."""
         return jax.tree.map(jnp.asarray, tree)
 
     def jit(self, fn: Callable, inputs: Sequence[P], outputs: P, donate=()) -> Callable:
-        """`fn`, compiled for arguments and results that are where `put` puts them."""
+        """Returns `fn` jitted for arguments and results that are placed as `put` places them."""
         return jax.jit(fn, donate_argnums=donate)
 
-    def cut(self, batch: PyTree) -> PyTree:
-        """A batch within `fn`, of which every device is to work on its part."""
+    def shard(self, batch: PyTree) -> PyTree:
+        """Divides a batch, inside of `fn`, among the devices that share it."""
         return batch
 
 
 class Grid:
-    """Rows of devices, each of which has its part of the members; a row shares every batch.
+    """A mesh ("population", "batch") of devices.
 
-    What a row computes is one program for all rows, `fn` over its members. Within a row XLA
-    divides the work by the sharding of the batch, whose means are still those of all of it, batch
-    normalization's too; it fills up a batch that does not divide, and knows what is filling.
+    Each row of the mesh has its part of the members. The devices of a row share every batch.
 
     Args:
-      devices: all of them, of all processes.
-      columns: devices in a row.
+      devices: The devices of all processes.
+      columns: The number of devices in a row.
+
+    Attributes:
+      parts: The number of rows, that is of parts that members are divided into.
     """
 
     def __init__(self, devices: Sequence[Device], columns: int):
@@ -51,7 +60,18 @@ class Grid:
         return jax.device_put(tree, NamedSharding(self._mesh, spec))
 
     def jit(self, fn, inputs, outputs, donate=()):
-        # Of the batches' axis nothing is said but by `cut`: the rest is left to XLA.
+        # Rows are independent, and `shard_map` says so: every row compiles to the same program
+        # over its own members, without communication. (Under automatic sharding XLA might gather
+        # members in order to split their arithmetic in some other way, and a member's last bits
+        # would depend on the number of rows.)
+        #
+        # Within a row only "population" is manual. The "batch" axis stays automatic: `shard`
+        # constrains the batch, and XLA derives all else. So means over a batch, also those inside
+        # of batch normalization, remain means over the whole batch with no psum in the model. XLA
+        # pads a batch that the number of devices does not divide, and masks the padding.
+        #
+        # check_vma=False: the check rejects a scan whose carry starts as a constant, which is how
+        # models, losses and optimizers of users are commonly written.
         mapped = jax.shard_map(
             fn,
             mesh=self._mesh,
@@ -67,7 +87,44 @@ class Grid:
             donate_argnums=donate,
         )
 
-    def cut(self, batch):
+    def shard(self, batch):
+        # A constraint on a single column changes nothing, but it is one more operation per batch.
         if self._mesh.shape["batch"] == 1:
             return batch
         return jax.lax.with_sharding_constraint(batch, P("batch"))
+
+
+def arrange(devices: Sequence[Device], devices_per_batch: int) -> OneDevice | Grid:
+    """Returns the arrangement of devices, of which `devices_per_batch` share every batch.
+
+    Raises:
+      ValueError: `devices_per_batch` does not divide the number of devices.
+    """
+    if len(devices) % devices_per_batch:
+        raise ValueError(
+            f"devices_per_batch must divide the number of devices, got {devices_per_batch} and "
+            f"{len(devices)}"
+        )
+    return OneDevice() if len(devices) == 1 else Grid(devices, devices_per_batch)
+
+
+def device_name(devices: Sequence[Device]) -> str:
+    """Returns the kind and number of devices, such as "8 × NVIDIA H100"."""
+    count = f"{len(devices)} × " if devices[1:] else ""
+    return f"{count}{devices[0].device_kind}"
+
+
+def default_max_memory() -> int:
+    """Returns half of a device's memory, in bytes.
+
+    The memory of a CPU device is its share of what the machine, or its container, may use.
+    """
+    # The total and not what is free now: a run repeated later must have the same groups, since
+    # the last bits of a member depend on its group.
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in statistics:
+        return statistics["bytes_limit"] // 2
+    limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # there is no such file, or it holds "max"
+        limit = min(limit, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return limit // 2 // jax.local_device_count()

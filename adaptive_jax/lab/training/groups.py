@@ -1,4 +1,4 @@
-"""Members side by side: how they are dealt out over devices, and their inputs and results."""
+"""Groups of members that train side by side: their layout on devices, and their arrays."""
 
 import bisect
 import itertools
@@ -14,7 +14,13 @@ from adaptive_jax.lab.training.devices import MEMBERS
 
 
 class Block(NamedTuple):
-    """So many neighbors that one optimizer updates together."""
+    """Neighboring members that one optimizer updates together.
+
+    Attributes:
+      optimizer: The optimizer.
+      names: The names of the hyperparameters that vary between the members.
+      count: The number of members in each part of the group.
+    """
 
     optimizer: OptimizerSpec
     names: tuple[str, ...]
@@ -22,11 +28,19 @@ class Block(NamedTuple):
 
 
 def blocks_of(members: Sequence[Member], parts: int) -> tuple[tuple[Block, ...], list[np.ndarray]]:
-    """The blocks of which each of so many equal parts of a group is made.
+    """Divides members into blocks, and each block into equal parts.
 
-    Returns them, and for each an array (parts, count) with the indices of the members that are
-    there; what a block lacks to be as long in every part is filled up with its last member.
+    Args:
+      members: The members of a group. Neighbors with the same optimizer and hyperparameter
+        names are a block.
+      parts: The number of parts, one for each row of devices.
+
+    Returns:
+      The blocks, the same for every part, and for each block the indices of the members in each
+      part, (parts, count). The last member of a block pads it to equal parts.
     """
+    # Every part runs the same program (see `Grid.jit`), so every part has the same blocks: a
+    # block is divided by itself, and padded, rather than the group as a whole.
     blocks, places, start = [], [], 0
     for (optimizer, names), block in itertools.groupby(
         members, lambda m: (m.optimizer, tuple(m.hyperparameters))
@@ -40,40 +54,50 @@ def blocks_of(members: Sequence[Member], parts: int) -> tuple[tuple[Block, ...],
     return tuple(blocks), places
 
 
-def fitting(members, width, parts):
-    """How many members, from the first on, can be dealt out with at most `width` in each part."""
+def fitting(members: Sequence[Member], width: int, parts: int) -> int:
+    """Returns how many of the first members fit into a group with parts of at most `width`."""
 
-    def size(count):
+    def part_size(count):
         return sum(block.count for block in blocks_of(members[:count], parts)[0])
 
-    return bisect.bisect_right(range(1, len(members) + 1), width, key=size)
+    # A part never shrinks when a member is added, so the number can be found by bisection.
+    return bisect.bisect_right(range(1, len(members) + 1), width, key=part_size)
 
 
 class Group:
-    """Members that are trained side by side, and their inputs as arrays.
+    """Members that train side by side, and their inputs as arrays.
+
+    The member axis of an array is (parts · width,): part after part, in each part block after
+    block, padding included. A device's part of it is the `members` axis of `Programs`.
+
+    Args:
+      members: The members, in the order in which their results are wanted.
+      with_rates: Whether histograms of effective learning rates are wanted.
+      skips: Whether steps with a loss or gradient that is not finite are skipped.
+      devices: Where the arrays are put.
 
     Attributes:
-      members: in the order in which they were given.
-      with_rates: whether their effective learning rates are wanted.
-      blocks: of each part, see `blocks_of`.
-      width: how many members a part has.
-      seeds, which, hypers: over the axis of members, their seeds, which of the distinct ones that
-        is, and of each block the varying hyperparameters by name.
-      distinct: seeds.
+      members, with_rates, skips: As given.
+      blocks: The blocks of each part, see `blocks_of`.
+      width: The number of members in a part.
+      seeds: The members' seeds, (parts · width,), int32.
+      distinct_seeds: Each seed once.
+      model_index: The index of each member's seed in `distinct_seeds`, (parts · width,), int32.
+      hypers: For each block name -> values (parts · count,), float32.
     """
 
-    def __init__(self, members, with_rates, devices):
-        self.members, self.with_rates = members, with_rates
+    def __init__(self, members, with_rates, skips, devices):
+        self.members, self.with_rates, self.skips = members, with_rates, skips
         self.blocks, self._places = blocks_of(members, devices.parts)
         self.width = sum(block.count for block in self.blocks)
-        axis = np.concatenate(self._places, axis=1)  # in each part all blocks
-        self._rows = _first(axis)
+        axis = np.concatenate(self._places, axis=1)  # (parts, width), indices of members
+        self._positions = _first_positions(axis)
         seeds = np.array([members[i].seed for i in axis.flat], np.int32)
         distinct = list(dict.fromkeys(seeds.tolist()))
-        self.distinct = [np.int32(seed) for seed in distinct]
+        self.distinct_seeds = [np.int32(seed) for seed in distinct]
         self.seeds = devices.put(seeds, MEMBERS)
-        which = np.array([distinct.index(seed) for seed in seeds], np.int32)
-        self.which = devices.put(which, MEMBERS)
+        model_index = np.array([distinct.index(seed) for seed in seeds], np.int32)
+        self.model_index = devices.put(model_index, MEMBERS)
         self.hypers = [
             devices.put(
                 {
@@ -88,19 +112,22 @@ class Group:
         ]
 
     def by_member(self, metrics):
-        """Arrays over the axis of members, in the order in which those were given."""
-        return jax.tree.map(lambda values: on_host(values)[self._rows], metrics)
+        """Fetches arrays (parts · width,) and returns them in the order of the members."""
+        return jax.tree.map(lambda values: on_host(values)[self._positions], metrics)
 
     def rates(self, histograms):
-        """Each member's histogram, None if its block has none."""
+        """Fetches the blocks' histograms, (parts · count, bins), and returns each member's.
+
+        A member's is None if its block has none.
+        """
         histograms = jax.tree.map(on_host, histograms) or [None] * len(self.blocks)
         return [
-            None if rows is None else rows[i].tolist()
-            for places, rows in zip(self._places, histograms, strict=True)
-            for i in _first(places)
+            None if block is None else block[i].tolist()
+            for places, block in zip(self._places, histograms, strict=True)
+            for i in _first_positions(places)
         ]
 
 
-def _first(places):
-    """Where each member stands first, in the order of their indices."""
+def _first_positions(places):
+    """Returns the first position of each member on the flat axis; later ones are padding."""
     return np.unique(places, return_index=True)[1]

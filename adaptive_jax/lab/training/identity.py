@@ -1,4 +1,4 @@
-"""What a value is, whatever its address: digests of functions, data and settings, and texts."""
+"""Digests of functions, data and settings that are the same in every process."""
 
 import copyreg
 import dataclasses
@@ -24,25 +24,26 @@ from adaptive_jax.lab.workloads.workload import Data, Workload
 from adaptive_jax.typing import PyTree
 from adaptive_jax.validation import is_traced
 
-_LENGTH = 12  # of a digest, in hexadecimal digits
+_LENGTH = 12  # hexadecimal digits of a digest
 NAME = "__identity__"
-"""Attribute by which a function or object says what it is, in place of its code and contents."""
+"""The attribute of a function or object whose string is digested instead of its contents."""
 
 
 class UnidentifiedError(ValueError):
-    """Something has no value that can be read, such as an open file or a lock."""
+    """A value has contents that cannot be read, such as an open file or a lock."""
 
 
 def digest(*values: Any) -> str:
-    """A digest of what values are: equal for equal values, in every process.
+    """Returns a digest of values: the same for equal values, in every process.
 
-    A function is its compiled code, its defaults, what it closes over, and the global names that
-    it uses, all of them in turn. A class is its methods and attributes; an object its class and
-    what it holds. What comes from an installed package is its name: versions are kept apart. An
-    object with an attribute `__identity__` is what that says.
+    The digest of a function covers its compiled code, its defaults, the variables that it closes
+    over and the globals that it uses, recursively. That of a class covers its methods and
+    attributes, that of an object its class and contents. A function or class of an installed
+    package counts by its name only, since `versions` has the versions of packages. An object with
+    an attribute `__identity__` counts by that string.
 
     Raises:
-      UnidentifiedError: a value, or something it refers to, cannot be read.
+      UnidentifiedError: A value, or something it refers to, cannot be read.
 
     >>> def scaled(factor):
     ...     return lambda x: factor * x
@@ -56,11 +57,11 @@ def digest(*values: Any) -> str:
 
 
 def identified(name: str, *values: Any) -> str:
-    """The digest of values; for what has none, a text that is never the same again.
+    """Returns the digest of values, or a unique string if they cannot be read.
 
     Args:
-      name: what they are, for that text.
-      *values: as in `digest`.
+      name: What the values are, for that string.
+      *values: The values, as in `digest`.
     """
     try:
         return digest(*values)
@@ -69,11 +70,12 @@ def identified(name: str, *values: Any) -> str:
 
 
 def of_workload(workload: Workload, data: Data, model: PyTree) -> dict[str, str]:
-    """What the runs of a workload are made of, but for their optimizers.
+    """Returns digests of everything but the optimizer that decides what a run computes.
 
     Args:
-      workload, data: what is trained, on what.
-      model: shapes and dtypes of the model's variables.
+      workload: The workload.
+      data: Its data.
+      model: The shapes and dtypes of the model's variables.
     """
     arrays = {name: (split.inputs, split.targets) for name, split in data._asdict().items()}
     shapes = [
@@ -92,13 +94,13 @@ def of_workload(workload: Workload, data: Data, model: PyTree) -> dict[str, str]
 
 
 def check_identified(identity: Mapping[str, str]) -> None:
-    """Raises a ValueError if a part of an identity has no digest; it says how to name it."""
+    """Raises an UnidentifiedError if a part of an identity has no digest."""
     for text in identity.values():
         if text.startswith(_UNIDENTIFIED):
             reason = text.removeprefix(_UNIDENTIFIED).rpartition(" (")[0]
             raise UnidentifiedError(
-                f"cannot tell whether earlier runs were of the same {reason}. Give the function "
-                f"that uses it a name to go by, and another one whenever it changes: "
+                f"cannot tell whether earlier runs were of the same {reason}. Set a name on the "
+                f"function that uses it, and another one whenever it changes: "
                 f'function.{NAME} = "version 1"'
             )
 
@@ -107,7 +109,7 @@ _UNIDENTIFIED = "unidentified "
 
 
 def plain(value: Any) -> Any:
-    """A setting as JSON can hold it: numbers and texts as they are, the rest as `text` says."""
+    """Returns a setting as JSON can hold it: numbers and strings as they are, others as `text`."""
     value = _python(value)
     if isinstance(value, (bool, int, float, str, type(None))):
         return value
@@ -119,10 +121,10 @@ def plain(value: Any) -> Any:
 
 
 def text(value: Any) -> str:
-    """A setting as text, as short as it can be, and without an address in memory.
+    """Returns a setting as a short string without addresses in memory.
 
-    Numbers, texts, None, and lists, tuples and dicts of them are what Python reads back. All else
-    is a name, "#" and a digest.
+    Numbers, strings, None, and lists, tuples and dicts of these become Python literals.
+    Everything else becomes a name, "#" and a digest.
 
     >>> text(np.float32(0.5)), text(True), text((0.9, "a")), text(jnp.bfloat16)
     ('0.5', 'true', "(0.9, 'a')", "'bfloat16'")
@@ -140,7 +142,7 @@ def text(value: Any) -> str:
 
 
 def _python(value: Any) -> Any:
-    """Arrays without axes and dtypes as Python's values."""
+    """Returns a 0-d array as a Python number and a dtype as its name, other values unchanged."""
     is_array = isinstance(value, (np.generic, np.ndarray, jax.Array)) and not np.ndim(value)
     if is_array and (jnp.issubdtype(value.dtype, np.number) or value.dtype == bool):
         return np.asarray(value).item()
@@ -168,23 +170,30 @@ def _name(value):
 
 @functools.cache
 def versions() -> str:
-    """Of the libraries that decide what a run computes; of ours in the making, its files too."""
+    """Returns the versions of the libraries that decide what a run computes.
+
+    For a checkout of this library there is also a digest of its files.
+    """
     packages = ("adaptive_jax", "jax", "jaxlib", "flax", "optax")
     known = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     folder = Path(__file__).parent.parent
     if _is_in_packages(folder):
         return known
-    files = [path for path in sorted(folder.rglob("*.py")) if not _tells(path.relative_to(folder))]
+    paths = sorted(folder.rglob("*.py"))
+    files = [path for path in paths if _RESULT_FREE.isdisjoint(path.relative_to(folder).parts)]
     return f"{known}, files {digest([path.read_bytes() for path in files])}"
 
 
-def _tells(path):
-    """Whether a file of ours tells of runs only, and does not make them."""
-    return path.parts[0] in ("checkpoint", "cli", "comparison", "statistics")
+# Folders of this library whose code starts runs or reads their results, but computes none.
+_RESULT_FREE = {"checkpoint", "cli", "comparison", "report", "statistics", "surfaces"}
 
 
 class _Walk:
-    """A hash of values and of all that they refer to, each written once."""
+    """Hashes values and all that they refer to, each object once.
+
+    Attributes:
+      hash: The hash of everything added so far.
+    """
 
     def __init__(self):
         self.hash = hashlib.sha256()
@@ -202,19 +211,23 @@ class _Walk:
             return self._write(type(value).__name__, content)
         if isinstance(value, (np.ndarray, np.generic, jax.Array)):
             return self._array(value)
-        # What is no constant of code may refer to itself. Of those, whether two are one decides
-        # the compiler.
+        # Objects may refer to themselves, so one that was seen is written as its number. Constants
+        # of code are exempt: whether equal ones are the same object is up to Python's compiler
+        # and may differ between processes. They cannot refer to themselves.
         if not isinstance(value, (types.CodeType, tuple, frozenset)):
             if id(value) in self._seen:
                 return self._write("again", self._seen[id(value)][0])
-            self._seen[id(value)] = len(self._seen), value  # kept, so that no other gets its id
+            self._seen[id(value)] = (
+                len(self._seen),
+                value,
+            )  # so its id stays taken
         named = _named(value)
         if named is not None:
             return self._write("named", named)
         for kinds, method in self._METHODS:
             if isinstance(value, kinds):
                 return method(self, value)
-        if hasattr(value, "__wrapped__"):  # jax.jit and its like
+        if hasattr(value, "__wrapped__"):  # jax.jit, jax.custom_jvp, ...
             parts = [getattr(value, name, None) for name in ("__wrapped__", "jvp", "fwd", "bwd")]
             return self._parts("wrapped", parts)
         return self._object(value)
@@ -245,7 +258,7 @@ class _Walk:
             self.hash.update(array.tobytes())
 
     def _code(self, code):
-        # What it does, and not where it stands. Docstrings are among the constants.
+        # What the code does, and not its file or lines. Docstrings are among the constants.
         counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
         self._write("code", code.co_code, *counts)
         self._write(*code.co_names, "|", *code.co_varnames, "|", *code.co_freevars)
@@ -311,7 +324,10 @@ class _Walk:
 
 
 def _named(value):
-    """The name by which a value goes: what it says itself, or that of an installed package."""
+    """Returns the name that stands for a value, or None.
+
+    It is the value's `__identity__`, or its qualified name in an installed package.
+    """
     given = getattr(value, NAME, None) if not isinstance(value, types.ModuleType) else None
     if isinstance(given, str):
         return given
@@ -330,23 +346,25 @@ def _named(value):
 
 @functools.cache
 def _is_installed(module: str) -> bool:
-    """Whether a module is of Python or of a package that was installed, and not the user's own."""
+    """Returns whether a module is part of Python or of an installed package."""
     top = module.partition(".")[0]
     if top == "adaptive_jax" or top in sys.stdlib_module_names:
         return True
     path = getattr(sys.modules.get(module), "__file__", None)
-    if path is None:  # part of a compiled package, or made while the program runs
+    if path is None:  # part of a compiled package, or created at run time
         return top != module and _is_installed(top)
     return _is_in_packages(Path(path))
 
 
 def _is_in_packages(path):
     folders = {sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return any(path.resolve().is_relative_to(Path(each).resolve()) for each in folders)
+    return any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
 
 
 def _globals(function):
-    """Global names that a function's code uses, and of modules the attributes that it may use."""
+    """Yields the globals that a function uses, by name, and attributes of modules among them."""
+    # The code has names of globals and of attributes in one list, without telling which attribute
+    # is of which value. So of a module every attribute with a name in the list counts as used.
     names = sorted(_names(function.__code__))
     for name in names:
         if name not in function.__globals__:
@@ -363,7 +381,7 @@ def _globals(function):
 
 
 def _names(code):
-    inner = [each for each in code.co_consts if isinstance(each, types.CodeType)]
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
     return set(code.co_names).union(*map(_names, inner))
 
 
@@ -371,7 +389,7 @@ _LEFT_OUT = ("__dict__", "__weakref__", "__doc__", "__module__", "__annotations_
 
 
 def _is_own(name, member):
-    """Whether a class has it of its author, and not of a decorator or a metaclass."""
+    """Returns whether a class's author wrote a member, and not a decorator or a metaclass."""
     if name in _LEFT_OUT or name.startswith(("_abc_", "__dataclass_", "_pytree__", "__annot")):
         return False
     readable = (types.FunctionType, staticmethod, classmethod, property, type)
@@ -380,9 +398,9 @@ def _is_own(name, member):
 
 
 def _held(value):
-    """What an object holds, None if that cannot be read."""
+    """Returns the contents of an object, None if they cannot be read."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: getattr(value, each.name, None) for each in dataclasses.fields(value)}
+        return {f.name: getattr(value, f.name, None) for f in dataclasses.fields(value)}
     if inspect.isroutine(value):
         return None
     if hasattr(value, "__dict__") and not _is_installed(type(value).__module__):

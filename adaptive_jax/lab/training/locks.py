@@ -1,4 +1,4 @@
-"""Locks on files, which end with the process that holds them."""
+"""File locks that the system releases when the process that holds them ends."""
 
 import contextlib
 import os
@@ -8,24 +8,27 @@ from typing import BinaryIO
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where nothing is locked
+except ImportError:  # Windows, where nothing is locked
     fcntl = None
 
 
 @contextlib.contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[BinaryIO]:
-    """The file, open for reading and appending, which no other process has locked meanwhile.
+    """Opens a file for reading and appending, locked against other processes.
 
-    The system releases the lock of a process that dies. Where the file system has no locks, there
-    is none.
+    The system releases the lock of a process that dies. On a file system without locks the file
+    is opened unlocked.
 
     Args:
-      path: made, if there is no such file.
-      wait: for whoever has it.
+      path: The path of the file, which is created if it does not exist.
+      wait: Whether to wait for another process that holds the lock.
 
     Raises:
-      BlockingIOError: somebody has it, and `wait` is False.
+      BlockingIOError: Another process holds the lock, and `wait` is False.
     """
+    # While this waits, the holder of the lock may replace or remove the file, as
+    # `records.set_aside` does. The lock is then on the old file and excludes nobody, so the
+    # path is opened again.
     while True:
         file = path.open("a+b")
         try:
@@ -35,7 +38,7 @@ def locked(path: Path, wait: bool = True) -> Iterator[BinaryIO]:
         except BaseException:
             file.close()
             raise
-        file.close()  # it was replaced by another since it was opened
+        file.close()
     with file:
         yield file
 
@@ -52,7 +55,7 @@ def _lock(file, wait):
 
 
 def _is_at(file, path):
-    """Whether the open file is the one that the path leads to."""
+    """Returns whether the path still leads to the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

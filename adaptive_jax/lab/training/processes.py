@@ -1,4 +1,4 @@
-"""Several processes, on one host or many, that train together by JAX's distributed runtime."""
+"""Joins several processes, on one host or many, through JAX's distributed runtime."""
 
 import socket
 import time
@@ -14,20 +14,20 @@ def join(
     process_id: int | None = None,
     wait: int = 300,
 ) -> None:
-    """Makes this process one of several, by `jax.distributed.initialize`.
+    """Joins this process to others with `jax.distributed.initialize`.
 
-    To be called before anything else asks for JAX's devices.
+    Call it before anything else asks for JAX's devices.
 
     Args:
-      coordinator: HOST:PORT of process 0, which listens there. This and the two below are None
-        where the cluster says them (Slurm, Open MPI, Kubernetes, TPU pods).
-      num_processes: how many there are.
-      process_id: which of them this is, from 0 on.
-      wait: for the others, in seconds. Default 300, as JAX has it.
+      coordinator: HOST:PORT on which process 0 listens. On a cluster that JAX detects (Slurm,
+        Open MPI, Kubernetes, TPU pods), this and the next two may be None, the default.
+      num_processes: The number of processes.
+      process_id: The index of this process, from 0.
+      wait: The number of seconds to wait for the other processes. Default 300, as in JAX.
 
     Raises:
-      ValueError: an argument is out of range, or missing outside of a cluster.
-      OSError: nobody listens at the coordinator's address, or process 0 cannot.
+      ValueError: An argument is out of range, or missing outside of a cluster.
+      OSError: Nobody listens at the coordinator's address, or process 0 cannot listen there.
     """
     wait = whole_number("wait", wait)
     if num_processes is not None:
@@ -41,14 +41,16 @@ def join(
     arguments = coordinator, num_processes, process_id
     if coordinator is not None:
         address = _address(coordinator)
-        if None not in arguments:  # JAX would end the process, with a stack trace of C++
+        # JAX's runtime aborts the process, with a C++ stack trace, if it cannot use the address.
+        # Python cannot catch that, so the address is tried first.
+        if None not in arguments:
             _listen(address) if process_id == 0 else _reach(address, wait)
     try:
         jax.distributed.initialize(*arguments, initialization_timeout=wait)
     except (ValueError, RuntimeError) as error:
         reason = str(error).rstrip(".")
         if None in arguments:
-            reason += ": where no cluster says them, give coordinator, num_processes and process_id"
+            reason += ": outside of a cluster, give coordinator, num_processes and process_id"
         raise ValueError(f"cannot join other processes: {reason}") from error
 
 
@@ -62,7 +64,7 @@ def _address(coordinator):
 
 
 def _listen(address):
-    """Tries whether the port is free."""
+    """Raises an OSError if the port is not free."""
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -72,7 +74,7 @@ def _listen(address):
 
 
 def _reach(address, wait):
-    """Waits until somebody listens there."""
+    """Waits until the coordinator listens, or raises an OSError."""
     end = time.monotonic() + wait
     while True:
         try:
@@ -82,6 +84,6 @@ def _reach(address, wait):
                 host, port = address
                 raise OSError(
                     f"no coordinator at {host}:{port} within {wait} s ({error.strerror or error}): "
-                    "start process 0 there, and let its port be reached from here"
+                    "start process 0 there, and open its port to this host"
                 ) from error
             time.sleep(min(1, wait / 10))

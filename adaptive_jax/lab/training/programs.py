@@ -1,347 +1,255 @@
-"""What the compiled programs of a population compute, for all its members side by side."""
+"""What the compiled programs of a population compute, for all of its members at once."""
 
-import contextlib
 import functools
-import inspect
 import itertools
-from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
-from flax import nnx
 
-from adaptive_jax import diagnostics
-from adaptive_jax.lab.training.config import OptimizerSpec
-from adaptive_jax.lab.workloads.workload import Split, Workload
-from adaptive_jax.optimizers.registry import evaluation_params
-from adaptive_jax.transforms import chain
-from adaptive_jax.typing import Schedule, State
+from adaptive_jax.lab.training.network import ModelState, Network
+from adaptive_jax.lab.training.updates import Updates
 
-_SETTLING_BATCHES = 50  # after which a running statistic with momentum 0.9 is the new one
-
-
-class ModelState(NamedTuple):
-    """The model's variables: trained parameters, and the rest (statistics, random counters)."""
-
-    params: State
-    rest: State
+_STATISTICS_BATCHES = 50  # after which a running statistic with momentum 0.9 has forgotten its past
 
 
 class Programs:
-    """The functions of a workload that are compiled, each over a leading axis of members.
+    """The functions that a population compiles.
+
+    A program works on the members of one device side by side. They stand in blocks, and the
+    members of a block share an optimizer. In the docstrings, axes are named as follows:
+
+    - `members`: all members on the device, block after block, always the leading axis;
+    - `block`: the members of one block, always the leading axis;
+    - `steps`: the updates of an epoch;
+    - `batch`: the examples of a mini-batch, or of a chunk of a split;
+    - `examples`: all examples of a split;
+    - `bins`: the bins of a histogram of effective learning rates.
+
+    The common arguments are:
+
+    - `blocks`: a tuple of `groups.Block`, static;
+    - `model`: a `ModelState` with leaves (members, ...);
+    - `optimizers`: for each block the optimizer's state, with leaves (block, ...);
+    - `hypers`: for each block name -> values (block,) of the hyperparameters that vary;
+    - `seeds`: (members,), int32;
+    - `train`: the training `Split`, leaves (examples, ...), the same for all members.
 
     Args:
-      workload: what is trained.
-      batch_size: a short last batch is kept.
-      shape: update made -> what the learning rate is multiplied by.
-      skips: whether a member stays as it is in a step in which its loss or a gradient is not
-        finite.
-      cut: batch -> the same, of which every device is to work on its part.
-
-    Attributes:
-      model: shapes and dtypes of a `ModelState`.
-      parameters: how many numbers are trained.
+      network: The network to train.
+      updates: The optimizers' updates.
+      batch_size: The size of a mini-batch. A short last batch is kept.
     """
 
-    def __init__(
-        self,
-        workload: Workload,
-        batch_size: int,
-        shape: Schedule,
-        skips: bool,
-        cut: Callable[[Split], Split],
-    ):
-        self._workload, self._batch_size, self._shape = workload, batch_size, shape
-        self._skips, self._cut = skips, cut
-        model = nnx.eval_shape(lambda: workload.model(nnx.Rngs(0)))
-        model.train()
-        self._train_graph, params, rest = nnx.split(model, nnx.Param, ...)
-        self.model = ModelState(nnx.to_pure_dict(params), nnx.to_pure_dict(rest))
-        self.parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
-        self._averaged: dict[OptimizerSpec, bool] = {}
-        self._has_statistics = bool(jax.tree.leaves(nnx.state(model, nnx.BatchStat)))
-        model.eval()
-        self._eval_graph = nnx.graphdef(model)
+    def __init__(self, network: Network, updates: Updates, batch_size: int):
+        self.network, self.updates = network, updates
+        self._batch_size = batch_size
 
-    def init(self, seed):
-        """The model of one seed."""
-        model = self._workload.model(nnx.Rngs(jax.random.key(seed)))
-        _, params, rest = nnx.split(model, nnx.Param, ...)
-        return ModelState(nnx.to_pure_dict(params), nnx.to_pure_dict(rest))
+    def start(self, blocks, models, model_index, hypers):
+        """Returns every member's initial model and optimizer state.
 
-    def start(self, blocks, models, which, hypers):
-        """Every member's model and optimizer state; `which` of the models is whose."""
-        model = jax.tree.map(lambda *leaves: jnp.stack(leaves)[which], *models)
+        Args:
+          blocks, hypers: As above.
+          models: A sequence of `ModelState`, one for each distinct seed, without a member axis.
+          model_index: (members,), the index in `models` of the member's initial variables.
+        """
+        model = jax.tree.map(lambda *leaves: jnp.stack(leaves)[model_index], *models)
 
         def init(optimizer):
-            return jax.vmap(lambda params, hyper: self.begun(optimizer, params, hyper))
+            return jax.vmap(lambda params, hyper: self.updates.init(optimizer, params, hyper))
 
         parts = zip(blocks, _split(blocks, model.params), hypers, strict=True)
         return model, [init(block.optimizer)(params, hyper) for block, params, hyper in parts]
 
-    def epoch(self, blocks, with_rates, model, optimizers, hypers, seeds, number, train):
-        """All mini-batches once, in an order that depends on seed and epoch alone.
+    def epoch(self, blocks, with_rates, skips, model, optimizers, hypers, seeds, number, train):
+        """Trains on all mini-batches once, in an order that depends on seed and epoch alone.
 
-        Returns models, optimizer states, metrics, and for each block the histograms of its
-        effective learning rates at the last step (None without `with_rates` or a scale).
+        Args:
+          blocks, model, optimizers, hypers, seeds, train: As above.
+          with_rates: Whether to compute histograms of effective learning rates, static.
+          skips: Whether a member skips a step in which its loss or a gradient is not finite,
+            static. It then keeps its parameters, statistics and optimizer state.
+          number: The epoch, from 0, a scalar int32.
+
+        Returns:
+          The models and optimizer states after the epoch; the metrics, name -> (members,); and
+          for each block the histograms of the last step, (block, bins), None for a block whose
+          optimizer has no scale, and None altogether without `with_rates`.
         """
         count, size = len(train.targets), self._batch_size
         full = count // size * size
+        orders = jax.vmap(lambda seed: _order(seed, number, count))(seeds)  # (members, examples)
+        step = functools.partial(self._step, blocks, with_rates, skips, hypers, train)
 
-        def order(seed):
-            key = jax.random.fold_in(jax.random.key(seed), 1 + number)
-            return jax.random.permutation(key, count)
-
-        orders = jax.vmap(order)(seeds)
-
-        def step(carry, xs):
-            (model, optimizers), (indices, is_last) = carry, xs
-            own = list(zip(optimizers, hypers, strict=True))
-            batch = jax.tree.map(lambda x: x[indices], train)
-            grads, rest, metrics = jax.vmap(self.gradients)(model, batch)
-            shared = (grads, metrics["train_loss"], model, batch)
-            rates = self._rates(is_last, blocks, shared, own) if with_rates else None
-            updated = _by_block(self.updated, blocks, shared, own)
-            params, optimizers = zip(*updated, strict=True)
-            after = ModelState(_join(params), rest), list(optimizers)
-            made = jnp.ones(len(seeds), bool)
-            if self._skips:
-                made = _finite(metrics["train_loss"], *jax.tree.leaves(grads))
-                after = _where(blocks, made, after, carry)
-            return after, (metrics, made, rates)
-
+        # `scan` iterates over the leading axis, so steps come first: (steps, members, batch).
         batches = orders[:, :full].reshape(len(seeds), -1, size).swapaxes(0, 1)
-        last = jnp.arange(1, len(batches) + 1) * size == count
-        carry, (metrics, made, rates) = jax.lax.scan(step, (model, optimizers), (batches, last))
+        is_last = jnp.arange(1, len(batches) + 1) * size == count
+        carry, outputs = jax.lax.scan(step, (model, optimizers), (batches, is_last))
+        metrics, applied, rates = outputs  # with leaves (steps, members) and (steps, block, bins)
         first_loss = metrics["train_loss"][0]
-        totals = jax.tree.map(lambda m: size * jnp.sum(m, axis=0, where=made), metrics)
-        examples = size * jnp.sum(made, axis=0)
+        totals = jax.tree.map(lambda m: size * jnp.sum(m, axis=0, where=applied), metrics)
+        examples = size * jnp.sum(applied, axis=0)
         rates = jax.tree.map(lambda r: r[-1], rates)
-        if full < count:  # the short last batch
-            carry, (metrics, made, rates) = step(carry, (orders[:, full:], jnp.array(True)))
-            rest = (count - full) * made
-            totals = jax.tree.map(lambda t, m: t + jnp.where(made, rest * m, 0), totals, metrics)
+
+        # A short last batch has another shape than the others, so it cannot be part of the scan.
+        if full < count:
+            carry, (metrics, applied, rates) = step(carry, (orders[:, full:], jnp.array(True)))
+            rest = (count - full) * applied
+            # `where`, because 0 · NaN would be NaN.
+            totals = jax.tree.map(lambda t, m: t + jnp.where(applied, rest * m, 0), totals, metrics)
             examples += rest
         metrics = jax.tree.map(lambda t: t / examples.astype(t.dtype), totals)
-        if self._skips:
+        if skips:
             metrics["train_skipped"] = 1 - examples / count
         return *carry, metrics | {"first_loss": first_loss}, rates
 
-    def evaluated(self, blocks, model, optimizers, train):
-        """The models to evaluate: of some optimizers not at the parameters that they train.
+    def _step(self, blocks, with_rates, skips, hypers, train, states, inputs):
+        """Updates every member once: the body of the `scan` in `epoch`.
 
-        Running statistics are gathered anew for those, on the first batches of the data.
+        Args:
+          blocks, with_rates, skips, hypers, train: As in `epoch`.
+          states: `(model, optimizers)`, the carry.
+          inputs: The indices of each member's mini-batch, (members, batch), and whether the step
+            is the epoch's last, a scalar.
+
+        Returns:
+          The states after the step, and its outputs: the metrics, name -> (members,), whether
+          each member's update was applied, (members,), and the histograms as in `epoch`.
         """
-        parts = zip(blocks, _split(blocks, model), optimizers, strict=True)
-        return _join([self._evaluated(block, train, *states) for block, *states in parts])
+        (model, optimizers), (indices, is_last) = states, inputs
+        batch = jax.tree.map(lambda x: x[indices], train)  # (members, batch, ...)
+        # One `vmap` over the members of all blocks: the network is compiled once, however many
+        # optimizers there are. For small networks that is most of the time of a comparison.
+        grads, rest, metrics = jax.vmap(self.network.gradients)(model, batch)
+        shared = (grads, metrics["train_loss"], model, batch)
+        own = list(zip(optimizers, hypers, strict=True))
+        rates = self._rates(is_last, blocks, shared, own) if with_rates else None
+        updated = _by_block(self.updates.update, blocks, shared, own)
+        params, optimizers = zip(*updated, strict=True)
+        new_states = ModelState(_join(params), rest), list(optimizers)
+        applied = jnp.ones(len(indices), bool)
+        if skips:
+            applied = _all_finite(metrics["train_loss"], *jax.tree.leaves(grads))
+            new_states = _select(blocks, applied, new_states, states)
+        return new_states, (metrics, applied, rates)
 
-    def evaluate(self, model, chunk, weights):
-        """Weighted sums of the examples' scores for every member, its model in eval mode."""
-
-        def member(model):
-            module = nnx.merge(self._eval_graph, model.params, model.rest, copy=True)
-            return {name: weights @ values for name, values in self._scores(module, chunk).items()}
-
-        return jax.vmap(member)(model)
-
-    def evaluated_at(self, optimizer):
-        """`(state, params) -> params` to evaluate at; None where it is at those trained."""
-        average = evaluation_params if self.averages(optimizer) else None
-        return optimizer.entry.evaluated_at or average
-
-    def averages(self, optimizer):
-        """Whether there is a Schedule-Free average in the optimizer's state."""
-        if optimizer not in self._averaged:
-            lowest = {name: ends[0] for name, ends in optimizer.search.items()}
-            with _failures(optimizer):
-                state = jax.eval_shape(optimizer.build(**lowest).init, self.model.params)
-            self._averaged[optimizer] = optimizer.entry.averages(state)
-        return self._averaged[optimizer]
-
-    def begun(self, optimizer, params, hyper):
-        """The optimizer's first state, of one member."""
-        with _failures(optimizer):
-            return self._transformation(optimizer, hyper).init(params)
-
-    def updated(self, optimizer, grads, loss, model, batch, state, hyper, asked=lambda of: None):
-        """A member's parameters and optimizer state after an update.
-
-        `asked` is called, while tracing, with what the optimizer evaluates the loss of.
-        """
-        with _failures(optimizer):
-            tx = optax.with_extra_args_support(self._transformation(optimizer, hyper))
-            extra = self._extra(grads, loss, model, batch, asked)
-            updates, state = tx.update(grads, state, model.params, **extra)
-        return optax.apply_updates(model.params, updates), state
-
-    def _extra(self, grads, loss, model, batch, asked=lambda of: None):
-        """What Optax's methods may ask for besides, all of it of the batch with the same dropout.
-
-        A line search takes `value`, `grad` and `value_fn`, and hands on to `value_fn` what else it
-        gets; Sophia takes `obj_fn`, sharpness-aware minimization `grad_fn`.
-        """
-
-        def value_fn(params, obj_fn=None, grad_fn=None):
-            asked(params)
-            scores, _ = self._train_scores(params, model.rest, batch)
-            return jnp.mean(scores["loss"])
-
-        return {
-            "value": loss,
-            "grad": grads,
-            "value_fn": value_fn,
-            "obj_fn": value_fn,
-            "grad_fn": lambda params, *_: jax.grad(value_fn)(params),
-        }
-
-    def _transformation(self, optimizer, hyper):
-        entry = optimizer.entry
-        rate = {**optimizer.given, **hyper}.get("learning_rate")
-        if not entry.scheduled or self.averages(optimizer):
-            return chain(_built(optimizer, hyper))
-        if entry.takes_schedule and rate is not None:
-            scheduled = {**hyper, "learning_rate": lambda count: rate * self._shape(count)}
-            return chain(_built(optimizer, scheduled))
-        # The schedule is a stage of its own, so that one shape serves every optimizer alike:
-        # AdaBound's base_lr and decoupled decay need no rule of their own here.
-        return chain(_built(optimizer, hyper), optax.scale_by_schedule(self._shape))
-
-    def gradients(self, model, batch):
-        """A member's gradients, the rest of its model after the batch, and its metrics."""
-
-        def objective(params):
-            scores, rest = self._train_scores(params, model.rest, batch)
-            metrics = {f"train_{name}": jnp.mean(values) for name, values in scores.items()}
-            return metrics["train_loss"], (metrics, rest)
-
-        (_, (metrics, rest)), grads = jax.value_and_grad(objective, has_aux=True)(model.params)
-        return grads, rest, metrics
-
-    def _train_scores(self, params, rest, batch):
-        module = nnx.merge(self._train_graph, params, rest, copy=True)
-        scores = self._scores(module, batch)
-        return scores, nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.Param)))
-
-    def _rates(self, wanted, *parts):
-        """The members' histograms of effective learning rates, zeros where they are not wanted."""
-
-        def member(optimizer, grads, loss, model, batch, state, hyper):
-            tx = self._transformation(optimizer, hyper)
-            extra = self._extra(grads, loss, model, batch)
-            try:
-                rates = diagnostics.effective_learning_rates(
-                    tx, grads, state, model.params, **extra
-                )
-            except ValueError:  # it has none
-                return None
-            return diagnostics.rate_histogram(rates)
+    def _rates(self, is_wanted, blocks, shared, own):
+        """Returns each block's histograms as in `epoch`, with zeros in them if unwanted."""
 
         def measure():
-            return _by_block(member, *parts)
+            return _by_block(self.updates.rate_histogram, blocks, shared, own)
 
-        nothing = jax.eval_shape(measure)
+        # `cond` skips the measurement because its predicate is a scalar, equal for all members.
+        # With a member axis under `vmap` it would become a `select` that measures in every step.
+        shapes = jax.eval_shape(measure)
         return jax.lax.cond(
-            wanted, measure, lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), nothing)
+            is_wanted, measure, lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         )
 
-    def _evaluated(self, block, train, model, state):
-        evaluated_at = self.evaluated_at(block.optimizer)
-        if evaluated_at is None:
+    def evaluation_models(self, blocks, model, optimizers, train):
+        """Returns the models to evaluate, with leaves (members, ...).
+
+        Some optimizers are not evaluated at the parameters that they train, but at an average.
+        The running statistics belong to the trained parameters, so for these optimizers they are
+        computed anew, on the first batches of the training split.
+        """
+        parts = zip(blocks, _split(blocks, model), optimizers, strict=True)
+        return _join([self._evaluation_model(block, train, *states) for block, *states in parts])
+
+    def _evaluation_model(self, block, train, model, state):
+        """Returns a block's models to evaluate, with leaves (block, ...)."""
+        evaluation_params = self.updates.evaluation_params(block.optimizer)
+        if evaluation_params is None:
             return model
         size = self._batch_size
-        batches = min(_SETTLING_BATCHES, len(train.targets) // size)
+        batches = min(_STATISTICS_BATCHES, len(train.targets) // size)
         first = jax.tree.map(
             lambda x: x[: batches * size].reshape(batches, size, *x.shape[1:]), train
         )
 
         def member(model, state):
-            params = evaluated_at(state, model.params)
-            if not self._has_statistics:
+            params = evaluation_params(state, model.params)
+            if not self.network.has_statistics:
                 return ModelState(params, model.rest)
 
             def step(rest, batch):
-                return self._train_scores(params, rest, batch)[1], None
+                return self.network.train_scores(params, rest, batch)[1], None
 
             rest, _ = jax.lax.scan(step, model.rest, first)
             return ModelState(params, rest)
 
         return jax.vmap(member)(model, state)
 
-    def _scores(self, module, batch: Split):
-        """Loss and accuracy, if there is one, of each example, averaged over what axes it has."""
-        batch = self._cut(batch)
-        outputs, count = module(batch.inputs), len(batch.targets)
-        scores = {}
-        for name, function in self._workload.scores.items():
-            values = function(outputs, batch.targets)
-            scores[name] = jnp.mean(values.reshape(count, -1), axis=1)
-        return scores
+    def evaluate(self, model, totals, chunk, weights):
+        """Adds a chunk's scores to every member's totals, its model in evaluation mode.
+
+        Args:
+          model: As above.
+          totals: name -> (members,), the sums over the chunks before this one.
+          chunk: A `Split` with leaves (batch, ...), the same for all members.
+          weights: (batch,), 1 for examples and 0 for padding.
+        """
+
+        def member(model):
+            scores = self.network.eval_scores(model, chunk)
+            return {name: weights @ values for name, values in scores.items()}
+
+        sums = jax.vmap(member)(model)
+        return jax.tree.map(lambda total, s: total + s.astype(total.dtype), totals, sums)
 
 
-def _built(optimizer, hyper):
-    """The optimizer; it is passed only those extra arguments that it takes."""
-    tx = optimizer.build(**hyper)
-    parameters = inspect.signature(tx.update).parameters
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    if takes_all or not isinstance(tx, optax.GradientTransformationExtraArgs):
-        return tx
-
-    def update(updates, state, params=None, **extra):
-        taken = {name: value for name, value in extra.items() if name in parameters}
-        return tx.update(updates, state, params, **taken)
-
-    return optax.GradientTransformationExtraArgs(tx.init, update)
+def _order(seed, number, count):
+    """Returns the order of the examples in an epoch, (examples,)."""
+    key = jax.random.fold_in(jax.random.key(seed), 1 + number)
+    return jax.random.permutation(key, count)
 
 
-@contextlib.contextmanager
-def _failures(optimizer):
-    """Names the optimizer in what it raises for being called otherwise than it must."""
-    try:
-        yield
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise ValueError(
-            f"{optimizer.label} cannot be trained here: {type(error).__name__}: {error}. An "
-            "optimizer gets gradients of the mini-batch's mean loss, its state and the parameters, "
-            "and by name value, grad, value_fn, obj_fn and grad_fn"
-        ) from error
-
-
-def _finite(*arrays):
-    """Whether all numbers of a member are, for each."""
+def _all_finite(*arrays):
+    """Returns whether all numbers of a member are finite: (members, ...) arrays -> (members,)."""
     finite = [jnp.all(jnp.isfinite(x.reshape(len(x), -1)), axis=1) for x in arrays]
     return jnp.all(jnp.stack(finite), axis=0)
 
 
-def _where(blocks, made, after, before):
-    """The models and optimizer states after a step, of members that do not make it before it."""
+def _select(blocks, applied, new, old):
+    """Returns the new states of members whose update was applied, and the old ones of others.
 
-    def choose(made, *trees):
-        def member(made, *leaves):
-            return jax.tree.map(lambda new, old: jnp.where(made, new, old), *leaves)
+    Args:
+      blocks: As in `Programs`.
+      applied: (members,).
+      new, old: `(model, optimizers)`, as in `Programs`.
+    """
 
-        return jax.vmap(member)(made, *trees)
+    def choose(applied, *trees):
+        # `vmap` leaves a scalar condition, which broadcasts against leaves of any rank.
+        def member(applied, *leaves):
+            return jax.tree.map(lambda x, y: jnp.where(applied, x, y), *leaves)
 
-    (model, optimizers), (old_model, old_optimizers) = after, before
-    parts = zip(_split(blocks, made), optimizers, old_optimizers, strict=True)
-    return choose(made, model, old_model), [choose(*part) for part in parts]
+        return jax.vmap(member)(applied, *trees)
+
+    (model, optimizers), (old_model, old_optimizers) = new, old
+    parts = zip(_split(blocks, applied), optimizers, old_optimizers, strict=True)
+    return choose(applied, model, old_model), [choose(*part) for part in parts]
 
 
 def _by_block(member, blocks, shared, own):
-    """`member(optimizer, …)` of each block, over the block's members.
+    """Returns for each block `member(optimizer, *shared, *own)`, mapped over its members.
 
-    Arguments are the block's part of `shared`, trees over all members, then what it has of `own`.
+    Optimizers are static and their states differ in structure, so one `vmap` cannot serve all.
+
+    Args:
+      member: The function of one member.
+      blocks: As in `Programs`.
+      shared: Trees with leaves (members, ...), of which a block gets its slice.
+      own: For each block its own arguments, with leaves (block, ...).
     """
-    split = zip(blocks, *(_split(blocks, tree) for tree in shared), own, strict=True)
+    slices = zip(blocks, *(_split(blocks, tree) for tree in shared), own, strict=True)
     return [
-        jax.vmap(functools.partial(member, block.optimizer))(*parts, *mine)
-        for block, *parts, mine in split
+        jax.vmap(functools.partial(member, block.optimizer))(*block_shared, *block_own)
+        for block, *block_shared, block_own in slices
     ]
 
 
 def _split(blocks, tree):
-    """The tree's leaves cut along the members' axis, one tree for each block."""
+    """Returns one tree for each block: leaves (members, ...) are cut to (block, ...)."""
     ends = list(itertools.accumulate(block.count for block in blocks))
     starts = [0, *ends[:-1]]
     return [
@@ -350,4 +258,5 @@ def _split(blocks, tree):
 
 
 def _join(trees):
+    """Joins the blocks' trees: leaves (block, ...) become (members, ...)."""
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), *trees)

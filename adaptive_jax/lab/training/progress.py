@@ -1,4 +1,4 @@
-"""How far some runs side by side have come."""
+"""The state of a group's training between two epochs."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,13 +9,14 @@ from adaptive_jax.typing import State
 
 
 class Progress(NamedTuple):
-    """What training has come to after some epochs.
+    """The state of a group's training after some epochs.
 
     Attributes:
-      model, optimizers: their states.
-      curve: for each epoch, the metrics' values for every run.
-      rates: for each epoch and run the histogram of effective learning rates, or None.
-      seconds: what the epochs took.
+      model: The models, on the devices.
+      optimizers: The optimizer states, on the devices.
+      curve: For each epoch name -> the metric of each member.
+      rates: For each epoch and member the histogram of effective learning rates, or None.
+      seconds: The time that the epochs took.
     """
 
     model: State
@@ -24,7 +25,7 @@ class Progress(NamedTuple):
     rates: list[list[list[int] | None]]
     seconds: float
 
-    def finite(self, epoch: int) -> bool:
-        """Whether the losses of that epoch were, of every run."""
-        point = self.curve[epoch]
-        return bool(np.isfinite([point["train_loss"], point["validation_loss"]]).all())
+    def is_finite(self, epoch: int) -> bool:
+        """Returns whether the losses of all members are finite after an epoch, an index."""
+        metrics = self.curve[epoch]
+        return bool(np.isfinite([metrics["train_loss"], metrics["validation_loss"]]).all())

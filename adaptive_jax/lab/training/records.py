@@ -1,4 +1,4 @@
-"""Runs on disk: one JSON object a line, in `runs.jsonl`."""
+"""Records of runs, kept on disk in `runs.jsonl` as one JSON object per line."""
 
 import contextlib
 import dataclasses
@@ -16,45 +16,48 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_jax.lab.training.config import Member
+from adaptive_jax.lab.training.history import History
 from adaptive_jax.lab.training.identity import plain
 from adaptive_jax.lab.training.locks import locked
-from adaptive_jax.lab.training.population import History, Population
+from adaptive_jax.lab.training.population import Population
 
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """One finished run: what it was, and what came of it.
+    """A finished run: its configuration and its results.
 
     Attributes:
-      id: digest of what was run, `identity` included, by which reports refer to it and a resumed
-        comparison finds it.
-      workload: its name.
-      optimizer: label, as on the command line: `"sgd:momentum=0.9"`.
-      hyperparameters: all of them, defaults included.
-      varied: those of them that the comparison chose.
-      phase: "train" for a single run; in a comparison "tune", "default" (the tuning run of an
+      id: A digest of what was run, `identity` included. Reports refer to a run by it, and a
+        resumed comparison finds its runs by it.
+      workload: The name of the workload.
+      optimizer: The optimizer's label, as on the command line: `"sgd:momentum=0.9"`.
+      hyperparameters: All hyperparameters, defaults included.
+      varied: The hyperparameters that the comparison chose.
+      phase: "train" for a single run; in a comparison "tune", "default" (a tuning run of an
         optimizer at its defaults) or "final".
-      seed, epochs, batch_size, schedule, steps: what was run.
-      parameters: how many numbers the model has.
-      examples: of each split, by its name.
-      metric: "accuracy" or "loss", what the workload is judged by.
-      target: the workload's, of that metric on validation data.
-      initial_loss: of the first mini-batch, before any update.
-      curve: for each epoch, training loss and accuracy over its mini-batches and validation
-        loss and accuracy after it; no accuracy if the workload has none.
-      rates: for each epoch, how many of the parameters' effective learning rates lay between
-        neighbors of `diagnostics.RATE_EDGES` at its last step; None for an optimizer whose updates
-        are no direction times a scale.
-      final: loss and accuracy on whole data sets, at the end. A tuning run has no test metrics.
-      diverged: the training loss ended non-finite, or above twice the initial one.
-      train_seconds: wall-clock, an equal share of what the runs beside it took: no measure of
-        its optimizer, see `cost`.
-      compile_seconds: what its group of runs took to compile.
-      cost: of the optimizer on this model, measured apart from the runs, in a final run; see
-        `comparison.cost.measure_costs`.
-      versions, device: of Python, the libraries, and the machine: "cpu", "8 × NVIDIA H100".
-      identity: digests of the code and data that were run, see `Population.identity`; empty in
-        records of versions that had none.
+      seed, epochs, batch_size, schedule, steps: The settings of the run.
+      parameters: The number of trained parameters.
+      examples: The number of examples of each split.
+      metric: "accuracy" or "loss", the metric by which the workload is judged.
+      target: The workload's target for this metric on the validation split.
+      initial_loss: The loss of the first mini-batch, before any update.
+      curve: For each epoch the training loss and accuracy over its mini-batches, and the
+        validation loss and accuracy after it. There is no accuracy if the workload has none.
+      rates: For each epoch a histogram of the parameters' effective learning rates at its last
+        step, with the bins of `diagnostics.RATE_EDGES`. None for an optimizer whose update is
+        not a direction times a scale.
+      final: The loss and accuracy on the whole splits after training. A tuning run has no test
+        metrics.
+      diverged: Whether the last training loss is not finite, or above twice the initial loss.
+      train_seconds: An equal share of the wall-clock time of the runs beside it. It does not
+        measure the optimizer; `cost` does.
+      compile_seconds: The time that its group of runs took to compile.
+      cost: The cost of the optimizer on this model, measured apart from the runs and only for
+        final runs, see `comparison.cost.measure_costs`.
+      versions: The versions of Python and the libraries.
+      device: The devices: "cpu", "8 × NVIDIA H100".
+      identity: Digests of the code and data that were run, see `Population.identity`. Empty in
+        records of versions without digests.
     """
 
     id: str
@@ -86,11 +89,11 @@ class RunRecord:
 
 
 class FolderError(ValueError):
-    """A folder of runs holds something else than it should; the message is meant for the user."""
+    """A folder of runs cannot be used. The message is meant for the user."""
 
 
 def run_id(population: Population, member: Member) -> str:
-    """Digest of all that decides what the run computes: the same for the same run, always."""
+    """Returns a digest of everything that decides what a run computes."""
     identity = population.identity(member.optimizer)
     text = json.dumps(_to_json([population.description(member), identity]), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -99,7 +102,13 @@ def run_id(population: Population, member: Member) -> str:
 def make_record(
     population: Population, history: History, cost: Mapping[str, float] | None = None
 ) -> RunRecord:
-    """The record of one member of a population."""
+    """Returns the record of a member of a population.
+
+    Args:
+      population: The population that trained the member.
+      history: The member's history.
+      cost: The cost of its optimizer, if it was measured.
+    """
     member = history.member
     workload = population.workload
     hyperparameters = {**member.optimizer.given, **member.hyperparameters}
@@ -145,10 +154,10 @@ def _versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def one_writer(folder: Path) -> Iterator[None]:
-    """Holds the folder, with a file in it that says who does: host, process, and since when.
+    """Locks a folder for one process, and writes the process into the lock file.
 
     Raises:
-      FolderError: another process holds it; the message names it.
+      FolderError: Another process holds the lock. The message names its host and process.
     """
     path = folder / "lock.json"
     with contextlib.ExitStack() as stack:
@@ -156,7 +165,7 @@ def one_writer(folder: Path) -> Iterator[None]:
             file = stack.enter_context(locked(path, wait=False))
         except BlockingIOError as error:
             raise FolderError(
-                f"{folder} is written to by another process{_owner(path)}: wait until it ends, or "
+                f"{folder} is in use by another process{_owner(path)}: wait until it ends, or "
                 "name another folder"
             ) from error
         owner = {
@@ -164,7 +173,8 @@ def one_writer(folder: Path) -> Iterator[None]:
             "pid": os.getpid(),
             "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
         }
-        with contextlib.suppress(OSError):  # of a full disk who writes results will say more
+        # If the disk is full, writing the results fails with a better message.
+        with contextlib.suppress(OSError):
             file.truncate(0)
             file.write(json.dumps(owner).encode())
             file.flush()
@@ -186,32 +196,38 @@ def _owner(path):
 
 
 def append(path: Path, record: RunRecord) -> None:
-    """Adds the record as a line of its own. NaN and infinity, which JSON lacks, become texts.
+    """Appends a record as a line. NaN and infinity, which JSON lacks, become strings.
 
-    What a kill left of a last line is removed. Several processes may append at a time.
+    An incomplete last line, which a killed process leaves, is removed. Several processes may
+    append at the same time.
     """
     with locked(path) as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read() != b"\n":
-                _whole(file)
+                _complete_lines(file)
         file.write(_line(record))
 
 
 def read(path: Path) -> list[RunRecord]:
-    """The records of a file in order, each run of a comparison once.
+    """Returns the records of a file in order, each run of a comparison once.
 
-    A last line cut short by a kill is left out, and so is the part of a line that one left
-    before a whole record.
+    What a killed process leaves is ignored: an incomplete last line, or the part of a line in
+    front of a complete record.
 
     Raises:
-      FolderError: another line is no record; the message names it.
+      FolderError: Some other line is not a record. The message has its number.
     """
     return parse(path.read_text(encoding="utf-8"), path)
 
 
 def parse(text: str, name: str | Path) -> list[RunRecord]:
-    """The records in the text of a file of that name, as `read` gives them."""
+    """Returns the records in the text of a file, as `read` does.
+
+    Args:
+      text: The text of the file.
+      name: The file's name, for error messages.
+    """
     lines = text.split("\n")
     records = {}
     for i, line in enumerate(lines, 1):
@@ -223,8 +239,8 @@ def parse(text: str, name: str | Path) -> list[RunRecord]:
             if i == len(lines):
                 break
             raise FolderError(
-                f"{name}, line {i} is no record of a run: {error}. Delete the line to read the "
-                "others"
+                f"{name}, line {i} is not a record of a run: {error}. Delete the line to read "
+                "the others"
             ) from error
         key = i if record.phase == "train" else record.id
         records.setdefault(key, record)
@@ -232,27 +248,33 @@ def parse(text: str, name: str | Path) -> list[RunRecord]:
 
 
 def recover(path: Path) -> str:
-    """The text of a file that is going to be added to; what a kill cut short is removed."""
+    """Returns the text of a file, "" if there is none, and removes an incomplete last line."""
     if not path.exists():
         return ""
     with locked(path) as file:
-        return _whole(file).decode()
+        return _complete_lines(file).decode()
 
 
 def set_aside(path: Path, is_stale: Callable[[RunRecord], bool]) -> list[RunRecord]:
-    """Moves records from the file to `runs.old.jsonl` beside it, and returns them."""
+    """Moves records from a file to `runs.old.jsonl` beside it, and returns them.
+
+    Args:
+      path: The path of the file. It need not exist.
+      is_stale: Whether to move a record.
+    """
     if not path.exists():
         return []
     with locked(path) as file:
-        known = parse(_whole(file).decode(), path)
-        stale = [record for record in known if is_stale(record)]
-        gone = {record.id for record in stale}
+        records = parse(_complete_lines(file).decode(), path)
+        stale = [record for record in records if is_stale(record)]
+        stale_ids = {record.id for record in stale}
         if stale:
             with path.with_suffix(".old.jsonl").open("ab") as old:
                 old.writelines(map(_line, stale))
+            # A rename is atomic: if the process is killed, one of the two files is whole.
             kept = path.with_suffix(".new.jsonl")
             with kept.open("wb") as new:
-                new.writelines(_line(record) for record in known if record.id not in gone)
+                new.writelines(_line(record) for record in records if record.id not in stale_ids)
             kept.replace(path)
     return stale
 
@@ -262,7 +284,7 @@ def _line(record):
 
 
 def _record(line):
-    """The record of a line; of one that begins with a part of another, the whole one behind it."""
+    """Returns the record of a line; part of another record may stand in front of it."""
     try:
         return RunRecord(**_from_json(json.loads(line)))
     except (ValueError, TypeError):
@@ -272,11 +294,14 @@ def _record(line):
     return _record(line[start:])
 
 
-_START = '{"id": "'  # of a record, the names of whose fields stand in their order
+_START = '{"id": "'  # the beginning of a line, since JSON keeps the order of the fields
 
 
-def _whole(file):
-    """The file's whole lines; what a kill cut short is cut off, a last line's end is added."""
+def _complete_lines(file):
+    """Returns the complete lines of a file, and removes an incomplete last one from it.
+
+    A complete record whose newline is missing is kept, and gets it.
+    """
     file.seek(0)
     content = file.read()
     whole = content.rfind(b"\n") + 1
