@@ -294,7 +294,7 @@ def test_a_second_writer_is_told_who_the_first_is(tmp_path):
     with Checkpoints(tmp_path) as first:
         first.save(1, EMPTY)
         second = Checkpoints(tmp_path)
-        message = rf"another Checkpoints of this process \(process {os.getpid()} on .*, since 20"
+        message = rf"another writer in this process \(process {os.getpid()} on .*, since 20"
         with pytest.raises(CheckpointError, match=message):
             second.save(2, EMPTY)
         with pytest.raises(CheckpointError, match="is being written by"):
@@ -330,7 +330,7 @@ def test_a_lock_blocks_as_long_as_its_process_lives(tmp_path, owner):
     holder.stdout.readline()
     who = "process 12 on elsewhere, since 2026-01-02 03:04:05" if owner else "another process"
     checkpoints = Checkpoints(tmp_path)
-    with pytest.raises(CheckpointError, match=f"is being written by {who}.*name another folder"):
+    with pytest.raises(CheckpointError, match=f"is being written by {who}.*use another folder"):
         checkpoints.save(1, EMPTY)
     holder.send_signal(signal.SIGKILL)
     holder.wait()

@@ -17,6 +17,7 @@ ROOMS = (
     "trees",
     "algebra",
     "files",
+    "locks",
     "storage",
     "schedules",
     "transforms",

@@ -9,15 +9,13 @@ import json
 import math
 import os
 import platform
-import socket
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from adaptive_jax.locks import LockedError, WriterLock, locked
 from adaptive_jax.training.config import Member
 from adaptive_jax.training.identity import plain
-from adaptive_jax.training.locks import locked
 from adaptive_jax.training.population import History, Population
 
 
@@ -145,44 +143,20 @@ def _versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def one_writer(folder: Path) -> Iterator[None]:
-    """Holds the folder, with a file in it that says who does: host, process, and since when.
+    """Holds a lock on the folder: a file that names the host, the process, and since when.
 
     Raises:
-      FolderError: another process holds it; the message names it.
+      FolderError: another process holds it; the message names that process.
     """
-    path = folder / "lock.json"
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(locked(path, wait=False))
-        except BlockingIOError as error:
-            raise FolderError(
-                f"{folder} is written to by another process{_owner(path)}: wait until it ends, or "
-                "name another folder"
-            ) from error
-        owner = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        }
-        with contextlib.suppress(OSError):  # of a full disk who writes results will say more
-            file.truncate(0)
-            file.write(json.dumps(owner).encode())
-            file.flush()
-        stack.callback(_remove, path)
-        yield
-
-
-def _remove(path):
-    with contextlib.suppress(OSError):
-        path.unlink()
-
-
-def _owner(path):
+    lock = WriterLock(folder / "lock.json")
     try:
-        owner = json.loads(path.read_text(encoding="utf-8"))
-        return f", {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        lock.acquire()
+    except LockedError as error:
+        raise FolderError(f"{error}: wait until that finishes, or use another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def append(path: Path, record: RunRecord) -> None:
