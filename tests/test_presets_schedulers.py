@@ -264,7 +264,7 @@ PARTS = [
         "ChainedScheduler",
         [STEP, lr_scheduler.StepLR(0.2, 3)],
         None,
-        r"one learning rate, got \[0.1",
+        r"the same learning rate, got \[0.1",
     ),
 ]
 
@@ -312,8 +312,8 @@ def test_a_cycled_momentum_must_be_given():
     torch.SGD(lr=lr, momentum=lr.momentum)
     torch.Adam(lr=lr, betas=(lr.momentum, 0.999))
     for make, advice in [
-        (lambda: torch.SGD(lr=lr, momentum=0.9), "give momentum=lr.momentum to SGD, or give cycle"),
-        (lambda: torch.Adam(lr=lr), r"give betas=\(lr.momentum, ...\) to Adam"),
+        (lambda: torch.SGD(lr=lr, momentum=0.9), "pass momentum=lr.momentum to SGD, or pass cycle"),
+        (lambda: torch.Adam(lr=lr), r"pass betas=\(lr.momentum, ...\) to Adam"),
         (lambda: torch.Adagrad(lr=lr), "as in torch: pass cycle_momentum=False"),
     ]:
         with pytest.raises(ValueError, match=advice):
