@@ -123,7 +123,7 @@ def _lock(descriptor, path, wait):
 
 
 def _is_at(descriptor, path):
-    """Whether `path` still leads to the file that was opened."""
+    """Returns True if `path` still leads to the file that was opened."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
