@@ -1,4 +1,4 @@
-"""The algebra: a Preconditioner is direction × scale, a ScaleModifier changes the scale."""
+"""The algebra: a Preconditioner is direction × scale; a ScaleModifier changes the scale."""
 
 import functools
 import inspect
@@ -24,7 +24,7 @@ SQUARES = ("nu",)
 
 
 class Call(NamedTuple):
-    """A function and the arguments that it was called with, shown as source code."""
+    """A function and the arguments it was called with; its repr is source code."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -46,15 +46,16 @@ class Call(NamedTuple):
         return f"{_shown(self.function)}({', '.join(shown)})"
 
     def again(self) -> tuple[Callable[..., Any], tuple[()]]:
-        """The call as `__reduce__` returns it, with which pickle repeats it."""
+        """Returns the call in the form of `__reduce__`, so that unpickling repeats it."""
         return functools.partial(self.function, *self.args, **self.kwargs), ()
 
 
 def _shown(value: Any, depth: int = 8) -> str:
-    """The value's repr, without the addresses of functions, which differ from run to run.
+    """Returns the value's repr without memory addresses, which differ from run to run.
 
-    A function that another one built, such as a schedule, is shown as the call of that one with
-    the values that it closes over; so is a transformation of Optax, whose functions are such.
+    A function that was built by another function, such as a schedule, is shown as a call of that
+    function with the values it closes over. So is an Optax transformation, which consists of
+    such functions.
     """
 
     def inner(value):
@@ -77,10 +78,11 @@ def _shown(value: Any, depth: int = 8) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
-# Static in trees, or JAX would rebuild it like any NamedTuple: from `init` and `update` alone.
+# Registered as static: JAX would otherwise rebuild it like any NamedTuple, from `init` and `update`
+# alone, and lose `call` and `parts`.
 @jax.tree_util.register_static
 class Transformation(optax.GradientTransformationExtraArgs):
-    """An Optax transformation that shows the call that built it, and is its own copy.
+    """An Optax transformation whose repr is the call that built it.
 
     Args:
       init: `params -> state`.
@@ -88,13 +90,13 @@ class Transformation(optax.GradientTransformationExtraArgs):
 
     Attributes:
       call: the function that built it, and its arguments.
-      parts: the transformations that it is made of, where it is a chain or wraps others.
+      parts: the transformations it consists of, if it is a chain or wraps others.
 
-    A copy is the transformation itself, so a copied `TrainState` has the same tree structure,
-    and what was compiled for one serves the other. It can be pickled if the function that built
-    it can be imported and its arguments can be pickled. `_replace` gives a plain Optax
-    transformation. A Python number in a state, as `optax.tree.set(state, count=0)` leaves there,
-    is taken for an array.
+    Copying returns the transformation itself. A copied `TrainState` therefore has the same tree
+    structure, and functions compiled for one work for the other without recompiling. It can be
+    pickled if the function that built it can be imported and its arguments can be pickled.
+    `_replace` returns a plain Optax transformation. A Python number in a state, which
+    `optax.tree.set(state, count=0)` leaves there, is treated as an array.
 
     >>> import adaptive_jax as aj
     >>> aj.adam(1e-3, b1=0.95)
@@ -126,9 +128,9 @@ class Transformation(optax.GradientTransformationExtraArgs):
 
 
 def constructor(build: Callable[P, T]) -> Callable[P, T]:
-    """Decorates a function that builds a transformation, which will show the call.
+    """Decorates a function that builds a transformation, so that the result records the call.
 
-    The repr of the result is the call, and pickling repeats the call.
+    The repr of the result is the call, and unpickling the result repeats it.
 
     Args:
       build: a function that returns a transformation or a ScaleModifier.
@@ -159,10 +161,10 @@ class Step(NamedTuple):
 
     Attributes:
       direction: a tree like the gradients, in the dtype of the arithmetic.
-      scale: a tree of real arrays of the same shapes, not negative.
+      scale: a tree of nonnegative real arrays with the same shapes.
       state: the state after the step.
-      back: a function of trees from the basis of `direction` and `scale` to the axes of the
-        parameters; None in the standard basis. It exists while a step is traced only.
+      back: a function that maps a tree from the basis of `direction` and `scale` to the axes of
+        the parameters, or None in the standard basis. It exists only while a step is traced.
     """
 
     direction: Updates
@@ -173,13 +175,13 @@ class Step(NamedTuple):
 
 @jax.tree_util.register_static
 class Preconditioner(Transformation):
-    r"""An Optax transformation whose update is a direction times a scale per coordinate.
+    r"""An Optax transformation whose update is a direction times a per-coordinate scale.
 
     .. math::
         u_t = back(direction_t \cdot scale_t)
 
-    Keeping the two apart lets a `ScaleModifier` such as `bound_lr` act on the scale alone. All
-    bias corrections belong to the scale; the direction is the plain moment.
+    Because the two are separate, a `ScaleModifier` such as `bound_lr` can act on the scale alone.
+    All bias corrections belong to the scale; the direction is the plain moment.
 
     Args:
       init: `params -> state`.
@@ -187,12 +189,12 @@ class Preconditioner(Transformation):
         dtype of the arithmetic (`numerics.compute_dtype`).
       first_order: names of the fields of the state that are linear in the gradients. Default
         `FIRST_ORDER`, which is `("mu",)`.
-      squares: names of the fields that steps are divided by, and which are not negative. Default
-        `SQUARES`, which is `("nu",)`. `with_storage` refuses signed codecs for them.
+      squares: names of the nonnegative fields that the step is divided by. Default `SQUARES`,
+        which is `("nu",)`. `with_storage` rejects signed codecs for them.
 
     `update(updates, state, params=None, **extra)` takes gradients and returns updates in the
-    parameters' dtypes (the gradients' where no parameters are given). Raises ValueError, naming
-    the path, where gradients, state and parameters do not match.
+    parameters' dtypes, or in the gradients' if no parameters are given. It raises a ValueError that
+    names the path if gradients, state and parameters do not match.
 
     >>> import jax, jax.numpy as jnp
     >>> def inverse_size(eps):  # normalizes every coordinate by the largest value it ever had
@@ -237,9 +239,9 @@ def _multiply(direction, scale):
 
 
 def preconditioners(tx: optax.GradientTransformation) -> Iterator[Preconditioner]:
-    """Every Preconditioner in a transformation, in the order in which they are applied.
+    """Yields every Preconditioner in a transformation, in the order they are applied.
 
-    Those within wrappers of Optax are not seen, since these keep what they wrap to themselves.
+    It cannot see those inside Optax's wrappers, which do not expose what they wrap.
     """
     if isinstance(tx, Preconditioner):
         yield tx
@@ -260,24 +262,25 @@ def _with_finite_product(scale, direction):
 
 
 class ScaleModifierState(NamedTuple):
-    """`inner`, the modified preconditioner's state, and `modifier`, the modifier's own."""
+    """The state of the modified preconditioner (`inner`) and of the modifier (`modifier`)."""
 
     inner: State
     modifier: State
 
 
 class ScaleModifier:
-    """Changes the scale of the Preconditioner before it and gives a Preconditioner back.
+    """Changes the scale of a Preconditioner; the result is a Preconditioner.
 
-    In `chain` it binds to the stage before it; anywhere else call it:
+    In `chain` it binds to the stage before it. Elsewhere, call it on a Preconditioner:
     `bound_lr(...)(scale_by_adam())`.
 
     Args:
-      init: `params -> state` of the modifier itself; `optax.init_empty_state` for none.
-      modify: `(scale, state) -> (scale, state)`, on trees, once a step.
+      init: `params -> state` of the modifier itself; `optax.init_empty_state` if it has none.
+      modify: `(scale, state) -> (scale, state)`, on trees, called once per step.
 
     Raises:
-      ValueError: it is used as an optimizer of its own, or given no Preconditioner.
+      ValueError: it is used as an optimizer by itself, or called on something other than a
+        Preconditioner.
 
     >>> import jax, jax.numpy as jnp
     >>> from adaptive_jax import chain, scale_by_adam
@@ -301,7 +304,7 @@ class ScaleModifier:
         self.call = Call(ScaleModifier, (init, modify), {})
 
     def __call__(self, preconditioner: Preconditioner, /) -> Preconditioner:
-        """The same preconditioner with its scale modified."""
+        """Returns the same preconditioner with its scale modified."""
         if not isinstance(preconditioner, Preconditioner):
             raise ValueError(
                 "a ScaleModifier changes the scale of a Preconditioner such as scale_by_adam(), "
@@ -333,9 +336,9 @@ class ScaleModifier:
     def init(self) -> NoReturn:
         """Raises a ValueError that says what to write instead."""
         raise ValueError(
-            "a ScaleModifier such as bound_lr(...) is no optimizer by itself: use "
-            "adaptive_jax.chain(scale_by_adam(), bound_lr(...), ...) in place of optax.chain, "
-            "or bind it by hand: bound_lr(...)(scale_by_adam())"
+            "a ScaleModifier such as bound_lr(...) is not an optimizer by itself: use "
+            "adaptive_jax.chain(scale_by_adam(), bound_lr(...), ...) instead of optax.chain, "
+            "or bind it explicitly: bound_lr(...)(scale_by_adam())"
         )
 
     update = init
@@ -343,7 +346,7 @@ class ScaleModifier:
 
 @jax.tree_util.register_static
 class Chain(Transformation):
-    """The result of `chain`: a transformation made of `stages`, which follow one another."""
+    """The result of `chain`: a transformation that applies its `stages` in order."""
 
     def __new__(cls, *stages: optax.GradientTransformation) -> Self:
         self = super().__new__(cls, *optax.chain(*stages))
@@ -353,22 +356,22 @@ class Chain(Transformation):
 
     @property
     def stages(self) -> tuple[optax.GradientTransformation, ...]:
-        """The stages, ScaleModifiers bound to the Preconditioners before them."""
+        """The stages; ScaleModifiers are bound to the Preconditioners before them."""
         return self.parts
 
 
 def chain(*stages: optax.GradientTransformation | ScaleModifier) -> Chain:
-    """`optax.chain` in which a ScaleModifier binds to the Preconditioner before it.
+    """Like `optax.chain`, but a ScaleModifier binds to the Preconditioner before it.
 
     Args:
-      *stages: transformations of this library, of Optax, or ScaleModifiers.
+      *stages: transformations of this library or of Optax, or ScaleModifiers.
 
     Returns:
-      What `optax.chain` returns, with the (bound) stages as `stages`; the state is a tuple with
-      one entry for each of them.
+      A transformation like that of `optax.chain`, with the (bound) stages as `stages`. Its state is
+      a tuple with one entry per stage.
 
     Raises:
-      ValueError: there is no stage, or a ScaleModifier follows no Preconditioner.
+      ValueError: there is no stage, or a ScaleModifier does not follow a Preconditioner.
 
     >>> from adaptive_jax import bound_lr, scale_by_adam, scale_by_learning_rate
     >>> tx = chain(scale_by_adam(), bound_lr(base_lr=1e-3), scale_by_learning_rate(1e-3))
@@ -379,7 +382,7 @@ def chain(*stages: optax.GradientTransformation | ScaleModifier) -> Chain:
     for position, stage in enumerate(stages):
         if isinstance(stage, ScaleModifier):
             if not bound or not isinstance(bound[-1], Preconditioner):
-                before = f"stage {position - 1} is none" if bound else "it comes first"
+                before = f"stage {position - 1} is not one" if bound else "it comes first"
                 raise ValueError(
                     f"stage {position} of the chain is a ScaleModifier (such as bound_lr), which "
                     f"must follow a Preconditioner (such as scale_by_adam()); {before}"

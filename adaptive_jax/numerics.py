@@ -1,8 +1,8 @@
-"""Arithmetic that stays finite and keeps its precision, whatever the gradient's dtype.
+"""Arithmetic that stays finite and precise for gradients of any dtype.
 
-Every transform computes in float32, or in float64 for float64 parameters, and every value that
-a finite gradient leads to is finite. NaN and infinity that the caller passes in are never
-hidden: they reach the update, where `optax.apply_if_finite` or the user sees them.
+Every transformation computes in float32, or in float64 for float64 parameters. A finite gradient
+always leads to a finite update. NaN and infinity from the caller are never hidden: they reach the
+update, where `optax.apply_if_finite` or the user sees them.
 """
 
 import math
@@ -18,7 +18,7 @@ from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
 
 def compute_dtype(x: Any) -> jnp.dtype:
-    """The dtype of arithmetic and state for `x`: its own, but float32 at least.
+    """Returns the dtype of arithmetic and state for `x`: its own dtype, but at least float32.
 
     >>> compute_dtype(jnp.zeros(3, jnp.bfloat16))
     dtype('float32')
@@ -28,22 +28,22 @@ def compute_dtype(x: Any) -> jnp.dtype:
 
 
 def real_dtype(x: Any) -> jnp.dtype:
-    """The real dtype with the precision of `compute_dtype(x)`: float32 for complex64."""
+    """Returns the real dtype with the precision of `compute_dtype(x)`: float32 for complex64."""
     return jnp.finfo(compute_dtype(x)).dtype
 
 
 def count_zero() -> jax.Array:
-    """A counter of updates, int32."""
+    """Returns a new counter of updates: an int32 zero."""
     return jnp.zeros([], jnp.int32)
 
 
 def count_next(count: jax.Array) -> jax.Array:
-    """One update more; at the largest integer it stays there."""
+    """Returns `count + 1`, or `count` if that is the largest integer of its dtype."""
     return jnp.asarray(optax.safe_increment(count))
 
 
 def widen(x: jax.Array) -> jax.Array:
-    """A hyperparameter in JAX's default float type at least: 0.999 in bfloat16 is 1."""
+    """Casts a hyperparameter to at least JAX's default float type, since 0.999 in bfloat16 is 1."""
     default = jnp.result_type(float)
     wide = (
         jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits >= jnp.finfo(default).bits
@@ -52,16 +52,16 @@ def widen(x: jax.Array) -> jax.Array:
 
 
 def constant(value: Scalar, dtype: DTypeLike) -> np.ndarray | jax.Array:
-    """A hyperparameter in the dtype of arithmetic.
+    """Casts a hyperparameter to the dtype of the arithmetic.
 
-    A Python number becomes one of NumPy: with an array of JAX, tracing takes longer. So it does
-    with the operators of arrays, for which what every leaf of a tree goes through is in `lax`.
+    A Python number becomes a NumPy array, which traces faster than a JAX array. For the same
+    reason, functions that run on every leaf of a tree call `jax.lax` instead of array operators.
     """
     return np.asarray(value, dtype) if isinstance(value, float) else jnp.asarray(value, dtype)
 
 
 def at_step(value: ScalarOrSchedule, count: jax.Array | None) -> Scalar:
-    """The value of a hyperparameter after `count` updates; numbers, which need none, themselves."""
+    """Returns the value of a hyperparameter after `count` updates; a number is returned as is."""
     return widen(jnp.asarray(value(count))) if callable(value) else value
 
 
@@ -70,8 +70,8 @@ def saturate(
 ) -> jax.Array:
     """Clips `x` to `[-limit, limit]` wherever `source` (by default `x`) is finite.
 
-    So an overflow in our arithmetic becomes the largest number, while infinity and NaN in what
-    the caller passed stay what they are. Complex numbers are clipped by component.
+    An overflow in our arithmetic becomes the largest number, whereas infinity and NaN from the
+    caller stay what they are. Complex numbers are clipped by component.
     """
     if jnp.iscomplexobj(x):
         source = x if source is None else source
@@ -84,7 +84,7 @@ def saturate(
 
 
 def cast(x: jax.Array, dtype: DTypeLike) -> jax.Array:
-    """Converts to `dtype`; a finite value too large for it becomes its largest number."""
+    """Casts to `dtype`; a finite value that is too large becomes the dtype's largest number."""
     if x.dtype == dtype:
         return x
     if jnp.finfo(dtype).max < jnp.finfo(x.dtype).max:
@@ -93,10 +93,10 @@ def cast(x: jax.Array, dtype: DTypeLike) -> jax.Array:
 
 
 def squarable(grad: jax.Array, real_dtype: DTypeLike) -> jax.Array:
-    """The gradient in the precision of `real_dtype`, so small that its square is finite.
+    """Casts the gradient to the precision of `real_dtype`, clipped so that its square is finite.
 
     Magnitudes are clipped to 2^60 in float32 and 2^508 in float64. An adaptive method divides by
-    the root of the squares, so its step is the same for 2^60 as for the largest number.
+    the root of the squares, so a gradient of 2^60 gives the same step as the largest number.
     """
     info = jnp.finfo(real_dtype)
     dtype = f"complex{2 * info.bits}" if jnp.iscomplexobj(grad) else info.dtype
@@ -104,36 +104,37 @@ def squarable(grad: jax.Array, real_dtype: DTypeLike) -> jax.Array:
 
 
 def largest_squarable(real_dtype: DTypeLike) -> float:
-    """2^60 in float32 and 2^508 in float64: sums of 128 such squares, or more, are finite."""
+    """Returns 2^60 for float32 and 2^508 for float64: a sum of 128 such squares is finite."""
     return 2.0 ** (jnp.finfo(real_dtype).maxexp // 2 - 4)
 
 
 def abs_square(x: jax.Array) -> jax.Array:
-    """`|x|²` as a real array."""
+    """Returns `|x|²` as a real array."""
     return x.real**2 + x.imag**2 if jnp.iscomplexobj(x) else jax.lax.mul(x, x)
 
 
 def add_square(total: jax.Array, x: jax.Array) -> jax.Array:
-    """`total + |x|²`, which stops at the largest number instead of overflowing."""
-    # The sum comes last: for a minimum of it, with a constant, XLA would copy the old total.
+    """Returns `total + |x|²`, or the largest number where that would overflow."""
+    # The addition comes last: XLA would copy the old total for a minimum of the sum.
     return total + jnp.minimum(abs_square(x), jnp.finfo(total.dtype).max - total)
 
 
 def largest(x: jax.Array, axis: tuple[int, ...] | None = None) -> jax.Array:
-    """The largest magnitude in `x`, 0 if it is empty; of complex numbers, of a component.
+    """Returns the largest magnitude in `x`, or 0 if `x` is empty.
 
-    With `axis` along those, which are kept at size 1.
+    For complex numbers it is the largest magnitude of a real or imaginary part. If `axis` is given,
+    the maximum is taken along these axes, which are kept with size 1.
     """
     size = jnp.maximum(jnp.abs(x.real), jnp.abs(x.imag)) if jnp.iscomplexobj(x) else jnp.abs(x)
     return jnp.max(size, axis, keepdims=axis is not None, initial=0.0)
 
 
 def unit_of(size: jax.Array) -> jax.Array:
-    """What to divide numbers by whose largest is `size`, so that their squares are finite.
+    """Returns the unit to divide by so that the squares of numbers up to `size` are finite.
 
-    A constant to derivatives, for the choice of a unit changes no result. It is 1 for 0: XLA
-    turns x / y / unit into x / (y·unit), whose denominator must not underflow, and x / unit
-    into x·(1 / unit), which must not either.
+    It is a constant to derivatives, because the choice of a unit does not change the result. The
+    unit for 0 is 1: XLA rewrites x / y / unit as x / (y·unit) and x / unit as x·(1 / unit), and
+    neither y·unit nor 1 / unit may underflow.
     """
     info = jnp.finfo(size.dtype)
     largest = jnp.where(jnp.isinf(size), size, float(info.max) / 8)
@@ -142,7 +143,7 @@ def unit_of(size: jax.Array) -> jax.Array:
 
 
 def norm(x: jax.Array) -> jax.Array:
-    """`‖x‖` with no square that over- or underflows; at most the largest number.
+    """Returns `‖x‖`, at most the largest number; no square overflows or underflows.
 
     Its derivative at 0 is 0.
     """
@@ -151,17 +152,17 @@ def norm(x: jax.Array) -> jax.Array:
 
 
 def rms(x: jax.Array) -> jax.Array:
-    """`√mean(|x|²)`, as safely as `norm`; 0 of an empty array."""
+    """Returns `√mean(|x|²)`, computed as safely as `norm`; 0 for an empty array."""
     unit, in_units = norm_in_units(x)
     return unit * (in_units / math.sqrt(max(x.size, 1)))
 
 
 def norm_in_units(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A unit for the numbers in `x`, and `‖x‖` in that unit, whose product may overflow.
+    """Returns a unit for the numbers in `x`, and `‖x‖` in that unit; their product may overflow.
 
-    What is always precise is to divide by the largest number first. The plain sum of the squares
-    takes one pass over `x` and a quarter of the time, so where it is precise, the unit is 1. The
-    choice takes long to compile, and saves nothing in small arrays.
+    Dividing by the largest number first is always precise. The plain sum of the squares takes one
+    pass over `x` and a quarter of the time, so the unit is 1 where that sum is precise. The branch
+    takes long to compile and saves nothing for small arrays, which therefore always divide first.
     """
     if x.size < 2**14:
         return _in_largest(x)
@@ -189,36 +190,36 @@ def _in_largest(x):
 
 
 def part_of_way(fraction: jax.Array, start: jax.Array, end: jax.Array) -> jax.Array:
-    """`fraction·(end − start)` for a fraction in [0, 1], also where the difference overflows."""
-    half = constant(0.5, start.dtype)  # exact but for subnormal numbers
+    """Returns `fraction·(end − start)` for a fraction in [0, 1]; the difference may overflow."""
+    half = constant(0.5, start.dtype)  # halving is exact except for subnormal numbers
     return 2 * (fraction.astype(start.dtype) * (half * end - half * start))
 
 
 def ema(old: jax.Array, new: jax.Array, decay: Scalar) -> jax.Array:
-    """`decay·old + (1 − decay)·new` in the dtype of `old`."""
+    """Returns `decay·old + (1 − decay)·new` in the dtype of `old`."""
     keep, take = constant(decay, old.dtype), constant(1 - decay, old.dtype)
     kept, taken = jax.lax.mul(old, keep), jax.lax.mul(new.astype(old.dtype), take)
     return jax.lax.add(kept, taken)
 
 
 def root(x: jax.Array) -> jax.Array:
-    """`√x` for `x ≥ 0`, with a floor that keeps `1/√x` and its derivative finite at 0.
+    """Returns `√x` for `x ≥ 0`, with a floor that keeps `1/√x` and its derivative finite at 0.
 
-    The floor is the root of the smallest normal number, 1e-19 in float32: a gradient whose
-    square underflows is smaller than that, so its ratio to the floor is below 1.
+    The floor is the root of the smallest normal number, 1e-19 in float32. A gradient whose square
+    underflows is smaller than the floor, so its ratio to the floor is below 1.
     """
     return jax.lax.sqrt(jax.lax.max(x, jnp.finfo(x.dtype).tiny))
 
 
 def inverse(x: jax.Array) -> jax.Array:
-    """`1 / x` for `x ≥ 0`, with the floor of `root`, so finite at 0 like its derivative."""
+    """Returns `1 / x` for `x ≥ 0`, with the floor of `root`: finite at 0, like its derivative."""
     return 1 / jnp.maximum(x, math.sqrt(jnp.finfo(x.dtype).tiny))
 
 
 def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
-    """`1 / (√(x + eps_root) + eps)`, finite also where all three are 0."""
-    # A tiny eps next to the root's floor is no different from 0. But XLA would turn 1/(√x + 0)
-    # into another operation, with other last digits than for an eps that it does not know.
+    """Returns `1 / (√(x + eps_root) + eps)`, which is finite even if all three are 0."""
+    # Next to the floor of `root`, a tiny eps has the same effect as 0. XLA would replace
+    # 1/(√x + 0) by another operation, whose last digits differ from those for a traced eps.
     tiny = float(jnp.finfo(x.dtype).tiny)
     known = isinstance(eps, float)
     added = constant(max(eps, tiny) if known else eps, x.dtype)
@@ -229,27 +230,27 @@ def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
 
 
 def power(x: jax.Array, exponent: Scalar) -> jax.Array:
-    """`x^exponent` for `x ≥ 0`; the root, which is more precise, where the exponent is 1/2."""
+    """Returns `x^exponent` for `x ≥ 0`; for an exponent of 1/2, the more precise root."""
     exponent = jnp.asarray(exponent, x.dtype)
-    # XLA itself takes the root where the exponent is a constant, but not where it is read from
-    # a state. For a constant 2 it takes a product, which, without the maximum, it would add to
-    # something else in one rounding.
+    # XLA takes the root by itself if the exponent is a constant, but not if it comes from a state.
+    # For a constant 2 it takes a product. Without the maximum it would fuse that product with a
+    # following addition, which rounds once instead of twice.
     half = jnp.where(x > 0, root(x), x)
     return jnp.maximum(jnp.where(exponent == 0.5, half, x**exponent), 0)
 
 
 def bias_correction(decay: Scalar, count: jax.Array) -> jax.Array:
-    """`1 − decay^count`, exact to the last digits also when `decay` is near 1.
+    """Returns `1 − decay^count`, accurate to the last digits even if `decay` is near 1.
 
-    Computed as `−expm1(count·log(decay))` with the logarithm taken in double precision where
-    `decay` is a Python number.
+    It is computed as `−expm1(count·log(decay))`. If `decay` is a Python number, the logarithm is
+    taken in double precision.
     """
     dtype = jnp.result_type(float)
     return -jnp.expm1(count.astype(dtype) * jnp.asarray(log(decay), dtype))
 
 
 def log(x: Scalar) -> Scalar:
-    """The natural logarithm of `x ≥ 0`, in double precision where `x` is a Python number."""
+    """Returns the natural logarithm of `x ≥ 0`, in double precision if `x` is a Python number."""
     if isinstance(x, jax.Array):
         return jnp.log(x)
     return math.log(x) if x > 0 else -math.inf

@@ -1,4 +1,4 @@
-"""Gradients, state and updates as trees: their dtypes on the way in and on the way out."""
+"""Trees of gradients, state and updates: how they are matched, and the dtypes they get."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ from adaptive_jax.validation import (
 def tolerant(
     init: optax.TransformInitFn, update: optax.TransformUpdateExtraArgsFn
 ) -> tuple[optax.TransformInitFn, optax.TransformUpdateExtraArgsFn]:
-    """`init` and `update` for models and states as Equinox and Flax NNX have them.
+    """Makes `init` and `update` accept the models and states of Equinox and Flax NNX.
 
-    `init` makes no state for leaves that are neither floating-point nor complex (integers,
+    `init` creates no state for leaves that are neither floating-point nor complex (integers,
     functions). `update` makes no step where the gradient is None: the update is None, the state
-    stays as it is, and the parameters may have anything there. Gradients, parameters and state
-    may be in different containers (such as Variables of Flax) if their leaves have the same
-    names; updates are in those of the gradients, the new state in those of the old one.
+    does not change, and the parameters may have anything there. Gradients, parameters and state
+    may be in different containers (such as Flax Variables) if their leaves have the same names.
+    Updates have the containers of the gradients, the new state has those of the old state.
     """
 
     def init_trainable(params):
@@ -39,7 +39,7 @@ def tolerant(
             return update(updates, state, params, **extra)
         except MismatchError as error:
             mismatch = error
-        except (TypeError, ValueError):  # such as NumPy's, which name neither argument nor path
+        except (TypeError, ValueError):  # NumPy's errors, say, name neither argument nor path
             if jax.tree.structure(updates) == jax.tree.structure(params):
                 check_inexact(parameters=params)
             raise
@@ -60,13 +60,13 @@ def tolerant(
 def fitted(
     init: optax.TransformInitFn, grads: Updates, state: State, params: Params | None
 ) -> tuple[State, Params | None]:
-    """The parts of state and parameters that belong to the gradients, in their containers.
+    """Returns the parts of state and parameters that belong to the gradients, in their containers.
 
-    What is left out must be where the gradients have None.
+    Other parts are left out; the gradients must be None there.
 
     Raises:
-      MismatchError: something is missing; the message names the path.
-      ValueError: there is a gradient for what is neither floating-point nor complex.
+      MismatchError: a leaf is missing; the message names the path.
+      ValueError: there is a gradient for a leaf that is neither floating-point nor complex.
     """
     if params is not None:
         params = like(gradients=grads, parameters=params)
@@ -77,15 +77,15 @@ def fitted(
 
 
 def like(nones=None, /, **two_trees: PyTree) -> PyTree:
-    """The leaves of the second tree in the containers of the first, where they have their names.
+    """Puts the leaves of the second tree into the containers of the first.
 
-    The second may have others, too, where the first has None. Leaves are the same if their
-    `leaf_names` are.
+    Leaves belong together if their `leaf_names` are equal. The second tree may have more leaves
+    where the first has None.
 
     Args:
-      nones: names of which a leaf's must have one as a part for the second tree to have others;
-        by default those of the first tree's None.
-      **two_trees: with names for the error's message.
+      nones: names of nodes below which the second tree may have more leaves. Default: the names
+        of the None nodes in the first tree.
+      **two_trees: the first and the second tree, by their names in error messages.
 
     Raises:
       MismatchError: a leaf is missing; the message names the path.
@@ -102,12 +102,12 @@ def like(nones=None, /, **two_trees: PyTree) -> PyTree:
 
 
 def by_name(tree: PyTree) -> dict[tuple[str, ...], Any]:
-    """The leaves of a tree by their `leaf_names`."""
+    """Returns the leaves of a tree by their `leaf_names`."""
     return {leaf_names(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
 def inexact(tree: PyTree) -> PyTree:
-    """The tree with None for every leaf that is neither floating-point nor complex."""
+    """Replaces every leaf that is neither floating-point nor complex by None."""
     return jax.tree.map(lambda x: x if is_inexact(x) else None, tree)
 
 
@@ -122,7 +122,7 @@ def _has_part(name, parts):
 
 
 def _replaced(tree, new):
-    """The tree with the leaves of `new` in place of those of the same names."""
+    """Replaces the leaves of `tree` by those of `new` that have the same names."""
     leaves = by_name(new)
     return jax.tree_util.tree_map_with_path(
         lambda path, old: leaves.get(leaf_names(path), old), tree
@@ -130,14 +130,14 @@ def _replaced(tree, new):
 
 
 def zeros_like(params: Params) -> PyTree:
-    """State for a first moment: zeros in each parameter's shape and `compute_dtype`."""
+    """Returns a zero first moment: each parameter's shape in its `compute_dtype`."""
     return jax.tree.map(lambda p: jnp.zeros_like(p, numerics.compute_dtype(p)), params)
 
 
 def copy(params: Params) -> PyTree:
-    """State that starts as the parameters: buffers of their own, in `compute_dtype`.
+    """Copies the parameters into new buffers, in their `compute_dtype`, as initial state.
 
-    Abstract parameters, which have a shape only, become zeros.
+    Abstract parameters, which only have a shape, become zeros.
     """
 
     def leaf(p):
@@ -149,19 +149,19 @@ def copy(params: Params) -> PyTree:
 
 
 def real_full_like(params: Params, value: Scalar = 0.0) -> PyTree:
-    """State for a second moment: `value` in each parameter's shape and `real_dtype`."""
+    """Returns an initial second moment: `value` in each parameter's shape and `real_dtype`."""
     return jax.tree.map(lambda p: jnp.full_like(p, value, numerics.real_dtype(p)), params)
 
 
 def real_scalar(params: Params, value: Scalar = 0.0) -> jax.Array:
-    """State that is one number for all parameters: `value` in the widest of their `real_dtype`."""
+    """Returns `value` as one scalar for all parameters, in the widest of their `real_dtype`s."""
     dtypes = [numerics.real_dtype(p) for p in jax.tree.leaves(params)]
     widest = max(dtypes, key=lambda dtype: jnp.finfo(dtype).bits, default=jnp.dtype(jnp.float32))
     return jnp.full((), value, widest)
 
 
 def numbers_as_arrays(state: State) -> State:
-    """The state with arrays of the default types in place of Python numbers."""
+    """Replaces the Python numbers in a state by arrays of the default dtypes."""
     if _NUMBERS.isdisjoint(map(type, jax.tree.leaves(state))):
         return state
     return jax.tree.map(
@@ -173,13 +173,13 @@ _NUMBERS = frozenset({bool, int, float, complex})
 
 
 def as_computed(grads: Updates) -> Updates:
-    """Gradients in the dtype that arithmetic is done in, for transforms without a state."""
+    """Casts gradients to their `compute_dtype`, for transformations without a state."""
     check_inexact(gradients=grads)
     return jax.tree.map(lambda g: jnp.asarray(g, numerics.compute_dtype(g)), grads)
 
 
 def squarable(grads: Updates, state: PyTree) -> Updates:
-    """Gradients in the precision of the real tree `state`, small enough to square.
+    """Casts gradients to the precision of the real tree `state` and clips them for squaring.
 
     Raises:
       ValueError: the trees or shapes differ; the message names the path.
@@ -188,28 +188,28 @@ def squarable(grads: Updates, state: PyTree) -> Updates:
 
 
 def again(grads: Updates) -> Updates:
-    """The same gradients, for one more array to be computed from them in a pass of its own.
+    """Returns the same gradients behind a barrier, so that XLA:CPU does not share work on them.
 
-    XLA:CPU writes every array of the state, and the update, in a loop of its own. What several of
-    them share (the `squarable` gradients, say) it would compute once, in one more loop through
-    memory: RMSprop then takes 36 bytes a parameter, and 28 where each loop computes it anew. XLA
-    drops the barrier before it forms those loops. Other backends were not measured, so they get
-    no barrier.
+    XLA:CPU writes the update and every array of the state in a separate loop. A value that several
+    of them need (the `squarable` gradients, say) would be computed once, in one more loop through
+    memory. RMSprop then moves 36 bytes per parameter, but only 28 if each loop recomputes the
+    value. XLA drops the barrier before it forms those loops. Other backends get no barrier, since
+    its effect there has not been measured.
     """
     return jax.lax.optimization_barrier(grads) if jax.default_backend() == "cpu" else grads
 
 
 def cast_updates(updates: Updates, grads: Updates, params: Params | None) -> Updates:
-    """Updates in the parameters' dtypes, or in the gradients' where there are no parameters."""
+    """Casts updates to the parameters' dtypes, or to the gradients' if there are no parameters."""
     like = {"gradients": grads} if params is None else {"parameters": params}
     return map_leaves(lambda u, x: numerics.cast(u, jnp.result_type(x)), updates=updates, **like)
 
 
 def full_shapes(state: PyTree, factors: type) -> PyTree:
-    """Stand-ins with the parameters' shapes for a state that keeps less than whole arrays.
+    """Replaces factored arrays in a state by stand-ins with the parameters' shapes.
 
-    In place of each `factors` (a NamedTuple of arrays that broadcast to the shape of one
-    parameter) there is a `ShapeDtypeStruct` of that shape; other leaves stay.
+    Each node of type `factors` (a NamedTuple of arrays that broadcast to the shape of one
+    parameter) becomes a `ShapeDtypeStruct` of that shape. Other leaves do not change.
     """
 
     def is_factors(x):
@@ -226,6 +226,6 @@ def full_shapes(state: PyTree, factors: type) -> PyTree:
 
 
 def nodes_of(kind: type | tuple[type, ...], tree: PyTree) -> list:
-    """All nodes of that type in a tree, such as one transformation's state in a chain's."""
+    """Returns all nodes of a type in a tree, such as one transformation's state in a chain's."""
     nodes = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, kind))
     return [node for node in nodes if isinstance(node, kind)]

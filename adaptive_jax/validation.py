@@ -1,4 +1,4 @@
-"""Checks of what the user passes in, with errors that say what to write instead."""
+"""Checks of user input, with errors that say what to write instead."""
 
 import difflib
 import numbers
@@ -20,18 +20,18 @@ NO_ASCENT = "; to ascend, put optax.scale(-1.0) before it in a chain"
 def number(name: str, value: Scalar, interval: str, hint: str = "") -> Scalar:
     """Returns `value` ready for use as a hyperparameter; raises if it is not in `interval`.
 
-    A concrete value comes back as a Python float (so that `1 - b` is exact before it meets a
-    float32 array); a traced value is not checked and comes back in float32 or wider, since a
-    decay rate of 0.999 in bfloat16 is 1.
+    A concrete value is returned as a Python float, so that `1 - b` is computed in double precision
+    before it meets a float32 array. A traced value is not checked. It is returned in float32 or
+    wider, since a decay rate of 0.999 in bfloat16 is 1.
 
     Args:
-      name: the argument's name, for the message.
+      name: the argument's name, for the error message.
       value: a Python number, a 0-d array or a traced value.
-      interval: the allowed range as mathematicians write it, e.g. `"[0, 1)"`.
-      hint: the end of the message about a value out of range: what to write instead.
+      interval: the allowed range in mathematical notation, e.g. `"[0, 1)"`.
+      hint: text appended to the error about a value out of range; it says what to write instead.
 
     Raises:
-      TypeError: the value is no real number.
+      TypeError: the value is not a real number.
       ValueError: the value lies outside the interval, is NaN, or is not a scalar.
 
     >>> number("b1", 0.9, "[0, 1)")
@@ -58,7 +58,7 @@ def number(name: str, value: Scalar, interval: str, hint: str = "") -> Scalar:
     try:
         real = float(value)
     except OverflowError as error:
-        raise ValueError(f"{name} must be no more than a float can hold, got {value!r}") from error
+        raise ValueError(f"{name} must fit in a float, got {value!r}") from error
     above = real > low or (interval[0] == "[" and real == low)
     below = real < high or (interval[-1] == "]" and real == high)
     if not (above and below):
@@ -67,14 +67,14 @@ def number(name: str, value: Scalar, interval: str, hint: str = "") -> Scalar:
 
 
 def is_traced(value: Any) -> TypeGuard[jax.Array]:
-    """Whether the value is known only when a compiled program runs."""
+    """Returns True if `value` is known only when the compiled program runs."""
     return isinstance(value, Tracer)
 
 
 def number_or_schedule(
     name: str, value: ScalarOrSchedule, interval: str, hint: str = ""
 ) -> ScalarOrSchedule:
-    """Like `number`, but lets a schedule (a callable of the step) through."""
+    """Like `number`, but returns a schedule (a callable of the step) unchanged."""
     return value if callable(value) else number(name, value, interval, hint)
 
 
@@ -82,7 +82,7 @@ def steps(name: str, value: Any, minimum: int = 1, maximum: int | None = None) -
     """Returns `value` if it is a whole number of steps, from `minimum` to `maximum`.
 
     Raises:
-      ValueError: it is no whole number, or out of range.
+      ValueError: it is not a whole number, or it is out of range.
 
     >>> steps("decay_steps", 0)
     Traceback (most recent call last):
@@ -103,7 +103,7 @@ def steps(name: str, value: Any, minimum: int = 1, maximum: int | None = None) -
 
 
 def static(name: str, value: Any) -> Any:
-    """Returns `value`, a number of Python where it is a 0-d array; raises if it is traced."""
+    """Returns `value`, as a Python number if it is a 0-d array; raises if it is traced."""
     if is_traced(value):
         raise ValueError(
             f"{name} must be known when the program is traced, got a traced array: pass a Python "
@@ -116,7 +116,7 @@ def static(name: str, value: Any) -> Any:
 
 
 def near_misses(name: str, known: Iterable[str]) -> str:
-    """The end of an error message about a name that is not among the known ones.
+    """Returns the end of an error message about an unknown name.
 
     >>> near_misses("adm", ["adam", "sgd"]), near_misses("lr", ["learning_rate", "b1"])
     ("did you mean 'adam'?", "did you mean 'learning_rate'?")
@@ -139,18 +139,18 @@ def require_params(stage: str, params: PyTree) -> None:
 
 
 class MismatchError(ValueError):
-    """Trees that should have the same structure do not."""
+    """Trees that must have the same structure differ in structure."""
 
 
 def same_structure(**trees: PyTree) -> None:
-    """Raises a `MismatchError` if the named trees differ in structure, with the first path."""
+    """Raises a `MismatchError` that names the first path where the trees differ in structure."""
     first, *others = map(jax.tree.structure, trees.values())
     if any(structure != first for structure in others):
         raise MismatchError(_explain_mismatch(trees))
 
 
 def map_leaves(fn: Callable[..., Any], **trees: PyTree) -> PyTree:
-    """`jax.tree.map` over the named trees, whose mismatch is an error that names the path.
+    """Calls `jax.tree.map` on the named trees; the error for a mismatch names the path.
 
     >>> map_leaves(lambda a, b: a + b, a={"w": 1.0}, b={"v": 1.0})
     Traceback (most recent call last):
@@ -170,7 +170,7 @@ def map_leaves(fn: Callable[..., Any], **trees: PyTree) -> PyTree:
 
 
 def is_inexact(x: Any) -> bool:
-    """Whether `x` is a floating-point or complex number or array (or has only its dtype)."""
+    """Returns True if `x` is a floating-point or complex number, or has such a dtype."""
     if isinstance(x, (float, complex)):
         return True
     return hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.inexact)
@@ -193,10 +193,10 @@ def check_inexact(**trees: PyTree) -> None:
 
 
 def leaf_names(path: KeyPath) -> tuple[str, ...]:
-    """A path as names, without the `.value` that a Variable of Flax NNX adds at its end.
+    """Returns a path as names, without the `.value` that a Flax NNX Variable adds at its end.
 
-    Two trees can have the same names though their structures differ: a `FrozenDict` and a dict,
-    an `nnx.State` of Variables and one of arrays, a model and its gradients with None in them.
+    Trees of different structure can have the same names: a `FrozenDict` and a dict, an `nnx.State`
+    of Variables and one of arrays, a model and its gradients with None in them.
 
     >>> [(path, _)] = jax.tree_util.tree_leaves_with_path({"layers": [{"bias": 0.0}]})[:1]
     >>> leaf_names(path)
@@ -212,7 +212,7 @@ def _explain_type(name: str, path: KeyPath, leaf: Any) -> str:
     where = jax.tree_util.keystr(path) or "the only leaf"
     return (
         f"{name} must be floating-point or complex, got {kind} at {where}; for parameters that are "
-        "not trained give None as the gradient, as eqx.filter_grad does, or leave them out with "
+        "not trained, pass None as the gradient, as eqx.filter_grad does, or leave them out with "
         "eqx.filter, optax.masked or optax.partition"
     )
 
@@ -243,7 +243,7 @@ def _explain_mismatch(trees: dict[str, PyTree]) -> str:
                     return _explain_type(owner, path, leaf)
                 where = jax.tree_util.keystr(path) or "the root, where the other is a single array"
                 reason = (
-                    "; init makes state for floating-point and complex arrays only"
+                    "; init creates state for floating-point and complex arrays only"
                     if lacking == "state"
                     else ""
                 )
@@ -253,7 +253,7 @@ def _explain_mismatch(trees: dict[str, PyTree]) -> str:
 
 
 def _first_node_types(tree: PyTree) -> str:
-    """The classes of a tree's root and of the nodes down to its first leaf."""
+    """Returns the class names on the way from a tree's root to its first leaf."""
     types = []
     while True:
         types.append(type(tree).__name__)

@@ -7,15 +7,15 @@
 # %% [markdown]
 # # 1. The ravine
 #
-# A loss that is steep in one direction and flat in another is what makes gradient descent slow,
-# and what momentum, AdaGrad, RMSprop and Adam each answer in their own way. Here they all walk
-# through the simplest such loss, a bowl 50 times as steep across as along:
+# Gradient descent is slow if the loss is steep in one direction and flat in another. Momentum,
+# AdaGrad, RMSprop and Adam each address this in a different way. Here they all minimize the simplest
+# such loss, a bowl that is 50 times as steep across as along:
 #
 # $$f(x, y) = \tfrac12\,(x^2 + 50\,y^2), \qquad \nabla f = (x,\ 50\,y), \qquad
 # \kappa = \frac{\lambda_{\max}}{\lambda_{\min}} = 50.$$
 #
-# $p_t$ is the point after $t$ updates, $g_t$ the gradient at $p_{t-1}$, $\alpha$ the learning rate,
-# and products, squares and roots of vectors are taken coordinate by coordinate.
+# $p_t$ is the point after $t$ updates, $g_t$ the gradient at $p_{t-1}$, and $\alpha$ the learning
+# rate. Products, squares and roots of vectors are elementwise.
 
 # %%
 # %matplotlib inline
@@ -36,8 +36,8 @@ ravine = get_surface("ravine")
 # %% [markdown]
 # ## Six optimizers, each at its best
 #
-# Every optimizer is tried at ten learning rates a decade, all in one compiled program, and shown
-# at the rate with which it ends lowest after 100 updates. The circle is the start, the star the
+# Every optimizer is tried at ten learning rates per decade, all in one compiled program. It is shown
+# at the rate that gives the lowest value after 100 updates. The circle is the start, the star is the
 # minimum.
 
 # %%
@@ -50,23 +50,23 @@ axes.set(yscale="log", ylim=(1e-9, 1e2), title="f after each update")
 axes.figure
 
 # %% [markdown]
-# AdaGrad is far ahead here, and leaves the picture at the bottom: gradients have no noise, so its
-# memory of the steepest ones is all that it needs. Sign descent comes to a height at which it stays,
-# since its steps never get smaller, and RMSprop jumps back up whenever its steps have outgrown the
-# gradients that it remembers. What follows takes the methods one at a time. Above each panel is the
-# learning rate, and the highest $f$ in the last tenth of the path.
+# AdaGrad is far ahead here, and leaves the plot at the bottom: gradients have no noise, so its memory
+# of the steepest ones is all it needs. Sign descent stops improving at some height, because its
+# steps never get smaller. RMSprop jumps back up whenever its steps have become too large for the
+# gradients that it remembers. The following sections discuss one method at a time. The title of each
+# panel shows the learning rate, and the highest $f$ in the last tenth of the path.
 #
 # ## Gradient descent
 #
 # $$p_t = p_{t-1} - \alpha\, g_t$$
 #
-# On a quadratic every coordinate goes its own way: an update multiplies $x$ by $1 - \alpha$ and $y$
-# by $1 - 50\,\alpha$. So
+# On a quadratic, the coordinates are independent: an update multiplies $x$ by $1 - \alpha$ and $y$ by
+# $1 - 50\,\alpha$. Therefore
 #
 # - it converges only if $\alpha < 2 / \lambda_{\max} = 0.04$: the steep direction sets the limit;
-# - from $\alpha = 1/50$ on, $y$ changes its sign at every update, which is the zigzag;
-# - the best rate is $2 / (\lambda_{\min} + \lambda_{\max}) = 2/51$, where both factors are
-#   $(\kappa - 1)/(\kappa + 1) = 0.96$ in size. Nothing better is to be had for a bowl like this.
+# - from $\alpha = 1/50$ on, $y$ changes its sign at every update, which causes the zigzag;
+# - the best rate is $2 / (\lambda_{\min} + \lambda_{\max}) = 2/51$, where both factors have magnitude
+#   $(\kappa - 1)/(\kappa + 1) = 0.96$. No other rate is better for this bowl.
 
 # %%
 draw_gallery(
@@ -79,17 +79,17 @@ draw_gallery(
 #
 # $$m_t = \beta\, m_{t-1} + g_t, \qquad p_t = p_{t-1} - \alpha\, m_t$$
 #
-# Across the ravine gradients cancel each other in $m$, along it they add up, to $1/(1-\beta)$ times
-# one gradient in the end. With $\beta = 0$ this is gradient descent. As $\beta$ goes to 1 both
-# directions swing, and each swing loses a factor of only $\sqrt\beta$ an update: 0.95 at 0.9, and
-# 0.995 at 0.99. The best pair for a quadratic (Polyak 1964) is
+# In $m$, gradients across the ravine cancel each other, and gradients along it add up, eventually to
+# $1/(1-\beta)$ times one gradient. With $\beta = 0$ this is gradient descent. As $\beta$ approaches 1,
+# both directions oscillate, and the oscillations shrink by a factor of only $\sqrt\beta$ per update:
+# 0.95 at 0.9, and 0.995 at 0.99. The best pair for a quadratic (Polyak 1964) is
 #
 # $$\beta = \Big(\frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}\Big)^2 = 0.57, \qquad
 # \alpha = \Big(\frac{2}{\sqrt{\lambda_{\min}} + \sqrt{\lambda_{\max}}}\Big)^2 = 0.061,$$
 #
-# which wins a factor of $\sqrt\beta = 0.75$ an update: the square root of the condition number takes
-# the place of the condition number. It is the last panel: far off at first, since both swings
-# of the steep direction are in step, and then faster than all others.
+# which gains a factor of $\sqrt\beta = 0.75$ per update: the square root of the condition number
+# replaces the condition number. It is the last panel: far off at first, because both oscillations of
+# the steep direction are in phase, and then faster than all others.
 
 # %%
 rates, betas = [0.01, 0.01, 0.01, 0.01, 0.01, 0.0614], [0.0, 0.5, 0.8, 0.9, 0.99, 0.566]
@@ -100,10 +100,10 @@ draw_gallery(ravine, vary_on_surface("sgd", ravine, learning_rate=rates, momentu
 #
 # $$v_t = v_{t-1} + g_t^2, \qquad p_t = p_{t-1} - \alpha\, \frac{g_t}{\sqrt{v_t} + \epsilon}$$
 #
-# The first step has the length $\alpha$ in every coordinate, however steep it is: 50 in front of
-# $y^2$ makes no difference to where the path goes, for $g_t$ and $\sqrt{v_t}$ both have it. After
-# that $v$ only grows and steps only shrink. Here gradients vanish, so $v$ settles, and a large
-# $\alpha$ is right; where noise keeps gradients alive, steps fall as $1/\sqrt t$.
+# The first step has length $\alpha$ in every coordinate, however steep that is. The factor 50 of $y^2$
+# does not affect the path, because it appears in both $g_t$ and $\sqrt{v_t}$. After that, $v$ only
+# grows and the steps only shrink. Here the gradients vanish, so $v$ converges, and a large $\alpha$ is
+# right. If noise keeps the gradients from vanishing, the steps decrease as $1/\sqrt t$.
 
 # %%
 draw_gallery(ravine, vary_on_surface("adagrad", ravine, learning_rate=[0.1, 0.3, 1, 2, 3, 8]))
@@ -114,24 +114,25 @@ draw_gallery(ravine, vary_on_surface("adagrad", ravine, learning_rate=[0.1, 0.3,
 # $$v_t = \beta\, v_{t-1} + (1 - \beta)\, g_t^2, \qquad
 # p_t = p_{t-1} - \alpha\, \frac{g_t}{\sqrt{v_t} + \epsilon}$$
 #
-# A mean in place of the sum: old gradients are forgotten, after $1/(1-\beta)$ updates or so, and the
-# path does not slow down. $v_0 = 0$ makes the first step as long as $\alpha / \sqrt{1 - \beta}$, ten
-# times $\alpha$ at $\beta = 0.99$. A small $\beta$ forgets so fast that $g/\sqrt v$ is near $\pm 1$
-# wherever the path is: it marches at 45° to the floor of the ravine and then along it.
+# RMSprop replaces the sum by a mean: old gradients are forgotten after about $1/(1-\beta)$ updates,
+# and the path does not slow down. Since $v_0 = 0$, the first step has length
+# $\alpha / \sqrt{1 - \beta}$, which is ten times $\alpha$ at $\beta = 0.99$. With a small $\beta$,
+# $g/\sqrt v$ is near $\pm 1$ everywhere: the path goes at 45° to the floor of the ravine and then along
+# it.
 
 # %%
 rates, betas = [0.03, 0.1, 0.3, 0.1, 0.1, 0.1], [0.9, 0.9, 0.9, 0.0, 0.5, 0.99]
 draw_gallery(ravine, vary_on_surface("rmsprop", ravine, learning_rate=rates, decay=betas))
 
 # %% [markdown]
-# ## Sign descent: RMSprop that remembers nothing
+# ## Sign descent: RMSprop without memory
 #
 # With $\beta = 0$ the mean of the squares is the last square, $v_t = g_t^2$, and RMSprop is
 #
 # $$p_t = p_{t-1} - \alpha\, \frac{g_t}{\sqrt{g_t^2}} = p_{t-1} - \alpha\, \mathrm{sign}(g_t).$$
 #
-# All steps are equally long, so it ends by jumping to and fro about the minimum, $\alpha$ at a
-# time; only a falling learning rate gets it closer.
+# All steps are equally long, so in the end it jumps back and forth around the minimum in steps of
+# $\alpha$. Only a decaying learning rate brings it closer.
 
 # %%
 rates = [0.01, 0.03, 0.05, 0.1, 0.3, 0.6]
@@ -151,11 +152,11 @@ assert difference < 1e-5
 # $$m_t = \beta_1 m_{t-1} + (1 - \beta_1)\, g_t, \qquad v_t = \beta_2 v_{t-1} + (1 - \beta_2)\, g_t^2,$$
 # $$p_t = p_{t-1} - \alpha\, \frac{m_t / (1 - \beta_1^t)}{\sqrt{v_t / (1 - \beta_2^t)} + \epsilon}$$
 #
-# RMSprop's scale and momentum's direction, both freed of their start at 0, so that the first step
-# has the length $\alpha$ whatever the betas. $\beta_1$ is its inertia: at 0 it follows the gradient
-# (RMSprop with a correction), at 0.99 it swings around the minimum like momentum. $\beta_2$ is the
-# memory of the scale: with 0.999, 100 updates are too few to forget the steep start, so steps
-# get small with the gradients, as AdaGrad's do, and the path can end in the minimum.
+# Adam combines RMSprop's scale with momentum's direction. Both are corrected for their start at 0, so
+# the first step has length $\alpha$ for any betas. $\beta_1$ is the inertia: at 0 Adam follows the
+# gradient (RMSprop with a correction), at 0.99 it oscillates around the minimum like momentum.
+# $\beta_2$ is the memory of the scale. With 0.999, 100 updates are too few to forget the steep start,
+# so the steps shrink with the gradients, as in AdaGrad, and the path can end in the minimum.
 
 # %%
 rates = [0.03, 0.1, 0.3, 0.3, 0.3, 0.3]
@@ -163,14 +164,14 @@ b1, b2 = [0.9, 0.9, 0.9, 0.0, 0.99, 0.9], [0.999, 0.999, 0.999, 0.999, 0.999, 0.
 draw_gallery(ravine, vary_on_surface("adam", ravine, learning_rate=rates, b1=b1, b2=b2))
 
 # %% [markdown]
-# ## What carries over
+# ## Summary
 #
-# - Gradient descent's rate is limited by the steepest direction, and its speed by the flattest.
-# - Momentum helps with the ratio of the two; the adaptive methods take it out, coordinate by
-#   coordinate. They can do so because this ravine runs along an axis. Rotate it and they lose
-#   most of that: `adaptive-jax surfaces --surface rosenbrock` shows a ravine that bends.
-# - The unit of $\alpha$ is not the same: gradient descent's is a length per gradient, that of sign
-#   descent and Adam a length. A table that gives all of them the same learning rate compares
-#   nothing (notebook 5 and `adaptive-jax compare` tune each).
+# - The steepest direction limits gradient descent's learning rate, and the flattest limits its speed.
+# - Momentum reduces the effect of the ratio of the two. The adaptive methods remove it, coordinate by
+#   coordinate. They can do so because this ravine is aligned with an axis. If it is rotated, they lose
+#   most of this advantage: `adaptive-jax surfaces --surface rosenbrock` shows a ravine that bends.
+# - The units of $\alpha$ differ: for gradient descent it is a length per gradient, for sign descent and
+#   Adam it is a length. A table that uses the same learning rate for all of them compares nothing
+#   (notebook 5 and `adaptive-jax compare` tune each).
 #
-# More surfaces, all optimizers and pictures in motion: `adaptive-jax surfaces --surface all --gallery`.
+# For more surfaces, all optimizers and animations: `adaptive-jax surfaces --surface all --gallery`.

@@ -12,9 +12,9 @@
 # $$\Delta p = -\alpha \cdot \underbrace{\text{direction}}_{\text{gradient or its mean}} \times
 # \underbrace{\text{scale}}_{\text{a positive number for every coordinate}}$$
 #
-# RMSprop's scale is $1/\sqrt v$, SGD's is 1. Most libraries multiply the two at once; here they are
-# kept apart until the step is made, so that what acts on the scale alone (AdaBound's clip, AdaMod's
-# bound, Padam's power, and what you think of) is one more stage of a chain.
+# RMSprop's scale is $1/\sqrt v$, SGD's is 1. Most libraries multiply the two immediately. Here they
+# stay separate until the step is made. Anything that acts on the scale alone (AdaBound's clipping,
+# AdaMod's bound, Padam's power, your own ideas) can therefore be one more stage of a chain.
 
 # %%
 # %matplotlib inline
@@ -38,9 +38,9 @@ BUDGET = {"trials": 1, "seeds": 1, "epochs": 2} if SMALL else {"trials": 3, "see
 # %% [markdown]
 # ## The two factors
 #
-# `scale_by_adam` is an ordinary Optax transformation, with `init` and `update`. Being a
-# `Preconditioner` it also has `step`, which returns the direction, the scale and the new state. Three
-# gradients that are a millionfold apart:
+# `scale_by_adam` is an ordinary Optax transformation, with `init` and `update`. As a `Preconditioner`
+# it also has `step`, which returns the direction, the scale and the new state. Here are three
+# gradients that differ by a factor of a million:
 
 # %%
 adam = aj.scale_by_adam()
@@ -52,15 +52,14 @@ for name, numbers in shown.items():
     print(f"{name:9}", *(f"{number:10.4g}" for number in numbers))
 
 # %% [markdown]
-# The scale undoes the size of the gradient: every coordinate moves by 1, and by the learning rate
-# in the end. The direction is the plain moment, $(1 - \beta_1)\,g$ after one step; all bias
-# corrections are in the scale. That is the convention in which the published methods come out
-# exactly.
+# The scale cancels the size of the gradient: every coordinate moves by 1, and after the last stage by
+# the learning rate. The direction is the plain moment, $(1 - \beta_1)\,g$ after one step; all bias
+# corrections are in the scale. With this convention, the published methods are reproduced exactly.
 #
 # ## AdaBound from parts
 #
-# Luo et al. (2019, arXiv 1902.09843) found extreme scales at the end of Adam's training, and clip
-# them between two bounds that close on SGD's learning rate:
+# Luo et al. (2019, arXiv 1902.09843) found extreme scales at the end of training with Adam. They clip
+# the scales between two bounds that converge to SGD's learning rate:
 #
 # $$p_t = p_{t-1} - \mathrm{clip}\Big(\frac{\alpha}{\sqrt{v_t}},\
 #   \text{lower}(t),\ \text{upper}(t)\Big) \, m_t, \qquad
@@ -81,10 +80,10 @@ axes.set(yscale="log", ylim=(1e-3, 1e2), title="bounds of each coordinate's lear
 axes.figure
 
 # %% [markdown]
-# As a chain it is Adam's scale, the clip, and the learning rate. `bound_lr` is a `ScaleModifier`: it
-# binds to the Preconditioner before it. (`eps_hat` is where the authors' code has its epsilon: on
-# the root that is not corrected yet. `base_lr` is the learning rate for which the bounds are meant,
-# so that a schedule moves the bounds along.)
+# As a chain, it is Adam's scale, the clipping, and the learning rate. `bound_lr` is a `ScaleModifier`:
+# it binds to the Preconditioner before it. (`eps_hat` is the epsilon of the authors' code, which is
+# added to the uncorrected root. `base_lr` is the learning rate that the bounds refer to, so that a
+# schedule also scales the bounds.)
 
 # %%
 from_parts = aj.chain(
@@ -99,19 +98,19 @@ np.testing.assert_array_equal(ours, whole)
 print("300 updates of both, from", ours[0], "to", ours[-1], "and", whole[-1])
 
 # %% [markdown]
-# Any stage can go, come or be put elsewhere, and the name of the result is yours:
+# Any stage can be removed, added or moved:
 #
-# | chain | is |
+# | chain | result |
 # |---|---|
 # | `scale_by_amsgrad(), bound_lr(…), scale_by_learning_rate(…)` | AMSBound |
 # | `scale_by_adam(), momental_bound(…), scale_by_learning_rate(…)` | AdaMod |
 # | `scale_by_amsgrad(), partial_adaptivity(…), scale_by_learning_rate(…)` | Padam |
-# | `scale_by_adabelief(), bound_lr(…), …` | AdaBelief within bounds: nobody's yet |
+# | `scale_by_adabelief(), bound_lr(…), …` | AdaBelief within bounds: not published yet |
 # | `add_decayed_weights(…)` before `scale_by_…` | weight decay coupled, L2 |
 # | `add_decayed_weights(…)` after it | decoupled, as in AdamW |
 # | `clip_by_global_norm(…)` first | gradient clipping |
 #
-# A modifier with nothing to modify is an error where the chain is built:
+# A modifier without a Preconditioner before it is an error when the chain is built:
 
 # %%
 try:
@@ -124,12 +123,12 @@ except ValueError as error:
 # %% [markdown]
 # ## A ScaleModifier of your own
 #
-# AdaBound's bounds need a final learning rate and a speed. What if the scales themselves said what
-# is extreme? Here every array keeps its scales within a factor of their median:
+# AdaBound's bounds need a final learning rate and a speed. Could the scales themselves define what is
+# extreme? Here the scales of every array are kept within a factor of their median:
 #
 # $$s_i \leftarrow \mathrm{clip}\big(s_i,\ \mathrm{median}(s) / f,\ f \cdot \mathrm{median}(s)\big).$$
 #
-# At $f = 1$ each array has one learning rate, at $f = \infty$ this is Adam.
+# With $f = 1$ each array has one learning rate; with $f = \infty$ this is Adam.
 
 
 # %%
@@ -155,11 +154,11 @@ def adam_near_median(learning_rate=1e-3):
 # It can be used wherever `optax.adam` can, with `jit`, `vmap` and schedules, and compared like any
 # other optimizer.
 #
-# ## Effective learning rates, seen
+# ## Effective learning rates
 #
-# How far does a coordinate go per unit of its direction? `diagnostics.effective_learning_rates`
-# reads that off any chain; a comparison counts them at the end of every epoch. Each column is a
-# histogram over all parameters of the network, the line is the median.
+# How far does a coordinate move per unit of its direction? `diagnostics.effective_learning_rates`
+# reads this from a chain; a comparison counts these rates at the end of every epoch. Each column is a
+# histogram over all parameters of the network, and the line is the median.
 
 # %%
 comparison = compare(WORKLOAD, [*OTHERS, adam_near_median], **BUDGET)
@@ -169,10 +168,10 @@ comparison.plot_effective_learning_rates()[0].get_figure(root=True)
 comparison
 
 # %% [markdown]
-# RMSprop's and Adam's rates spread over several decades. The faint line at the top of Adam's are
-# parameters whose gradients have been 0 so far, or nearly: their rates are what AdaBound was made
-# against. AdaBound's lie between its bounds, which close, and ours within a factor of nine in each
-# array. All fall with the schedule of the comparison, a cosine to 0.
+# RMSprop's and Adam's rates spread over several decades. The faint line at the top of Adam's plot
+# shows parameters whose gradients have been 0 so far, or nearly 0: AdaBound was designed to prevent
+# such rates. AdaBound's rates lie between its converging bounds, and ours within a factor of nine in
+# each array. All decay with the schedule of the comparison, a cosine to 0.
 #
-# Whether fewer extremes make a better optimizer is another question, which the verdict answers for
-# this small network: no difference can be seen. `adaptive-jax compare` asks it of larger ones.
+# Do fewer extreme rates make a better optimizer? For this small network, the verdict shows no
+# significant difference. Use `adaptive-jax compare` for larger networks.

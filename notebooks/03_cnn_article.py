@@ -18,9 +18,9 @@
 # | Adam | 0.01 | |
 # | AdaBound | 0.001 | final rate 0.1 |
 #
-# Five trainings on MNIST take some ten minutes on two CPU cores. So that this notebook takes less
-# than two, it runs on MNIST only where the environment variable `ADAPTIVE_JAX_MNIST` names a folder
-# with its files, and else on scikit-learn's 8×8 digits, with a network that fits them.
+# Five runs on MNIST take about ten minutes on two CPU cores. To take less than two minutes, this
+# notebook uses MNIST only if the environment variable `ADAPTIVE_JAX_MNIST` names a folder with its
+# files. Otherwise it uses scikit-learn's 8×8 digits, with a network of suitable size.
 
 # %%
 # %matplotlib inline
@@ -41,7 +41,7 @@ print(workload.description, "" if MNIST else "(in place of MNIST)")
 # %% [markdown]
 # ## As in the article
 #
-# The learning rates are given and stay as they are, to the last step.
+# The learning rates are given and constant.
 
 # %%
 untuned = compare(workload, OPTIMIZERS, schedule="constant", data_dir=MNIST, **BUDGET)
@@ -51,16 +51,16 @@ untuned
 untuned.plot_learning_curves()[0].get_figure(root=True)
 
 # %% [markdown]
-# Adadelta is hopeless, one would say. But its learning rate of 0.001 is a thousandth of the paper's,
-# which is 1, and Adagrad's a tenth of what it usually has. A table like this compares learning rates
-# as much as optimizers. (On MNIST the article's own ranking repeats, AdaBound first: the page
+# Adadelta looks hopeless. But its learning rate of 0.001 is a thousandth of the paper's, which is 1,
+# and Adagrad's is a tenth of its usual rate. A table like this compares learning rates as much as
+# optimizers. (On MNIST the article's ranking is reproduced, with AdaBound first; the page
 # [Compare optimizers](docs/comparing.md) has that table.)
 #
 # ## Tuned
 #
-# The same five, with everything given but the learning rate. Each gets the same number of trials on
-# a log grid of three decades, judged on validation data, and then runs with fresh seeds, the rate
-# falling to 0 along a cosine.
+# The same five optimizers, with all settings given except the learning rate. Each gets the same number
+# of trials on a log grid of three decades, judged on validation data. Then it runs with fresh seeds,
+# and the rate decays to 0 along a cosine.
 
 # %%
 given = map(OptimizerSpec.parse, OPTIMIZERS)
@@ -77,12 +77,13 @@ tuned
 tuned.plot_learning_curves()[0].get_figure(root=True)
 
 # %% [markdown]
-# What the tuning found, and how much each optimizer forgives: the disc is the rate that was chosen,
-# the diamond the optimizer's default.
+# The plot shows the tuned rates, and how sensitive each optimizer is to the rate. The disc is the
+# chosen rate, the diamond is the optimizer's default.
 
 # %%
 tuned.plot_tuning()[0].get_figure(root=True)
 
 # %% [markdown]
-# The differences are gone. Each of the five can train this network; what set them apart in the first
-# table was how far 0.001 or 0.01 is from the rate that each needs, and these lie four decades apart.
+# The differences are gone. Each of the five can train this network. The differences in the first table
+# came from the distance of 0.001 or 0.01 to the rate that each optimizer needs; these rates span four
+# decades.

@@ -11,10 +11,11 @@
 #
 # $$h = \mathrm{dropout}(\mathrm{ReLU}(W_1 x + b_1)), \qquad \hat y = \sigma(W_2 h + b_2),$$
 #
-# 100 units wide, with He's initialization, and is trained for 500 epochs on mini-batches of 32, the
-# short last one included, with the binary cross-entropy
-# $-\frac1n \sum_i y_i \log \hat y_i + (1 - y_i) \log(1 - \hat y_i)$. Dropout is inverted: what is kept
-# is divided by the probability to be kept, so that nothing changes when it is switched off.
+# with 100 units and He's initialization. It is trained for 500 epochs on mini-batches of 32, including
+# the smaller last one, with the binary cross-entropy
+# $-\frac1n \sum_i y_i \log \hat y_i + (1 - y_i) \log(1 - \hat y_i)$. Dropout is inverted: the
+# activations that are kept are divided by the probability of being kept, so that nothing changes
+# when it is switched off.
 #
 # Four optimizers, all at the learning rate $\alpha = 0.01$, with $\beta = 0.9$ and $g$ the gradient:
 #
@@ -25,8 +26,8 @@
 # | RMSprop | $v \leftarrow \beta v + (1 - \beta)\, g^2$, $\quad p \leftarrow p - \alpha\, g / (\sqrt v + 10^{-4})$ |
 # | Adam | both, and corrected: $p \leftarrow p - \alpha\, \hat m / (\sqrt{\hat v} + \epsilon)$ |
 #
-# The article's 259 images come with no library. In their place are 259 of scikit-learn's digits,
-# shrunk to 4×4 pixels: is the digit below 5 or not?
+# The article's 259 images are not part of any library. We use 259 of scikit-learn's digits instead,
+# reduced to 4×4 pixels: is the digit below 5 or not?
 
 # %%
 # %matplotlib inline
@@ -42,8 +43,8 @@ BUDGET = {"seeds": 2, "epochs": 3} if SMALL else {"seeds": 5, "epochs": 500}
 OPTIMIZERS
 
 # %% [markdown]
-# Their learning rate is given, so nothing is tuned; `compare` runs each with five seeds, which fix
-# the initial weights, the order of the images and the dropout, and are shared by all optimizers.
+# Their learning rate is given, so nothing is tuned. `compare` runs each with five seeds, which all
+# optimizers share. A seed fixes the initial weights, the order of the images and the dropout.
 
 # %%
 comparison = compare(article, OPTIMIZERS, **BUDGET)
@@ -51,19 +52,19 @@ comparison = compare(article, OPTIMIZERS, **BUDGET)
 # %% [markdown]
 # ## Cost curves
 #
-# The strong line is the median of the seeds, faint lines are single ones.
+# The strong line is the median of the seeds; the faint lines are single seeds.
 
 # %%
 comparison.plot_learning_curves()[0].get_figure(root=True)
 
 # %% [markdown]
-# SGD and its momentum lie on each other: a *mean* of gradients in place of their sum is as long as a
-# gradient, so it damps noise and gains no speed. (PyTorch's and Keras's momentum is the sum, and
-# with it a step is ten times as long: `sgd:momentum=0.9` without `ema`.)
+# The curves of SGD and SGD with momentum coincide: a *mean* of gradients, unlike their sum, is as long
+# as a gradient, so it damps noise and gains no speed. (PyTorch's and Keras's momentum is the sum, which
+# makes a step ten times as long: `sgd:momentum=0.9` without `ema`.)
 #
 # ## The article's table
 #
-# Training accuracy after the last epoch, beside that of the article on its own images:
+# Training accuracy after the last epoch, next to that of the article on its own images:
 
 # %%
 theirs = {"sgd": 0.849, "sgd momentum=0.9 ema=true": 0.873, "rmsprop": 0.961, "adam": 0.985}
@@ -72,15 +73,15 @@ for row in sorted(comparison.table(), key=lambda row: row["train"]):
     print(f"{name:30} ours {row['train']:.3f}   article's {theirs[name]:.3f}")
 
 # %% [markdown]
-# The adaptive two are far ahead of the other two, as in the article. Within each pair the difference
-# is smaller than that between seeds, so one run of each, which is what most articles show, would
-# rank them by chance. And what about images that were not trained on?
+# The two adaptive methods are far ahead of the other two, as in the article. Within each pair, the
+# difference is smaller than that between seeds. A single run of each, as in most articles, would rank
+# them by chance. And how do they do on images that were not trained on?
 
 # %%
 comparison
 
 # %% [markdown]
-# There the adaptive two are ahead by seven points rather than sixteen, and RMSprop pays for its
-# perfect training accuracy with a test loss far above Adam's. But all four share a learning rate of
-# 0.01, which is small for SGD: notebook 7 shows how much that matters on this very network, and
+# On the test set, the two adaptive methods are ahead by seven points instead of sixteen, and RMSprop
+# pays for its perfect training accuracy with a test loss far above Adam's. But all four share a
+# learning rate of 0.01, which is small for SGD. Notebook 7 shows how much that matters on this network;
 # `adaptive-jax compare digits_mlp --optimizers sgd rmsprop adam --epochs 100` tunes each.

@@ -7,9 +7,9 @@
 # %% [markdown]
 # # 5. Learning-rate schedules
 #
-# A schedule is a function of $t$, the number of updates already made. It goes wherever a learning
-# rate goes: `aj.adam(schedule)`, `optax.adam(schedule)`, `aj.scale_by_learning_rate(schedule)`, and
-# wherever Optax's schedules do. All here are drawn for 1000 updates from, or up to, a rate of 0.1.
+# A schedule is a function of $t$, the number of updates made so far. It works wherever a learning rate
+# does: `aj.adam(schedule)`, `optax.adam(schedule)`, `aj.scale_by_learning_rate(schedule)`, and wherever
+# Optax's schedules do. All schedules here are plotted for 1000 updates from, or up to, a rate of 0.1.
 
 # %%
 # %matplotlib inline
@@ -43,17 +43,16 @@ def draw(named, title):
 
 
 # %% [markdown]
-# ## Falling
+# ## Decay
 #
-# With $T$ the `transition_steps` or `decay_steps`, $r$ the `decay_rate`, and $\alpha_0$ the initial
-# rate:
+# $T$ is `transition_steps` or `decay_steps`, $r$ is `decay_rate`, and $\alpha_0$ is the initial rate:
 #
 # | | | |
 # |---|---|---|
 # | exponential | $\alpha_0\, r^{\,t/T}$ | multiplied by $r$ every $T$ updates |
 # | inverse time | $\alpha_0 / (1 + r\,t/T)$ | the classic $1/t$ of stochastic approximation |
 # | polynomial | $\alpha_1 + (\alpha_0 - \alpha_1)(1 - t/T)^{power}$ | linear at power 1; ends at $T$ |
-# | piecewise constant | $\alpha_i$ for $b_{i-1} < t \le b_i$ | steps by hand |
+# | piecewise constant | $\alpha_i$ for $b_{i-1} < t \le b_i$ | explicit values |
 #
 # `staircase=True` rounds $t/T$ down.
 
@@ -69,11 +68,11 @@ falling = {
 draw(falling, "falling")
 
 # %% [markdown]
-# ## Falling and rising again
+# ## Cosines and cycles
 #
-# A cosine (arXiv 1608.03983) stays high for long, falls fast in the middle and touches its end
-# flat: $\alpha_0\,(1 + \cos(\pi t/T))/2$. With restarts it does so again and again. One-cycle
-# (arXiv 1708.07120) rises first; the triangles are Smith's cyclic rates (arXiv 1506.01186).
+# A cosine (arXiv 1608.03983) stays high for long, decays fast in the middle and ends with a slope of
+# 0: $\alpha_0\,(1 + \cos(\pi t/T))/2$. With restarts, this is repeated. One-cycle (arXiv 1708.07120)
+# rises first. The triangles are Smith's cyclical rates (arXiv 1506.01186).
 
 # %%
 cycling = {
@@ -88,10 +87,10 @@ draw(cycling, "falling and rising again")
 # %% [markdown]
 # ## Warm-up
 #
-# Adaptive methods know little of their scale at first, and large batches make for large first steps.
-# Every schedule can be warmed up; three have it built in. The inverse square root is the
-# transformer's (arXiv 1706.03762); warmup-stable-decay (arXiv 2404.06395) need not know its length
-# before the last part begins.
+# At first, the scales of adaptive methods are poor estimates, and large batches lead to large first
+# steps. Every schedule can have a warm-up; three have it built in. The inverse square root is the
+# transformer's schedule (arXiv 1706.03762). Warmup-stable-decay (arXiv 2404.06395) need not know its
+# length before the decay begins.
 
 # %%
 warming = {
@@ -106,11 +105,11 @@ draw(warming, "warm-up")
 # %% [markdown]
 # ## Keras's semantics, to the step
 #
-# Schedules with the same name differ between libraries in what happens *at* a boundary. These
-# are Keras's: a boundary of the piecewise constant still has the value before it, a cycle of the
-# polynomial ends at a multiple of `decay_steps` and the update after it starts the next, the
-# staircase falls when $t$ is a multiple. `presets.keras.schedules` has the same functions under
-# Keras's own names. Here they are, against numbers that Keras 3.15 gave:
+# Schedules with the same name differ between libraries in the value *at* a boundary. These follow
+# Keras: a boundary of the piecewise constant schedule still has the value before it; a cycle of the
+# polynomial ends at a multiple of `decay_steps`, and the next update starts a new cycle; the staircase
+# drops when $t$ is a multiple. `presets.keras.schedules` has the same functions under Keras's names.
+# Here they are compared with numbers from Keras 3.15:
 
 # %%
 recorded = json.loads(Path("../tests/reference/keras.json").read_text())["schedules"]
@@ -123,15 +122,15 @@ with jax.enable_x64(True):
         assert difference < 1e-12
 
 # %% [markdown]
-# ## What a schedule is good for
+# ## Why schedules help
 #
-# A bowl with noisy gradients (arXiv 1907.04164) has it all in it. With a constant rate $\alpha$ and
-# curvature $h$, the distance to the minimum shrinks by $1 - \alpha h$ an update, down to a floor
-# of noise whose height is proportional to $\alpha$. A large rate is fast and ends high, a small one
-# ends low and is slow. A schedule is first the one and then the other.
+# A bowl with noisy gradients (arXiv 1907.04164) shows why. With a constant rate $\alpha$ and curvature
+# $h$, the distance to the minimum shrinks by $1 - \alpha h$ per update, down to a noise floor that is
+# proportional to $\alpha$. A large rate is fast and ends high; a small rate is slow and ends low. A
+# schedule starts with a large rate and ends with a small one.
 #
-# Each schedule below is a shape from 1 downwards, times a rate that is tuned for it, on a log grid
-# of equally many trials; then each is run 10 times with other noise.
+# Each schedule below is a shape that starts at 1, times a rate that is tuned for it on a log grid with
+# the same number of trials. Then each is run 10 times with different noise.
 
 # %%
 UPDATES = 500 * BUDGET["epochs"]
@@ -172,10 +171,10 @@ axes.figure
 noisy.plot_differences()[0].get_figure(root=True)
 
 # %% [markdown]
-# A constant rate has to be small, 0.03, and still ends more than ten times as high as a cosine,
-# which can afford to begin with 0.3. Among the shapes that end near 0 it matters little which is
-# taken, and five of them cannot be told apart. Inverse time does not get there: at a thirtieth of
-# its first rate it stays above the others' floor.
+# A constant rate must be small, 0.03, and still ends more than ten times as high as a cosine, which can
+# start with 0.3. Among the shapes that end near 0, the choice matters little: the differences between
+# five of them are not significant. Inverse time does not reach that level: at a thirtieth of its
+# initial rate, it stays above the floor of the others.
 #
-# That is also why a comparison of optimizers should decay all learning rates to 0, as
-# `adaptive-jax compare` does: otherwise it compares floors of noise.
+# For the same reason, a comparison of optimizers should decay all learning rates to 0, as
+# `adaptive-jax compare` does: otherwise it compares noise floors.

@@ -7,13 +7,13 @@
 # %% [markdown]
 # # 6. Porting a PyTorch and a Keras recipe, line by line
 #
-# "Adam" is not one method. PyTorch, Keras and the paper differ in where epsilon stands, in what
-# weight decay is multiplied by, in what the first momentum buffer holds, in when a schedule falls.
-# `presets.torch` and `presets.keras` have those libraries' constructors under their own names, with
-# their arguments, defaults and numbers. Porting is copying the call, and leaving out the model.
+# "Adam" is not one method. PyTorch, Keras and the paper differ in where epsilon is added, in the factor
+# of weight decay, in the first value of the momentum buffer, and in when a schedule drops.
+# `presets.torch` and `presets.keras` have the constructors of those libraries, with the same names,
+# arguments, defaults and results. To port a recipe, copy the call and leave out the model.
 #
-# Neither library is needed for that, nor for this notebook: at the end, the same lines repeat
-# numbers that PyTorch 2.13 and Keras 3.15 gave.
+# Neither library needs to be installed, not even for this notebook. At the end, the same lines
+# reproduce numbers from PyTorch 2.13 and Keras 3.15.
 
 # %%
 # %matplotlib inline
@@ -54,8 +54,8 @@ EPOCHS, BATCHES = 20, 50
 #
 # | PyTorch | here |
 # |---|---|
-# | `SGD(model.parameters(), lr=…, …)` | `torch.SGD(lr=…, …)`: no parameters, they come with `init` and `update` |
-# | `LinearLR(optimizer, …)` | `LinearLR(0.1, …)`: the learning rate in place of the optimizer |
+# | `SGD(model.parameters(), lr=…, …)` | `torch.SGD(lr=…, …)`: no parameters; they are passed to `init` and `update` |
+# | `LinearLR(optimizer, …)` | `LinearLR(0.1, …)`: the learning rate instead of the optimizer |
 # | `scheduler.step()` once an epoch | `updates_per_step=50` |
 # | `clip_grad_norm_` before `step()` | a stage before the optimizer |
 # | `optimizer.zero_grad()`, `.backward()` | `jax.grad` |
@@ -73,7 +73,7 @@ tx = aj.chain(
 )
 
 # %% [markdown]
-# The training step is JAX's usual one, and nothing in it is special to the preset:
+# The training step is the usual one in JAX; nothing in it is specific to the preset:
 
 
 # %%
@@ -99,9 +99,9 @@ for _ in range(EPOCHS):
 print(f"loss {losses[0]:.3f} after one epoch, {losses[-1]:.4f} after {EPOCHS}; w = {params['w']}")
 
 # %% [markdown]
-# Two things about schedulers surprise those who port them by hand. `scheduler.step()` counts
-# *epochs* here, so the rate is a staircase of 50 updates each; and the last step of the cosine is
-# one before its bottom, since `T_max=15` steps are needed to get there and 14 are made.
+# Two properties of schedulers are easy to miss when porting them. `scheduler.step()` counts *epochs*
+# here, so the rate is a staircase with steps of 50 updates. And the last step of the cosine is one
+# before its bottom, because reaching it takes `T_max=15` steps and only 14 are made.
 
 # %%
 keras_rate = keras.schedules.CosineDecay(
@@ -135,7 +135,7 @@ axes.figure
 # | `keras.optimizers.AdamW(…)` | `keras.AdamW(…)`, the same arguments |
 # | `schedules.CosineDecay(…)` | `keras.schedules.CosineDecay(…)`, the same arguments |
 # | `global_clipnorm`, `use_ema`, `gradient_accumulation_steps`, … | arguments, as there |
-# | what `fit` does last: parameters are set to their moving mean | `finalize_variable_values` |
+# | the end of `fit`, which sets the parameters to their moving average | `finalize_variable_values` |
 # | `exclude_from_weight_decay(…)` | `aj.add_decayed_weights(…, mask)` in a chain |
 
 # %%
@@ -155,9 +155,9 @@ params = optax.apply_updates(params, updates)
 params = keras.finalize_variable_values(params, state)
 
 # %% [markdown]
-# ## Written with the wrong words
+# ## Wrong arguments
 #
-# Who ports from memory makes mistakes; they are answered with what to write.
+# Porting from memory leads to mistakes. The error messages say what to write instead.
 
 # %%
 for wrong in (
@@ -175,8 +175,8 @@ for wrong in (
 # %% [markdown]
 # ## The same numbers
 #
-# `tests/reference` holds what PyTorch and Keras did with parameters and gradients drawn in advance.
-# The calls below are copied from the recordings; both are followed for 24 updates, in float64.
+# `tests/reference` has recordings of PyTorch and Keras on fixed random parameters and gradients. The
+# calls below are copied from the recordings; both are followed for 24 updates, in float64.
 
 # %%
 reference = Path("../tests/reference")
@@ -230,5 +230,5 @@ with jax.enable_x64(True):
         assert difference < 1e-12
 
 # %% [markdown]
-# All recordings, more than a hundred, are met in the same way by `tests/test_presets.py` and
-# `tests/test_exactness.py`.
+# `tests/test_presets.py` and `tests/test_exactness.py` check all recordings, more than a hundred, in
+# the same way.

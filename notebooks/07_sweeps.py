@@ -7,10 +7,10 @@
 # %% [markdown]
 # # 7. Sweeps: a hundred runs in one compiled program
 #
-# Compiling a training step takes seconds, and training a small model hardly more. A loop over
-# learning rates that builds an optimizer for each compiles each time. Here every hyperparameter
-# that is a number may be an array, or traced: it is an *input* of the program, so one program
-# serves all its values, and `vmap` runs them side by side.
+# Compiling a training step takes seconds, and training a small model takes hardly longer. A loop that
+# builds an optimizer for each learning rate compiles each time. Here every numeric hyperparameter may
+# be an array or traced. It is an *input* of the program, so one program serves all its values, and
+# `vmap` runs them side by side.
 
 # %%
 # %matplotlib inline
@@ -35,9 +35,9 @@ SIDE, RATES, SEEDS, EPOCHS = (5, 3, 1, 2) if SMALL else (60, 9, 3, 60)
 # %% [markdown]
 # ## By hand: 3600 runs of Adam
 #
-# A function of the hyperparameters that trains and returns what is asked, `vmap` for each of them,
-# `jit` around it. Here Adam goes down Rosenbrock's valley, 400 updates for each pair of learning
-# rate and $\beta_1$.
+# Write a function of the hyperparameters that trains and returns a result, apply `vmap` for each of
+# them, and `jit` the whole. Here Adam minimizes Rosenbrock's function, with 400 updates for each pair
+# of learning rate and $\beta_1$.
 
 # %%
 valley = get_surface("rosenbrock")
@@ -66,9 +66,9 @@ axes.figure
 # %% [markdown]
 # ## With a model: a population
 #
-# A `Population` does the same for a workload: data, network, mini-batches, seeds. Its members may
-# have *different* optimizers. The gradients of all of them are one `vmap`, and only the small rest,
-# an update, is compiled once for each optimizer.
+# A `Population` does the same for a workload: data, network, mini-batches, seeds. Its members may have
+# *different* optimizers. The gradients of all members are computed in one `vmap`. Only the update, a
+# small part, is compiled once per optimizer.
 
 # %%
 mlp = workloads.get("digits_mlp")
@@ -87,8 +87,8 @@ print(f"{len(members)} runs of {population.steps} updates: {seconds:.0f} s, ", e
 print(f"of which {compiling:.0f} s to compile")
 
 # %% [markdown]
-# A run on its own has to be compiled, too. A loop over as many, each with its learning rate as a
-# constant of the program, would take this for each:
+# A single run must be compiled, too. A loop over as many runs, each with its learning rate as a
+# constant of the program, would take this long for each:
 
 # %%
 began = time.perf_counter()
@@ -103,17 +103,17 @@ axes = figures.tuning_curves(records)
 axes.figure
 
 # %% [markdown]
-# That is the picture to look at before any table of optimizers: how good each can be, at which
-# rate, and how much it forgives a wrong one. A cross at the edge is a rate at which a run diverged.
-# `compare` draws it of its tuning runs (`comparison.plot_tuning()`).
+# Look at this plot before any table of optimizers. It shows how good each can be, at which rate, and
+# how sensitive it is to the rate. A cross at the edge is a rate at which a run diverged. `compare`
+# makes this plot for its tuning runs (`comparison.plot_tuning()`).
 #
 # ## What can be swept, and what cannot
 #
 # - Numbers can: learning rates, betas, epsilons, decays, bounds. `Member` takes any of them.
-# - What decides the *shape* of the computation cannot be traced: `nesterov=True`, `amsgrad`, a
-#   schedule's `decay_steps`, the batch size. Those are optimizers of their own, as `sgd` with and
-#   without momentum are above, or populations of their own.
-# - Memory grows with the number of runs side by side; `width` limits it, and `max_memory` halves a
-#   group that would need more.
+# - Arguments that determine the *structure* of the computation cannot be traced: `nesterov=True`,
+#   `amsgrad`, a schedule's `decay_steps`, the batch size. They need separate optimizers, like `sgd`
+#   with and without momentum above, or separate populations.
+# - Memory grows with the number of runs side by side. `width` limits this number, and `max_memory`
+#   halves a group that would need more memory.
 # - `compare(…, search="random")` draws several hyperparameters at once, from ranges such as
 #   `"adam:b1=0.8..0.99"`.

@@ -7,9 +7,9 @@
 # %% [markdown]
 # # 8. Lean states and sharding
 #
-# Adam keeps two numbers for every parameter, so with float32 parameters two thirds of the memory is
-# the optimizer's. There are two ways out: fewer bytes for each number, or fewer numbers on each
-# device. Both are wrappers around an optimizer, and the arithmetic stays in float32.
+# Adam keeps two numbers for every parameter, so with float32 parameters the optimizer takes two thirds
+# of the memory. There are two remedies: fewer bytes per number, or fewer numbers per device. Both are
+# wrappers around an optimizer, and the arithmetic stays in float32.
 
 # %%
 # %matplotlib inline
@@ -36,8 +36,8 @@ STEPS, EPOCHS = (200, 2) if SMALL else (5000, 300)
 # %% [markdown]
 # ## Bytes
 #
-# `with_storage` says for each field of a state how it is stored. Which fields there are is in the
-# docstring of the transform: `mu` is Adam's mean gradient, `nu` its mean square.
+# `with_storage` sets how each field of a state is stored. The docstring of a transform lists the
+# fields: `mu` is Adam's mean gradient, `nu` its mean square.
 
 # %%
 STATES = {
@@ -55,10 +55,10 @@ for name, tx in STATES.items():
 # %% [markdown]
 # ## Why rounding is stochastic
 #
-# A mean square moves by $1 - \beta_2$ = a thousandth of its distance to $g^2$ at each step, and
-# neighboring numbers in bfloat16 are a 256th to a 128th apart. Rounded to nearest, a mean of numbers
-# that are all 1 stands still at a quarter. Rounded up with the probability that is right in the mean, it
-# goes on:
+# At each step, a mean square moves by $1 - \beta_2$ = a thousandth of its distance to $g^2$, and
+# neighboring numbers in bfloat16 differ by a 256th to a 128th. With rounding to nearest, a mean of
+# numbers that are all 1 stops at a quarter. With stochastic rounding, whose expected value is exact, it
+# keeps moving:
 
 # %%
 
@@ -87,8 +87,8 @@ axes.figure
 # %% [markdown]
 # ## Does it train as well?
 #
-# An optimizer for `train` and `compare` is any function of a `learning_rate`. With every array
-# encoded (by default those below 4096 numbers are not), 8 bits and 4 bits follow float32:
+# An optimizer for `train` and `compare` is any function of a `learning_rate`. With every array encoded
+# (by default, arrays with fewer than 4096 numbers are not), 8 bits and 4 bits follow float32:
 
 # %%
 
@@ -111,13 +111,13 @@ axes.set(xlabel="epoch", yscale="log", title="training loss")
 axes.figure
 
 # %% [markdown]
-# One run says little; `scripts/compare_storages.py` makes the comparison with seeds and tests, and
+# One run shows little. `scripts/compare_storages.py` compares with several seeds and tests, and
 # [the page on lean states](docs/lean_states.md) has its table.
 #
-# ## Parameters in bfloat16, and nothing lost
+# ## Parameters in bfloat16, without loss
 #
-# The parameters themselves can be halves: the model sees bfloat16, and the state has the 16 bits
-# that are missing, so both together are the float32 weights.
+# The parameters themselves can have half the size. The model sees bfloat16, and the state has the 16
+# missing bits; together they are the float32 weights.
 
 # %%
 tx = aj.with_master_weights(aj.adam(1e-4), bits=16)
@@ -132,9 +132,9 @@ print("parameters", params[0], "and with the correction", merged[0])
 # %% [markdown]
 # ## Sharding: ZeRO
 #
-# Here are eight devices, four rows that share the data and two columns that share the model. The
-# matrix is split over the columns; each row would have the same state. With `zero_axis="data"` each
-# keeps its share only, and updates the parameters that belong to it.
+# Here are eight devices in four rows, which split the data, and two columns, which split the model.
+# The matrix is split over the columns, so each row would have the same state. With `zero_axis="data"`
+# each row keeps only its part of the state, and updates the corresponding parameters.
 
 # %%
 mesh = jax.make_mesh((4, 2), ("data", "model"))
@@ -154,8 +154,8 @@ for name, optimizer in {"float32": aj.adamw(1e-3), "8 bits": tx}.items():
         print(f"{name:8} zero_axis={zero_axis!s:5}{on_one_device(state):8} bytes on each device")
 
 # %% [markdown]
-# Where each array is, `state_shardings` says before anything is computed; it knows no optimizer, for
-# it traces `init` on a mesh on which shardings are part of the types:
+# `state_shardings` returns the sharding of each array before anything is computed. It works for any
+# optimizer, because it traces `init` on a mesh whose shardings are part of the types:
 
 # %%
 shardings = distributed.state_shardings(tx, params, {"w": P(None, "model")}, mesh, "data")

@@ -204,7 +204,7 @@ def outcomes(path, changed, tree):
             restored = checkpoint.restore(path, tree)
         except CheckpointError as error:
             assert str(path) in str(error) and "\n" not in str(error)
-            found["caught by digest" if "is not what was saved" in str(error) else "caught"] += 1
+            found["caught by digest" if "differs from what was" in str(error) else "caught"] += 1
         else:
             assert_same(restored, tree)
             found["harmless"] += 1
@@ -264,12 +264,12 @@ def test_what_is_no_checkpoint_is_told(saved, tmp_path):
     (tmp_path / "file").write_text("{}")
     assert_error(CheckpointError, "is a file; a checkpoint is a folder", tmp_path / "file")
     (tmp_path / "folder").mkdir()
-    assert_error(DamagedError, "is no checkpoint, or a damaged one", tmp_path / "folder")
+    assert_error(DamagedError, "is not a checkpoint, or it is damaged", tmp_path / "folder")
     shutil.copytree(path, tmp_path / "12.orbax-checkpoint-tmp")
     assert_error(CheckpointError, "was never finished", tmp_path / "12.orbax-checkpoint-tmp")
     shutil.copytree(path, tmp_path / "runs" / "12")
     assert_error(
-        CheckpointError, "a folder of checkpoints .*: restore .*/12, or use", tmp_path / "runs"
+        CheckpointError, "a folder of checkpoints, .*: restore .*/12, or use", tmp_path / "runs"
     )
     edit(path, lambda body: body.update(version=2))
     assert_error(CheckpointError, "has format 2, .* reads formats up to 1: install", path)
@@ -358,7 +358,9 @@ def test_states_with_the_same_fields_are_told_apart(tmp_path, name):
             assert_same(checkpoint.restore(tmp_path / "run", like), like)
             continue
         rename = {classes[name]: classes[other]}
-        message = f"has a {classes[name]} at .*where a {classes[other]} is wanted.*rename_classes="
+        message = (
+            f"has a {classes[name]} at .*where a {classes[other]} is expected.*rename_classes="
+        )
         with pytest.raises(MismatchError, match=message + re.escape(str(rename))):
             checkpoint.restore(tmp_path / "run", like)
         assert_same(checkpoint.restore(tmp_path / "run", like, rename_classes=rename), like)
@@ -381,12 +383,12 @@ def test_another_optimizer_is_told(tmp_path):
     for same in (Named(adam.text), adam.text, None):
         assert_same(checkpoint.restore(path, tree, optimizer=same), tree)
     message = (
-        r"of the optimizer adam\(.*=0.001\), where radam\(\) is wanted: .* give optimizer=None"
+        r"of the optimizer adam\(.*=0.001\), where radam\(\) is expected: .* pass optimizer=None"
     )
     with pytest.raises(MismatchError, match=message):
         checkpoint.restore(path, tree, optimizer="radam()")
     checkpoint.save(tmp_path / "silent", tree)
-    with pytest.raises(MismatchError, match="it does not say which"):
+    with pytest.raises(MismatchError, match="none recorded"):
         checkpoint.restore(tmp_path / "silent", tree, optimizer=adam)
     with pytest.raises(TypeError, match=r"memory addresses, got .*: describe it, as in optimizer="):
         checkpoint.save(tmp_path / "other", tree, optimizer=optax.sgd(0.1))
@@ -445,9 +447,9 @@ def test_a_changed_model_keeps_what_does_not_fit(saved):
     assert "['params']['b'] (float32[4], where the checkpoint has float32[3])" in text
     assert "['params']['c'] (float32[2], where the checkpoint has nothing)" in text
     assert "['state'][0] (a ScaleByLionState, where the checkpoint has a ScaleByAdamState)" in text
-    with pytest.raises(MismatchError, match=r"nothing that fits at \['params'\]\['.'\].* no value"):
+    with pytest.raises(MismatchError, match=r"matches at \['params'\]\['.'\].* no value"):
         checkpoint.restore(path, {"params": abstract(new)}, partial=True)
-    with pytest.raises(MismatchError, match=r"has nothing that fits: .*at the root, where a list"):
+    with pytest.raises(MismatchError, match=r"nothing that matches: .*at the root, where a list"):
         checkpoint.restore(path, [tree["params"]], partial=True)
     with pytest.raises(ValueError, match="partial and convert_storage cannot be given together"):
         checkpoint.restore(path, like, partial=True, convert_storage={"mu": "int8"})
@@ -464,14 +466,12 @@ def test_names_that_begin_alike_are_not_below_one_another(tmp_path):
 def test_another_config_is_told(saved):
     tree, path = saved
     assert_same(checkpoint.restore(path, tree, config=ADAM), tree)
-    message = (
-        r"config\['learning_rate'\] is 0.001, where 0.01 is wanted; its config is .*, the one given"
-    )
+    message = r"config\['learning_rate'\] is 0.001, where 0.01 is expected; its config is .*"
     with pytest.raises(MismatchError, match=message):
         checkpoint.restore(path, tree, config={**ADAM, "learning_rate": 0.01})
-    with pytest.raises(MismatchError, match=r"learning_rate'\] is 0\.001, where missing is wanted"):
+    with pytest.raises(MismatchError, match=r"rate'\] is 0\.001, where missing is expected"):
         checkpoint.restore(path, tree, config={"optimizer": "adam"})
-    with pytest.raises(TypeError, match="config must be made of what JSON can say"):
+    with pytest.raises(TypeError, match="config must be JSON-serializable"):
         checkpoint.restore(path, tree, config={"learning_rate": jnp.ones(2)})
     assert checkpoint.describe(path).config == ADAM
 
@@ -485,7 +485,7 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
         checkpoint.save(path, {"x": 1}, config={"x": float("nan")})
     assert not path.exists()
     checkpoint.save(path, {"x": 1})
-    with pytest.raises(CheckpointError, match="exists already: name another folder"):
+    with pytest.raises(CheckpointError, match="exists already: use another folder"):
         checkpoint.save(path, {"x": 2})
     assert checkpoint.restore(path, {"x": 0}) == {"x": 1}
 
@@ -604,14 +604,10 @@ def test_storages_are_converted_when_asked(tmp_path):
     assert_same(decoded[at], decode_state(states["stored"][at], **storage))
     assert_same(decoded[:at], states["plain"][:at])
     jax.eval_shape(stored.update, params, encoded)
-    with pytest.raises(
-        MismatchError, match=r"StorageState.* give restore with_storage's arguments"
-    ):
+    with pytest.raises(MismatchError, match=r"StorageState.* pass the arguments of with_storage"):
         checkpoint.restore(tmp_path / "plain", states["stored"])
-    with pytest.raises(
-        MismatchError, match=r"StorageState.* give restore with_storage's arguments"
-    ):
+    with pytest.raises(MismatchError, match=r"StorageState.* pass the arguments of with_storage"):
         checkpoint.restore(tmp_path / "stored", states["plain"])
-    with pytest.raises(MismatchError, match="does not fit"):
+    with pytest.raises(MismatchError, match="does not match"):
         wrong = {**storage, "minimum": 4096}
         checkpoint.restore(tmp_path / "plain", states["stored"], convert_storage=wrong)

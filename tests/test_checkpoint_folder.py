@@ -52,7 +52,7 @@ def write(folder, *steps, **options):
 def test_the_last_ones_are_kept_and_the_last_whole_one_restored(tmp_path):
     tree, folder = small_run(), tmp_path / "deep" / "run"
     with Checkpoints(folder, keep=2, config=ADAM) as checkpoints:
-        with pytest.raises(CheckpointError, match="has no whole checkpoint"):
+        with pytest.raises(CheckpointError, match="has no intact checkpoint"):
             checkpoints.restore(tree)
         for step in (1, 5, 10):
             checkpoints.save(step, {**tree, "at": step})
@@ -65,7 +65,7 @@ def test_the_last_ones_are_kept_and_the_last_whole_one_restored(tmp_path):
         assert checkpoints.restore(abstract(tree))[1]["at"] == 10
         file = checkpoints.path(10) / "manifest" / "manifest.json"
         file.write_bytes(flipped(file.read_bytes(), 100))
-        with pytest.warns(UserWarning, match=r"10.* is damaged.*; the one before is tried"):
+        with pytest.warns(UserWarning, match=r"10.* is damaged.*; trying the one before it"):
             step, restored = checkpoints.restore(abstract(tree))
         assert step == 5
         assert_same(restored, {**tree, "at": 5})
@@ -74,7 +74,7 @@ def test_the_last_ones_are_kept_and_the_last_whole_one_restored(tmp_path):
     with (
         Checkpoints(folder, config={"optimizer": "sgd"}) as checkpoints,
         pytest.raises(
-            MismatchError, match=r"config\['optimizer'\] is 'adam', where 'sgd' is wanted"
+            MismatchError, match=r"config\['optimizer'\] is 'adam', where 'sgd' is expected"
         ),
     ):
         checkpoints.restore(tree)
@@ -147,7 +147,7 @@ def test_what_was_damaged_once_and_is_whole_again_stays(tmp_path):
     whole = file.read_bytes()
     file.write_bytes(flipped(whole, 100))
     with Checkpoints(tmp_path) as checkpoints:
-        with pytest.warns(UserWarning, match="the one before is tried"):
+        with pytest.warns(UserWarning, match="trying the one before it"):
             assert checkpoints.restore(EMPTY)[0] == 1
         file.write_bytes(whole)
         with pytest.raises(CheckpointError, match=r"saved after this run was restored \(steps 2\)"):
@@ -161,7 +161,7 @@ def test_what_was_damaged_once_and_is_whole_again_stays(tmp_path):
 def test_a_run_begun_anew_in_a_used_folder_is_told(tmp_path):
     write(tmp_path, 10, 20)
     anew = Checkpoints(tmp_path)
-    message = r"checkpoints of another run \(steps 10, 20\): to continue that, restore\(\) it first"
+    message = r"checkpoints of another run \(steps 10, 20\): to continue that run, call restore\(\)"
     for step in (1, 30):
         with pytest.raises(CheckpointError, match=message):
             anew.save(step, EMPTY)
@@ -192,7 +192,7 @@ def test_two_runs_in_one_folder_are_told(tmp_path):
     write(tmp_path / "b", 30)
     shutil.copytree(tmp_path / "b" / "30", tmp_path / "a" / "30")
     mixed = Checkpoints(tmp_path / "a")
-    with pytest.raises(CheckpointError, match=r"of 2 runs, steps .*: move those of one elsewhere"):
+    with pytest.raises(CheckpointError, match=r"of 2 runs, steps .*: move those of one run"):
         mixed.restore(EMPTY)
     assert mixed.restore(EMPTY, step=20)[1]["at"] == 20
     with pytest.raises(CheckpointError, match=r"another run \(steps 30\)"):
@@ -211,7 +211,7 @@ def test_a_folder_with_another_number_is_not_taken_for_that_step(tmp_path):
     for name in ("best", "٤", "²", "0x1"):
         (tmp_path / name).mkdir()
     (tmp_path / "50").touch()
-    message = "left out; 007 was saved as step 10, 40 was saved as step 10, .*: name it so, or"
+    message = "ignored; 007 was saved as step 10, 40 was saved as step 10, .*: rename it, or"
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.steps == (10, 20)
         with pytest.warns(UserWarning, match=message):
@@ -221,16 +221,18 @@ def test_a_folder_with_another_number_is_not_taken_for_that_step(tmp_path):
             checkpoints.save(40, EMPTY)
         checkpoints.save(41, tree(41))
     assert Checkpoints(tmp_path).steps == (10, 20, 41)
-    with pytest.raises(CheckpointError, match=r"a folder of checkpoints .*: restore .*/50, or use"):
+    with pytest.raises(
+        CheckpointError, match=r"a folder of checkpoints, .*: restore .*/50, or use"
+    ):
         checkpoint.restore(tmp_path, EMPTY)
 
 
 def test_a_renamed_folder_alone_is_told(tmp_path):
     write(tmp_path, 20)
     (tmp_path / "20").rename(tmp_path / "040")
-    message = "no whole checkpoint; 040 was saved as step 20: name it so"
+    message = "no intact checkpoint; 040 was saved as step 20: rename it"
     with (
-        pytest.warns(UserWarning, match="left out; 040 was saved as step 20"),
+        pytest.warns(UserWarning, match="ignored; 040 was saved as step 20"),
         pytest.raises(CheckpointError, match=message),
     ):
         Checkpoints(tmp_path).restore(EMPTY)
@@ -294,7 +296,7 @@ def test_a_second_writer_is_told_who_the_first_is(tmp_path):
     with Checkpoints(tmp_path) as first:
         first.save(1, EMPTY)
         second = Checkpoints(tmp_path)
-        message = rf"another Checkpoints of this process \(process {os.getpid()} on .*, since 20"
+        message = rf"another writer in this process \(process {os.getpid()} on .*, since 20"
         with pytest.raises(CheckpointError, match=message):
             second.save(2, EMPTY)
         with pytest.raises(CheckpointError, match="is being written by"):
@@ -330,7 +332,7 @@ def test_a_lock_blocks_as_long_as_its_process_lives(tmp_path, owner):
     holder.stdout.readline()
     who = "process 12 on elsewhere, since 2026-01-02 03:04:05" if owner else "another process"
     checkpoints = Checkpoints(tmp_path)
-    with pytest.raises(CheckpointError, match=f"is being written by {who}.*name another folder"):
+    with pytest.raises(CheckpointError, match=f"is being written by {who}.*use another folder"):
         checkpoints.save(1, EMPTY)
     holder.send_signal(signal.SIGKILL)
     holder.wait()

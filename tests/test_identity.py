@@ -1,6 +1,7 @@
 """What runs are made of: digests, labels, and what a resumed comparison makes of a change."""
 
 import dataclasses
+import fcntl
 import functools
 import json
 import subprocess
@@ -20,9 +21,9 @@ from adaptive_jax.lab import compare, run_comparison
 from adaptive_jax.lab.comparison import CompareConfig
 from adaptive_jax.lab.training import OptimizerSpec, records
 from adaptive_jax.lab.training.identity import check_identified, digest, identified, text
-from adaptive_jax.lab.training.locks import locked
 from adaptive_jax.lab.training.records import one_writer
 from adaptive_jax.lab.workloads import Data, Split
+from adaptive_jax.locks import LockedError, WriterLock, locked
 from tests.test_optax_runs import LINEAR, load
 
 pytestmark = pytest.mark.relaxed
@@ -238,7 +239,7 @@ def test_one_comparison_at_a_time_writes_to_a_folder(finished):
     with one_writer(folder):
         owner = json.loads((folder / "lock.json").read_text())
         assert set(owner) == {"host", "pid", "since"}
-        with pytest.raises(ValueError, match=rf"another process, {owner['pid']} on .* since 20"):
+        with pytest.raises(ValueError, match=rf"process {owner['pid']} on .*, since 20"):
             compare_two(LINEAR, folder)
     assert compare_two(LINEAR, folder) == runs
 
@@ -263,14 +264,25 @@ def test_a_dead_process_holds_no_folder(tmp_path):
     assert not (tmp_path / "lock.json").exists()
 
 
-def test_a_lock_is_of_the_file_that_is_there(tmp_path):
-    path = tmp_path / "runs.jsonl"
-    with locked(path):
-        (tmp_path / "new").write_text("new")
+def test_a_lock_is_of_the_file_that_is_there(tmp_path, monkeypatch):
+    """Another process replaces the file between its opening and locking."""
+    path, flock = tmp_path / "runs.jsonl", fcntl.flock
+    path.write_text("old")
+    (tmp_path / "new").write_text("new")
+
+    def late(descriptor, operation):
+        monkeypatch.undo()
         (tmp_path / "new").replace(path)
-        with locked(path, wait=False) as file:
-            file.seek(0)
-            assert file.read() == b"new"
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with locked(path) as file:
+        file.seek(0)
+        assert file.read() == b"new"
+        lock = WriterLock(path)
+        with pytest.raises(LockedError, match="is being written by another process"):
+            lock.acquire()
+    assert path.read_text() == "new"
 
 
 def test_a_run_that_was_written_twice_counts_once(finished, tmp_path):

@@ -234,7 +234,7 @@ def test_what_cannot_be_trained_is_named():
         message = rf"parameters must be .*, got {kind} at \['n'\]; .* give None as the gradient"
         with pytest.raises(ValueError, match=message):
             tx.update(floats, state, params)
-        with pytest.raises(ValueError, match=r"state has nothing at \['n'\]; init makes state for"):
+        with pytest.raises(ValueError, match=r"state has nothing at \['n'\]; init creates state"):
             tx.update(floats, state)
     with pytest.raises(ValueError, match=r"gradients has nothing at \['n'\]"):
         tx.update({"w": jnp.ones(2)}, tx.init(floats), floats)

@@ -184,7 +184,7 @@ def test_what_optax_and_we_have_under_one_name_is_there():
 
 
 def test_what_is_said_not_to_be_here_is_not():
-    start = PAGE.index("Not here, and used from Optax")
+    start = PAGE.index("These are not included; use them from Optax")
     listed = set(code(PAGE[start : PAGE.index("###", start)])) - {"optax.contrib"}
     for name in listed:
         assert callable(pkgutil.resolve_name(name)), name

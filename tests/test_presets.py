@@ -211,7 +211,7 @@ def test_parameters_do_not_come_first(params):
         torch.Adam(params, lr=0.1)
     with pytest.raises(TypeError, match="expected the learning rate"):
         keras.Adam(params)
-    with pytest.raises(TypeError, match="the optimizer first; here give its learning rate"):
+    with pytest.raises(TypeError, match="the optimizer first; here pass its learning rate"):
         torch.lr_scheduler.StepLR(params, step_size=3)
 
 
@@ -404,7 +404,7 @@ def test_the_mean_is_found_wherever_it_is():
     assert np.all(final["w"] > after["w"])
     plain = keras.Adam(0.1).init(params)
     assert keras.finalize_variable_values(params, plain) is params
-    with pytest.raises(ValueError, match="2 means of parameters"):
+    with pytest.raises(ValueError, match="2 averages of parameters"):
         keras.finalize_variable_values(params, (state, state))
     with pytest.raises(ValueError, match="do not match"):
         keras.finalize_variable_values({"v": params["w"]}, state)

@@ -220,7 +220,7 @@ def test_a_list_for_the_groups_of_torch_has_one_value():
 
 
 def test_misnamed_arguments_and_wrong_kinds():
-    with pytest.raises(TypeError, match="StepLR has no 'optimizer': give the optimizer's"):
+    with pytest.raises(TypeError, match="StepLR has no 'optimizer': pass the learning rate"):
         lr_scheduler.StepLR(optimizer=0.1, step_size=3)
     with pytest.raises(TypeError, match="StepLR has no 'learning_rate': did you mean 'lr'"):
         lr_scheduler.StepLR(learning_rate=0.1, step_size=3)
@@ -247,24 +247,24 @@ CHAIN = lr_scheduler.ChainedScheduler([STEP])
 COSINE = lr_scheduler.CosineAnnealingLR(0.1, T_max=5)
 PAIR = lr_scheduler.SequentialLR([STEP, STEP], milestones=[5])
 PARTS = [
-    ("SequentialLR", [STEP, STEP], [3, 4], "milestones must be one fewer than the 2"),
+    ("SequentialLR", [STEP, STEP], [3, 4], "there must be one milestone fewer than the 2"),
     ("SequentialLR", [], [], "needs at least one scheduler"),
     ("ChainedScheduler", [], None, "needs at least one scheduler"),
     ("SequentialLR", [STEP, CHAIN], [4], "put its schedulers into the outer one"),
     ("SequentialLR", [PAIR, STEP, PAIR], [4, 9], "put its schedulers into the outer one"),
     ("SequentialLR", [STEP, lr_scheduler.LinearLR(0.1, total_iters=0)], [4], "total_iters=0"),
-    ("SequentialLR", [lr_scheduler.CyclicLR(0.1, 0.5), STEP], [4], "give cycle_momentum=False"),
+    ("SequentialLR", [lr_scheduler.CyclicLR(0.1, 0.5), STEP], [4], "pass cycle_momentum=False"),
     (
         "SequentialLR",
         [lr_scheduler.StepLR(0.1, 3, updates_per_step=2), STEP],
         [4],
-        "give updates_per_step and last_epoch to SequentialLR, not to the StepLR at index 0",
+        "pass updates_per_step and last_epoch to SequentialLR, not to the StepLR at index 0",
     ),
     (
         "ChainedScheduler",
         [STEP, lr_scheduler.StepLR(0.2, 3)],
         None,
-        r"one learning rate, got \[0.1",
+        r"the same learning rate, got \[0.1",
     ),
 ]
 
@@ -312,9 +312,9 @@ def test_a_cycled_momentum_must_be_given():
     torch.SGD(lr=lr, momentum=lr.momentum)
     torch.Adam(lr=lr, betas=(lr.momentum, 0.999))
     for make, advice in [
-        (lambda: torch.SGD(lr=lr, momentum=0.9), "give momentum=lr.momentum to SGD, or give cycle"),
-        (lambda: torch.Adam(lr=lr), r"give betas=\(lr.momentum, ...\) to Adam"),
-        (lambda: torch.Adagrad(lr=lr), "too, as in torch: give cycle_momentum=False"),
+        (lambda: torch.SGD(lr=lr, momentum=0.9), "pass momentum=lr.momentum to SGD, or pass cycle"),
+        (lambda: torch.Adam(lr=lr), r"pass betas=\(lr.momentum, ...\) to Adam"),
+        (lambda: torch.Adagrad(lr=lr), "as in torch: pass cycle_momentum=False"),
     ]:
         with pytest.raises(ValueError, match=advice):
             make()

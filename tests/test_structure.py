@@ -20,6 +20,7 @@ ROOMS = (
     "validation",
     "trees",
     "algebra",
+    "locks",
     "storage",
     "schedules",
     "transforms",

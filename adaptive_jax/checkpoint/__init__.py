@@ -1,8 +1,8 @@
-"""Checkpoints: any tree on disk, written by Orbax, and a digest of every leaf beside it.
+"""Checkpoints of any tree, written by Orbax together with a digest of every leaf.
 
-What Orbax 0.12 alone lets pass, and what is checked here: a byte that flips in a file is loaded as
-another number, a dtype that differs is cast, both silently, and arrays without an element are
-refused. Nothing is ever pickled or unpickled.
+This package checks what Orbax 0.12 alone does not. Orbax loads a flipped byte as another number and
+casts to a different dtype, both silently, and it rejects arrays without elements. Nothing is ever
+pickled or unpickled.
 """
 
 from adaptive_jax.checkpoint.errors import CheckpointError as CheckpointError

@@ -1,4 +1,4 @@
-"""What is asked of Orbax: to write a folder and commit it, and to read arrays as they are."""
+"""The interface to Orbax, which writes and commits folders and reads arrays."""
 
 import asyncio
 import contextlib
@@ -24,13 +24,13 @@ from adaptive_jax.checkpoint.manifest import Manifest
 from adaptive_jax.typing import PyTree
 
 _ARRAYS = "arrays"
-# With these, files cannot be read now; that does not make them damaged.
+# These errors mean that files cannot be read now, not that they are damaged.
 _UNREADABLE = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Undigested:
-    """A manifest whose digests are still to be computed, of these arrays by their entries."""
+    """A manifest without digests, and the arrays (by index of entry) to compute them from."""
 
     manifest: Manifest
     arrays: Mapping[int, np.ndarray]
@@ -43,7 +43,7 @@ class _Undigested:
 
 
 class _ManifestHandler:
-    """Lets Orbax write the manifest in the background and commit it along with the arrays."""
+    """Makes Orbax write the manifest in the background and commit it with the arrays."""
 
     async def save(self, directory, checkpointable):
         return self._write(directory, checkpointable)
@@ -68,30 +68,30 @@ class _ManifestHandler:
 
 
 def context() -> ocp.Context:
-    """Orbax's settings: our manifest is an item, and `items` has made the copies that it makes."""
+    """Returns Orbax's settings: the manifest is an item, and arrays need no further host copy."""
     registry = ocp.handlers.local_registry()
     registry.add(_ManifestHandler, checkpointable_name=manifest_lib.NAME)
     settings = ocp.Context()
     settings.checkpointables.registry = registry
     settings.memory.deepcopy_host_arrays = False
-    # Or else Orbax waits five minutes for a folder that cannot be made.
+    # Otherwise Orbax waits five minutes for a folder that cannot be created.
     settings.asynchronous.create_directories_asynchronously = False
     return settings
 
 
 def items(tree: PyTree, step: int, config: Mapping[str, Any] | None, **more: Any) -> dict[str, Any]:
-    """What Orbax is to write of a tree; of its arrays the host's copy, which this waits for.
+    """Returns the items for Orbax to write, after copying the tree's arrays to the host.
 
     Args:
-      tree: to write.
-      step, config, **more: fields of its manifest.
+      tree: the tree to write.
+      step, config, **more: fields of the manifest.
     """
     config = manifest_lib.check_config(config)
     nodes = list(entries_lib.nodes(tree))
     by_path = {entry.path: i for i, (entry, _) in enumerate(nodes)}
     if len(by_path) < len(nodes):
         twice = next(e.path for i, (e, _) in enumerate(nodes) if by_path[e.path] != i)
-        raise CheckpointError(f"two nodes of the tree have the path {twice}: rename one")
+        raise CheckpointError(f"two nodes of the tree have the path {twice}: rename one of them")
     for leaf in jax.tree.leaves(tree):
         if isinstance(leaf, jax.Array):
             leaf.copy_to_host_async()
@@ -106,16 +106,16 @@ def items(tree: PyTree, step: int, config: Mapping[str, Any] | None, **more: Any
 def load(
     path: Path, entries: Sequence[Entry], paths: Collection[str] | None = None
 ) -> dict[int, np.ndarray]:
-    """The arrays of a checkpoint by their entries, each compared with its digest.
+    """Reads the arrays of a checkpoint, checks their digests, and returns them by index of entry.
 
     Args:
-      path: of the checkpoint.
-      entries: of its manifest.
-      paths: of the entries to read. Default: all.
+      path: the checkpoint's folder.
+      entries: the entries of its manifest.
+      paths: the paths of the entries to read. Default: all.
 
     Raises:
       CheckpointError: the files cannot be read now.
-      DamagedError: Orbax cannot read them, or one has another digest.
+      DamagedError: Orbax cannot read them, or an array has another digest.
     """
     stored = {i: entry for i, entry in enumerate(entries) if entry.is_stored}
     read = {i: e for i, e in stored.items() if paths is None or e.path in paths}
@@ -130,30 +130,30 @@ def load(
         arrays = {i: found[str(i)] for i in read}
     except MemoryError:
         raise
-    except Exception as error:  # of many kinds, according to what is damaged
+    except Exception as error:  # Orbax raises many kinds, depending on what is damaged
         if _error_code(error) in _UNREADABLE:
             raise CheckpointError(f"cannot read {path}: {brief(error)}") from error
         raise DamagedError(f"{path} is damaged: Orbax cannot read it: {brief(error)}") from error
     for i, array in arrays.items():
         if entries_lib.digest(array) != entries[i].digest:
             leaf = entries[i].path or "the array"
-            raise DamagedError(f"{path} is damaged: {leaf} is not what was saved")
+            raise DamagedError(f"{path} is damaged: {leaf} differs from what was saved")
     return arrays
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what Orbax says of a folder that cannot be written into one line."""
+    """Turns Orbax's errors about a folder that cannot be written into a one-line error."""
     try:
         yield
     except CheckpointError:
         raise
-    except Exception as error:  # of the file system, of TensorStore, or groups of those
+    except Exception as error:  # from the file system, from TensorStore, or groups of them
         raise CheckpointError(f"cannot write {path}: {brief(error)}") from error
 
 
 def brief(error: BaseException) -> str:
-    """What and why in a few words; TensorStore puts all that it was doing in between."""
+    """Returns the first and last part of an error's message; TensorStore's is long in between."""
     code = _error_code(error)
     if code is not None:
         return os.strerror(code)
@@ -165,7 +165,7 @@ def brief(error: BaseException) -> str:
 
 
 def _error_code(error):
-    """The operating system's number of an error of its own, of TensorStore's or of a group."""
+    """Returns the operating system's error number, also from a TensorStore error or a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, OSError):
@@ -175,9 +175,9 @@ def _error_code(error):
 
 
 def quiet() -> None:
-    """Lets a command's one line be seen, for the rest of its process.
+    """Silences Orbax and asyncio for the rest of the process, so that a one-line error is visible.
 
-    Orbax logs errors at length before it raises them, and Python tells of each time that
+    Orbax logs errors at length before it raises them. Python also prints a message each time that
     TensorStore reports to an event loop that Orbax has closed.
     """
     for name in ("absl", "asyncio"):

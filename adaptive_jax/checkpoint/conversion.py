@@ -1,4 +1,4 @@
-"""From an optimizer's state to that of the same optimizer in `with_storage`, and back."""
+"""Conversion between an optimizer's state and that of the same optimizer in `with_storage`."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -12,20 +12,20 @@ from adaptive_jax.typing import PyTree
 
 
 def as_saved(like: PyTree, entries: Sequence[Entry], storage: Mapping[str, Any]) -> PyTree:
-    """`like` as it would be if it were stored where a checkpoint's entries are, abstractly."""
+    """Returns `like`, abstractly, with the states encoded that are encoded in the checkpoint."""
     functions = _functions(storage, count=0)
     encode, decode = (functools.partial(jax.eval_shape, function) for function in functions)
     return _convert(like, _stored(entries), encode, decode)
 
 
 def converted(tree: PyTree, like: PyTree, storage: Mapping[str, Any], step: int) -> PyTree:
-    """The tree stored where `like` is, and in float32 where that is not."""
+    """Encodes the states of `tree` that are encoded in `like`, and decodes the others."""
     encode, decode = _functions(storage, count=step)
     return _convert(tree, _stored(entry for entry, _ in nodes(like)), encode, decode)
 
 
 def is_stored(entry: Entry) -> bool:
-    """Whether it is the state of `with_storage`."""
+    """Returns True if the entry is a state of `with_storage`."""
     return entry.kind == StorageState.__name__
 
 
@@ -39,7 +39,7 @@ def _functions(storage, count):
 
 
 def _convert(tree: PyTree, paths: Set[str], encode: Callable, decode: Callable) -> PyTree:
-    """With what is at these paths encoded, and what is encoded elsewhere decoded."""
+    """Encodes the states at these paths, and decodes encoded states elsewhere."""
 
     def node(path, x):
         if isinstance(x, StorageState) == (path in paths):

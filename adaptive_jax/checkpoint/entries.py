@@ -1,4 +1,4 @@
-"""What is in a tree: its containers, arrays and numbers by their paths."""
+"""The contents of a tree: its containers, arrays and numbers, by path."""
 
 import dataclasses
 import hashlib
@@ -23,14 +23,14 @@ class Entry:
     """One node of a tree.
 
     Attributes:
-      path: as `jax.tree_util.keystr` writes it, "" for the root.
-      kind: "array", "key" (of random numbers), the name of a Python type for its values, or that
-        of the class of a container: "dict", "EmptyState", "NoneType".
-      dtype, shape: of an array or of keys.
-      implementation: of random numbers, such as "threefry2x32".
-      weak: whether JAX lets the dtype give way to others, as that of a Python number.
-      value: of Python's, floats in hexadecimal digits.
-      digest: SHA-256 of dtype, shape and little-endian bytes.
+      path: the path in the format of `jax.tree_util.keystr`, "" for the root.
+      kind: "array", "key" (PRNG keys), the type of a Python value, or the class of a container:
+        "dict", "EmptyState", "NoneType".
+      dtype, shape: the dtype and shape of an array or of keys.
+      implementation: the PRNG implementation of keys, such as "threefry2x32".
+      weak: whether the array is weakly typed, like a Python number.
+      value: a Python value; floats are written in hexadecimal digits.
+      digest: the SHA-256 of dtype, shape and little-endian bytes.
     """
 
     path: str
@@ -44,22 +44,22 @@ class Entry:
 
     @property
     def type(self) -> tuple[str, str | None, tuple[int, ...] | None]:
-        """What an entry must share with another to take its place."""
+        """The fields that an entry must share with another to take its place."""
         return self.kind, self.dtype, self.shape
 
     @property
     def is_array(self) -> bool:
-        """Whether it has a dtype and a shape."""
+        """True if the entry has a dtype and a shape."""
         return self.dtype is not None
 
     @property
     def is_container(self) -> bool:
-        """Whether it is no leaf; None is one to JAX."""
+        """True if the entry is not a leaf; None counts as a container, as in JAX."""
         return self.dtype is None and self.value is None
 
     @property
     def is_stored(self) -> bool:
-        """Whether Orbax has it; of what has no element, dtype and shape say all."""
+        """True if Orbax stores the entry; dtype and shape suffice for arrays without elements."""
         return self.shape is not None and 0 not in self.shape
 
     def __str__(self) -> str:
@@ -69,12 +69,12 @@ class Entry:
 
 
 def children(tree: PyTree) -> tuple[list[tuple[KeyPath, PyTree]], Any]:
-    """The nodes just below the root with their paths, and the tree's structure down to them."""
+    """Returns the nodes just below the root with their paths, and the structure down to them."""
     return jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda node: node is not tree)
 
 
 def nodes(tree: PyTree, path: KeyPath = ()) -> Iterator[tuple[Entry, Any]]:
-    """Every node of the tree as an entry without its digest, and itself; parents come first."""
+    """Yields every node of the tree, and its entry without a digest; parents come first."""
     below, _ = children(tree)
     if [keys for keys, _ in below] == [()]:
         yield _leaf(tree, jax.tree_util.keystr(path)), tree
@@ -85,7 +85,7 @@ def nodes(tree: PyTree, path: KeyPath = ()) -> Iterator[tuple[Entry, Any]]:
 
 
 def replace(tree: PyTree, fn: Callable[[str, PyTree], PyTree], path: KeyPath = ()) -> PyTree:
-    """The tree with `fn(path, node)` in place of nodes for which that is something else."""
+    """Replaces the nodes of a tree by `fn(path, node)`; `fn` returns a node itself to keep it."""
     new = fn(jax.tree_util.keystr(path), tree)
     below, structure = children(tree)
     if new is not tree or [keys for keys, _ in below] == [()]:
@@ -99,7 +99,7 @@ def _leaf(x, path):
             return Entry(path, kind, value=x.hex() if python is float else x)
     if not isinstance(x, (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)):
         raise CheckpointError(
-            f"{path or 'the tree'} must be an array or a {', '.join(_PYTHON)} to be in a "
+            f"{path or 'the tree'} must be an array or a {', '.join(_PYTHON)} to be saved in a "
             f"checkpoint, got {type(x).__name__}: leave it out of the tree"
         )
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
@@ -108,14 +108,14 @@ def _leaf(x, path):
         return Entry(path, "key", str(x.dtype), tuple(x.shape), implementation)
     if x.dtype.kind in "OSUMm":
         raise CheckpointError(
-            f"{path or 'the tree'} must have numbers to be in a checkpoint, got dtype {x.dtype}"
+            f"{path or 'the tree'} must be numeric to be saved in a checkpoint, got dtype {x.dtype}"
         )
     weak = bool(getattr(x, "weak_type", False))
     return Entry(path, "array", x.dtype.name, tuple(x.shape), weak=weak)
 
 
 def copied(x: Any) -> np.ndarray:
-    """A copy of an array or of the data of keys, whole, with the host's byte order."""
+    """Copies a whole array, or the data of keys, to the host, in the host's byte order."""
     if isinstance(x, jax.Array):
         keys = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
         x = on_host(jax.random.key_data(x) if keys else x)
@@ -123,14 +123,14 @@ def copied(x: Any) -> np.ndarray:
 
 
 def digest(host: np.ndarray) -> str:
-    """SHA-256 of dtype, shape, and bytes (JAX's hosts are all little-endian)."""
+    """Returns the SHA-256 of dtype, shape, and bytes (all hosts of JAX are little-endian)."""
     sha = hashlib.sha256(f"{host.dtype.name}{list(host.shape)}".encode())
     sha.update(np.ascontiguousarray(host).reshape(-1).view(np.uint8).data)
     return sha.hexdigest()
 
 
 def stand_in(entry: Entry) -> np.ndarray:
-    """An array like the one that `copied` gave, uninitialized."""
+    """Returns an uninitialized array like the one that `copied` returned."""
     shape = entry.shape or ()
     if entry.kind != "key":
         return np.empty(shape, jnp.dtype(entry.dtype))
@@ -139,7 +139,7 @@ def stand_in(entry: Entry) -> np.ndarray:
 
 
 def rebuild(entry: Entry, host: np.ndarray | None, like: Any) -> Any:
-    """The leaf of an entry: NumPy's or JAX's as `like` is, and where that is."""
+    """Returns the leaf of an entry, as a NumPy or JAX array and in the sharding of `like`."""
     if not entry.is_array:
         return float.fromhex(str(entry.value)) if entry.kind == "float" else entry.value
     host = stand_in(entry) if host is None else host
@@ -149,13 +149,13 @@ def rebuild(entry: Entry, host: np.ndarray | None, like: Any) -> Any:
         return host
     if jax.dtypes.canonicalize_dtype(host.dtype) != host.dtype:
         raise MismatchError(
-            f"{entry.path or 'the tree'} is {entry} in the checkpoint, which JAX would cut to 32 "
-            "bits: set jax_enable_x64, or restore it to an array of NumPy's"
+            f"{entry.path or 'the tree'} is {entry} in the checkpoint, which JAX would truncate to "
+            "32 bits: set jax_enable_x64, or restore it to a NumPy array"
         )
     sharding = _sharding(like)
     if sharding is None:
         x = jnp.array(host)
-    else:  # which may be spread over several processes
+    else:  # the sharding may span several processes
         x = jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
     if entry.kind == "key":
         return jax.random.wrap_key_data(x, impl=entry.implementation)
@@ -163,7 +163,7 @@ def rebuild(entry: Entry, host: np.ndarray | None, like: Any) -> Any:
 
 
 def place(x: Any, like: Any) -> Any:
-    """A leaf, where `like` is if that is an array which is somewhere on purpose."""
+    """Moves a leaf to the sharding of `like`, if that is an array with a committed one."""
     sharding = _sharding(like)
     return x if sharding is None else jax.device_put(x, sharding)
 
@@ -181,12 +181,12 @@ def _weak(x):
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """A path at which a checkpoint and the tree that it is restored to differ.
+    """A path at which a checkpoint and the tree it is restored to differ.
 
     Attributes:
-      path: the same in both.
+      path: the path, the same in both.
       here: the checkpoint's entry, or None.
-      there: that of the tree, or None.
+      there: the tree's entry, or None.
     """
 
     path: str
@@ -195,7 +195,7 @@ class Difference:
 
     @property
     def is_of_classes(self) -> bool:
-        """Whether two containers are of different classes, none of them Python's own."""
+        """True if both are containers of different classes, neither of them built in."""
         return all(e and e.is_container and e.kind not in _CONTAINERS for e in self._both)
 
     @property
@@ -205,11 +205,11 @@ class Difference:
     def __str__(self) -> str:
         here, there = (entry or "nothing" for entry in self._both)
         where = self.path or "the root"
-        return f"the checkpoint has {here} at {where}, where {there} is wanted"
+        return f"the checkpoint has {here} at {where}, where {there} is expected"
 
 
 def differences(saved: Sequence[Entry], wanted: Sequence[Entry]) -> dict[str, Difference]:
-    """Where a checkpoint and the tree that it is restored to differ, without what is below."""
+    """Returns the topmost differences between a checkpoint and the tree it is restored to."""
     has, wants = ({entry.path: entry for entry in entries} for entries in (saved, wanted))
     found = {}
     for path in dict.fromkeys((*wants, *has)):
@@ -221,5 +221,5 @@ def differences(saved: Sequence[Entry], wanted: Sequence[Entry]) -> dict[str, Di
 
 
 def is_below(path: str, others: Collection[str]) -> bool:
-    """Whether a path leads through one of the others."""
+    """Returns True if a path leads through one of the others."""
     return any(path[:i] in others for i, character in enumerate(path) if character in ".[")

@@ -1,8 +1,8 @@
-"""What can be wrong with a checkpoint."""
+"""Errors about checkpoints."""
 
 
 class CheckpointError(Exception):
-    """A checkpoint cannot be written, or there is none that this version reads; says which.
+    """A checkpoint cannot be written or read; the message says why.
 
     >>> from adaptive_jax import checkpoint
     >>> checkpoint.describe("/nowhere")
@@ -13,7 +13,7 @@ class CheckpointError(Exception):
 
 
 class DamagedError(CheckpointError):
-    """The files are not what was written: a byte differs, a file is cut short, or missing.
+    """The files differ from what was written: a byte differs, or a file is truncated or missing.
 
     >>> import tempfile
     >>> from adaptive_jax import checkpoint
@@ -26,7 +26,7 @@ class DamagedError(CheckpointError):
 
 
 class MismatchError(CheckpointError):
-    """The checkpoint is whole, but not of the tree or the config that it is restored to.
+    """The checkpoint is whole, but does not match the tree or the config it is restored to.
 
     >>> import tempfile
     >>> import numpy as np

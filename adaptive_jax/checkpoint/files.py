@@ -1,4 +1,4 @@
-"""One checkpoint: a folder that Orbax writes and commits, with the manifest as one of its items."""
+"""A single checkpoint: a folder that Orbax writes and commits, including the manifest."""
 
 import dataclasses
 import os
@@ -29,26 +29,27 @@ def save(
     config: Mapping[str, Any] | None = None,
     optimizer: Any = None,
 ) -> None:
-    """Writes a tree, as one folder that is there whole or not at all.
+    """Writes a tree to a new folder atomically: the folder is complete or does not exist.
 
     Args:
-      path: of the folder, which must not exist yet.
-      tree: of arrays (JAX's and NumPy's of any shape and dtype, keys of random numbers) and
-        Python's bool, int, float and str, in any containers that JAX knows.
-      step: how many updates were made, for you to read again; not negative. Default 0.
-      config: what the state is of, such as the model and the data, as JSON can say it. `restore`
+      path: the folder, which must not exist yet.
+      tree: a tree of arrays (JAX or NumPy arrays of any shape and dtype, PRNG keys) and Python
+        values of type bool, int, float and str, in any containers that JAX knows.
+      step: the number of updates made, nonnegative. It is recorded for you to read. Default 0.
+      config: a JSON-serializable description of the run, such as the model and the data. `restore`
         compares it. Default: none.
-      optimizer: what the state is of: a text, or a transformation whose repr says its stages and
-        their arguments. `restore` compares the text. Default: none.
+      optimizer: a text, or a transformation whose repr shows its stages and their arguments.
+        `restore` compares the text. Default: none.
 
-    To write while training goes on, see `Checkpoints`. In a run of several processes all of them
-    call this, with a folder that all of them reach; each gathers the whole tree on its host, and
-    the first writes it.
+    To write in the background while training continues, see `Checkpoints`. In a run of several
+    processes, all of them must call this with a folder that all of them can access. Each gathers
+    the whole tree on its host, and the first writes it.
 
     Raises:
-      CheckpointError: something is there already, a leaf is of another kind, or the folder cannot
-        be written; nothing is left at `path`.
-      TypeError: JSON cannot say the config, or the repr of `optimizer` has a memory address.
+      CheckpointError: the path exists already, a leaf has another type, or the folder cannot be
+        written. Nothing is left at `path`.
+      TypeError: the config is not JSON-serializable, or the repr of `optimizer` has a memory
+        address.
       ValueError: `step` is not a whole number of at least 0.
 
     >>> import tempfile
@@ -63,9 +64,11 @@ def save(
     """
     path = absolute(path)
     if UNFINISHED in path.name:
-        raise CheckpointError(f"{path} has the name of an unfinished checkpoint: name another")
+        raise CheckpointError(
+            f"{path} has the name of an unfinished checkpoint: use a name without {UNFINISHED}"
+        )
     if os.path.lexists(path):
-        raise CheckpointError(f"{path} exists already: name another folder, or remove that one")
+        raise CheckpointError(f"{path} exists already: use another folder, or remove this one")
     step, optimizer = whole_number("step", step, minimum=0), manifest_lib.optimizer_text(optimizer)
     items = backend.items(tree, step, config, optimizer=optimizer)
     with backend.context(), backend.writing(path):
@@ -87,34 +90,36 @@ def restore(
     rename_classes: Mapping[str, str] | None = None,
     convert_storage: Mapping[str, Any] | None = None,
 ) -> PyTree:
-    """The tree of a checkpoint, after all of it has been compared with `like` and its digests.
+    """Restores the tree of a checkpoint, after checking it against `like` and its digests.
 
     Args:
-      path: of the folder.
-      like: a tree such as was saved. Its arrays, or `jax.ShapeDtypeStruct`s in their place, say
-        what is expected, and where it is to be: on the device or in the sharding that an array
-        is committed to, whatever it had when it was saved. NumPy's give NumPy's. What containers
-        have beside their leaves is that of `like`, too.
-      config: if given, it must be the checkpoint's. Default: not compared.
-      optimizer: as `save` takes it; if given, its text must be the checkpoint's. Default: not
+      path: the checkpoint's folder.
+      like: a tree like the one that was saved. Its arrays, or `jax.ShapeDtypeStruct`s, give the
+        expected shapes and dtypes, and the device or sharding to restore to, if they are committed
+        to one. The sharding at the time of saving does not matter. NumPy arrays are restored as
+        NumPy arrays. Static data of containers is taken from `like`.
+      config: if given, it must equal the checkpoint's. Default: not compared.
+      optimizer: as in `save`; if given, its text must equal the checkpoint's. Default: not
         compared.
-      partial: whether to restore what fits and keep the rest of `like`: leaves that the
-        checkpoint lacks or has in another shape or dtype, and all that is in a container of
-        another class. A warning lists what was kept, and what of the checkpoint was left out.
-        Only the arrays that fit are read. Default False: all of both must fit.
-      rename_classes: classes of containers in the checkpoint by the names that they have in
-        `like`, as in `{"OldState": "NewState"}`, for those that were renamed since. Default: none.
-      convert_storage: the arguments of `with_storage`, as in `dict(mu="int8", nu="uint8")`, if it
-        made either the checkpoint's state or that of `like`, and the other is to be converted:
-        encoded with the checkpoint's step in place of the count, or decoded.
+      partial: whether to restore the leaves that match and keep the rest of `like`: leaves that
+        the checkpoint lacks or has in another shape or dtype, and everything in a container of
+        another class. A warning lists the leaves of `like` that were kept and those of the
+        checkpoint that were left out. Only matching arrays are read. Default False: everything
+        must match.
+      rename_classes: a map from class names of containers in the checkpoint to those in `like`,
+        such as `{"OldState": "NewState"}`, for classes renamed since. Default: none.
+      convert_storage: the arguments of `with_storage`, such as `dict(mu="int8", nu="uint8")`, if
+        either the checkpoint's state or that of `like` was made by it. The state is then encoded,
+        with the checkpoint's step instead of the count, or decoded. Default: no conversion.
 
-    Every process reads and checks the whole checkpoint and keeps its own parts.
+    Every process reads and checks the whole checkpoint, and keeps its own parts.
 
     Raises:
-      CheckpointError: there is none at `path`, it was never finished or has a newer format.
+      CheckpointError: there is no checkpoint at `path`, it was never finished, or it has a newer
+        format.
       MismatchError: a container's class, a leaf's shape or dtype, the config or the optimizer
-        differs; with `partial`, nothing fits, or `like` has no value for what does not.
-      DamagedError: the files are not what was written.
+        differs. With `partial`: nothing matches, or `like` has no value for a leaf that does not.
+      DamagedError: the files differ from what was written.
       ValueError: `partial` and `convert_storage` are given together.
 
     >>> import tempfile
@@ -124,18 +129,18 @@ def restore(
     ...     restore(f"{folder}/last", {"w": np.zeros(2)})
     {'w': array([1., 1.])}
 
-    Parameters alone, of a checkpoint that has a state, too:
+    To restore only the parameters from a checkpoint that also has a state:
 
     >>> with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
     ...     save(f"{folder}/last", {"params": np.ones(2), "state": np.ones(4)})
-    ...     warnings.simplefilter("ignore")  # that the state is left out
+    ...     warnings.simplefilter("ignore")  # the warning that the state is left out
     ...     restore(f"{folder}/last", {"params": np.zeros(2)}, partial=True)
     {'params': array([1., 1.])}
     """
     if partial and convert_storage is not None:
         raise ValueError(
             "partial and convert_storage cannot be given together: convert the whole tree, save "
-            "it, and restore a part of that"
+            "it, and restore a part of the new checkpoint"
         )
     path = absolute(path)
     manifest = manifest_lib.read(path)
@@ -154,13 +159,13 @@ def restore(
 
 
 def verify(path: str | PathLike[str]) -> Manifest:
-    """Reads all of a checkpoint, compares it with its digests, and returns its manifest.
+    """Reads a whole checkpoint, checks it against its digests, and returns its manifest.
 
     Args:
-      path: of the folder.
+      path: the checkpoint's folder.
 
     Raises:
-      CheckpointError, DamagedError: as `restore` does.
+      CheckpointError, DamagedError: as in `restore`.
 
     >>> import tempfile
     >>> import numpy as np
@@ -176,13 +181,13 @@ def verify(path: str | PathLike[str]) -> Manifest:
 
 
 def describe(path: str | PathLike[str]) -> Manifest:
-    """What a checkpoint says of itself; its arrays are not read.
+    """Returns the manifest of a checkpoint, without reading its arrays.
 
     Args:
-      path: of the folder.
+      path: the checkpoint's folder.
 
     Raises:
-      CheckpointError, DamagedError: as `restore` does.
+      CheckpointError, DamagedError: as in `restore`.
 
     >>> import tempfile
     >>> import numpy as np
@@ -196,7 +201,7 @@ def describe(path: str | PathLike[str]) -> Manifest:
 
 
 def absolute(path: str | PathLike[str]) -> Path:
-    """The path from the root; raises a CheckpointError for one that Orbax cannot have."""
+    """Returns the absolute path; raises a CheckpointError if Orbax does not support it."""
     text = str(Path(path))
     if "\0" in text or text != text.encode(errors="ignore").decode():
         raise CheckpointError(f"a path must be UTF-8 without NUL characters, got {text!a}")
@@ -214,12 +219,12 @@ def _restore_part(path, manifest, like):
     fitting = {p for p in leaves if p not in found and not entries.is_below(p, found)}
     if leaves and not fitting:
         differ = "; ".join(map(str, found.values()))
-        raise MismatchError(f"{path} has nothing that fits: {differ}: {_advice(found)}")
+        raise MismatchError(f"{path} has nothing that matches: {differ}: {_advice(found)}")
     for p in leaves.keys() - fitting:
         if isinstance(leaves[p], jax.ShapeDtypeStruct):
             raise MismatchError(
-                f"{path} has nothing that fits at {p}, and the tree to restore it to has no value "
-                "there: give it one"
+                f"{path} has nothing that matches at {p}, and the tree to restore to has no value "
+                "there: pass an array instead of a jax.ShapeDtypeStruct"
             )
     if found:
         warnings.warn(f"{path} is restored in part{_listed(found)}", stacklevel=3)
@@ -228,7 +233,7 @@ def _restore_part(path, manifest, like):
 
 
 def _listed(found):
-    """What of a checkpoint is left out, and what of the tree is kept."""
+    """Lists the leaves of the checkpoint that are left out and those of the tree that are kept."""
     left = [f"{d.path} ({d.here})" for d in found.values() if d.there is None]
     kept = [
         f"{d.path or 'the root'} ({d.there}, where the checkpoint has {d.here or 'nothing'})"
@@ -240,8 +245,8 @@ def _listed(found):
 
 
 def _filled(like, manifest, arrays, kept=()):
-    """The tree with the checkpoint's leaves but at the paths that are kept."""
-    # By path: the keys of an OrderedDict may be in another order.
+    """Fills the tree with the checkpoint's leaves, except at the paths in `kept`."""
+    # Leaves are matched by path, because the keys of an OrderedDict may be in another order.
     saved = {entry.path: (entry, arrays.get(i)) for i, entry in enumerate(manifest.entries)}
 
     def leaf(keys, x):
@@ -261,23 +266,23 @@ def _check(name, manifest, saved, like):
     config = f"; its config is {manifest.config}" if manifest.config is not None else ""
     optimizer = f"; its optimizer is {manifest.optimizer}" if manifest.optimizer else ""
     more = f", and {len(others)} more" if others else ""
-    advice = f"{_advice(found)}, or give partial=True to restore what fits"
+    advice = f"{_advice(found)}, or pass partial=True to restore what matches"
     if any(map(conversion.is_stored, saved)) != any(map(conversion.is_stored, wanted)):
-        advice += ", or to convert, give restore with_storage's arguments as convert_storage"
-    raise MismatchError(f"{name} does not fit: {first}{more}{config}{optimizer}: {advice}")
+        advice += ", or to convert, pass the arguments of with_storage as convert_storage"
+    raise MismatchError(f"{name} does not match: {first}{more}{config}{optimizer}: {advice}")
 
 
 def _advice(found):
-    """What to do about differences."""
+    """Returns advice on how to resolve the differences."""
     advice = "restore it to a tree like the one that was saved"
     names = {d.here.kind: d.there.kind for d in found.values() if d.is_of_classes}
     if names:
-        advice += f", or to take one class for the other, give rename_classes={names}"
+        advice += f", or to treat one class as the other, pass rename_classes={names}"
     return advice
 
 
 def _renamed(saved: Sequence[Entry], names: Mapping[str, str] | None) -> tuple[Entry, ...]:
-    """Entries with containers' classes renamed."""
+    """Renames the classes of containers in the entries."""
     names = names or {}
     return tuple(
         dataclasses.replace(e, kind=names.get(e.kind, e.kind)) if e.is_container else e
@@ -290,8 +295,8 @@ def _check_optimizer(path, manifest, wanted):
     if wanted is None or wanted == manifest.optimizer:
         return
     raise MismatchError(
-        f"{path} is of the optimizer {manifest.optimizer or '(it does not say which)'}, where "
-        f"{wanted} is wanted: to restore it anyway, give optimizer=None"
+        f"{path} is of the optimizer {manifest.optimizer or '(none recorded)'}, where "
+        f"{wanted} is expected: to restore it anyway, pass optimizer=None"
     )
 
 
@@ -301,17 +306,20 @@ def _check_config(path, manifest, config):
     if wanted is None or wanted == saved:
         return
     if saved is None:
-        raise MismatchError(f"{path} has no config, where {wanted} is wanted: give none")
+        raise MismatchError(
+            f"{path} has no config, where {wanted} is expected: to restore it anyway, pass "
+            "config=None"
+        )
     here, there = _flat(saved), _flat(wanted)
     key = next(k for k in (*there, *here) if here.get(k, ...) != there.get(k, ...))
     here, there = (repr(flat[key]) if key in flat else "missing" for flat in (here, there))
     raise MismatchError(
-        f"{path} is of another run: config{key} is {here}, where {there} is wanted; its config is "
-        f"{saved}, the one given {wanted}"
+        f"{path} is of another run: config{key} is {here}, where {there} is expected; its config "
+        f"is {saved}, the one given is {wanted}"
     )
 
 
 def _flat(config):
-    """Values by their paths; an empty list or mapping is one."""
+    """Returns the values of a config by path; an empty list or mapping counts as a value."""
     leaves = jax.tree_util.tree_leaves_with_path(config, is_leaf=lambda x: x in (None, [], {}))
     return {jax.tree_util.keystr(keys): leaf for keys, leaf in leaves}

@@ -1,4 +1,4 @@
-"""The checkpoints of one training run: written in the background, the last few kept."""
+"""The checkpoints of a training run: written in the background, with the last few kept."""
 
 import contextlib
 import itertools
@@ -28,26 +28,26 @@ from adaptive_jax.validation import steps as whole_number
 class Checkpoints:
     """The checkpoints of a run, each in a subfolder named by its step.
 
-    `save` returns when it has copied the arrays to the host; Orbax writes that copy while
-    training continues. An error in the background is raised by the next call, at the latest by
-    `close`, which a `with` statement calls.
+    `save` returns when it has copied the arrays to the host. Orbax writes that copy while training
+    continues. An error in the background is raised by the next call, at the latest by `close`,
+    which the `with` statement calls.
 
-    A folder has one writer. The first `save` (or `lock`) takes a lock, which `close` or the end of
-    the process releases, and removes what an interrupted run left unfinished. Readers need no
-    lock, change nothing, and may restore while another process writes.
+    A folder has one writer. The first `save` (or `lock`) takes a lock and removes unfinished
+    checkpoints of interrupted runs. `close` or the end of the process releases the lock. Readers
+    need no lock, change nothing, and may restore while another process writes.
 
-    A folder has one run. If it has checkpoints already, `restore` continues their run; a `save`
-    without a `restore` is an error.
+    A folder has one run. If it already has checkpoints, `restore` continues their run; calling
+    `save` without `restore` is an error.
 
     Args:
-      folder: of the run; made if there is none.
-      keep: how many checkpoints to keep. Once a new one is written, those saved longest ago are
-        removed, whatever their steps. Default 3, so that a damaged one is no disaster.
+      folder: the folder of the run; it is created if it does not exist.
+      keep: the number of checkpoints to keep. After a new one is written, the oldest ones are
+        removed, whatever their steps. Default 3, so that others remain if one is damaged.
       config, optimizer: recorded in each checkpoint and compared by `restore`; see `save`.
         Default: none.
 
     Raises:
-      CheckpointError: the folder cannot be made.
+      CheckpointError: the folder cannot be created.
       TypeError: the repr of `optimizer` has a memory address.
       ValueError: `keep` is not a whole number of at least 1.
 
@@ -78,27 +78,27 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = WriterLock(self.folder)
         self._pending: list[tuple[int, Any]] = []  # the step that is being written, if any
-        self._run: str | None = None  # that was restored or begun
-        self._order = 0  # of the newest checkpoint when it was
-        self._kept: list[int] | None = None  # once this has saved: the run's steps by age
-        self._damaged: set[int] = set()  # found by `restore` and not renamed yet
+        self._run: str | None = None  # the run that was restored or started
+        self._order = 0  # the order of the newest checkpoint at that time
+        self._kept: list[int] | None = None  # the run's steps by age, once this object saves
+        self._damaged: set[int] = set()  # damaged steps that `restore` found, not yet renamed
         weakref.finalize(self, _finish, self._pending, self._lock)
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """The steps of the checkpoints that are there, the newest last."""
+        """The steps of the existing checkpoints, the newest last."""
         return tuple(found.step for found in _find(self.folder)[0])
 
     def path(self, step: int) -> Path:
-        """The folder of one checkpoint, for `restore`, `verify` and `describe`."""
+        """Returns the folder of one checkpoint, for `restore`, `verify` and `describe`."""
         return self.folder / str(step)
 
     def lock(self) -> None:
         """Makes this object the folder's only writer, as the first `save` does.
 
         Raises:
-          CheckpointError: another process or object is; the error names its host, its process id
-            and since when.
+          CheckpointError: another process or object is the writer; the error names its host, its
+            process id and the time since when.
         """
         if self._lock.held:
             return
@@ -106,7 +106,7 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self._remove_unfinished()
-        for step in sorted(self._damaged):  # some of which another writer may have replaced
+        for step in sorted(self._damaged):  # another writer may have replaced some of them
             try:
                 files.verify(self.path(step))
             except DamagedError:
@@ -116,11 +116,12 @@ class Checkpoints:
         self._damaged.clear()
 
     def save(self, step: int, tree: PyTree) -> None:
-        """Starts writing a tree, after the one before it is written.
+        """Starts writing a tree, after waiting for the previous one.
 
         Raises:
           CheckpointError: the step exists already, a checkpoint could not be written, another
-            process writes to the folder, or it has checkpoints of a run that was not restored.
+            process writes to the folder, or the folder has checkpoints of a run that was not
+            restored.
         """
         step = whole_number("step", step, minimum=0)
         self.wait()
@@ -136,14 +137,14 @@ class Checkpoints:
         self._pending.append((step, response))
 
     def wait(self) -> None:
-        """Returns when everything is written.
+        """Waits until everything is written.
 
         Raises:
-          CheckpointError: a checkpoint could not be written; nothing of it is left.
+          CheckpointError: a checkpoint could not be written. Its files are removed.
         """
         if not self._pending:
             return
-        step, response = self._pending[0]  # which an interrupt leaves there
+        step, response = self._pending[0]  # it stays there if an interrupt comes
         with backend.writing(self.folder):
             with self._cleaning_up():
                 response.result()
@@ -154,19 +155,19 @@ class Checkpoints:
     def restore(
         self, like: PyTree, *, step: int | None = None, **options: Any
     ) -> tuple[int, PyTree]:
-        """The step and the tree of the newest whole checkpoint.
+        """Restores the newest intact checkpoint, and returns its step and tree.
 
-        The newest is the one saved last, whatever its step. If it is damaged, a warning says so
-        and the one before it is restored; the next `save` renames the damaged one. In a run of
-        several processes, which could disagree on that, damage is an error.
+        The newest checkpoint is the one saved last, whatever its step. If it is damaged, a warning
+        says so and the one before it is restored; the next `save` renames the damaged one. In a run
+        of several processes damage is an error, because the processes could choose differently.
 
         Args:
-          like: a tree such as was saved; see `checkpoint.restore`.
-          step: of the checkpoint to restore. Default: the newest.
+          like: a tree like the one that was saved; see `checkpoint.restore`.
+          step: the step to restore. Default: the newest.
           **options: other arguments of `checkpoint.restore`.
 
         Raises:
-          CheckpointError: there is no whole checkpoint, or there are checkpoints of several runs.
+          CheckpointError: there is no intact checkpoint, or there are checkpoints of several runs.
           DamagedError: the checkpoint of `step` is damaged.
           MismatchError: the tree, the config or the optimizer differs.
         """
@@ -174,7 +175,7 @@ class Checkpoints:
         options = {"config": self.config, "optimizer": self.optimizer, **options}
         found, misnamed = _find(self.folder)
         if misnamed:
-            told = f"{self.folder} has renamed or copied checkpoints, which are left out"
+            told = f"{self.folder} has renamed or copied checkpoints, which are ignored"
             warnings.warn(told + _hint(misnamed), stacklevel=2)
         if step is None:
             chosen = self._of_one_run(found)[::-1]
@@ -185,7 +186,7 @@ class Checkpoints:
             try:
                 tree = files.restore(path, like, **options)
             except CheckpointError as error:
-                if not path.exists():  # its writer has removed it meanwhile
+                if not path.exists():  # its writer has removed it in the meantime
                     return self.restore(like, step=step, **options)
                 goes_on = step is None and jax.process_count() == 1
                 if not (isinstance(error, DamagedError) and goes_on):
@@ -196,11 +197,11 @@ class Checkpoints:
                 self._run = candidate.run
                 self._order = max(each.order for each in found)
             return candidate.step, tree
-        what = "no whole checkpoint" if step is None else f"no checkpoint of step {step}"
+        what = "no intact checkpoint" if step is None else f"no checkpoint of step {step}"
         raise CheckpointError(f"{self.folder} has {what}{_hint(misnamed)}")
 
     def close(self) -> None:
-        """Waits until everything is written and releases the lock; raises as `wait` does."""
+        """Waits until everything is written and releases the lock; raises the errors of `wait`."""
         try:
             self.wait()
         finally:
@@ -208,7 +209,7 @@ class Checkpoints:
             self._lock.release()
 
     def _begin(self):
-        """Makes this the writer of a folder that is empty or has the run that was restored."""
+        """Makes this object the writer, if the folder is empty or has the run that was restored."""
         self.lock()
         found, _ = _find(self.folder)
         others = [f"{each.step}" for each in found if not each.is_of(self._run)]
@@ -217,13 +218,13 @@ class Checkpoints:
         if others:
             message = (
                 f"{self.folder} has checkpoints of another run (steps {', '.join(others)}): to "
-                "continue that, restore() it first; to begin anew, name another folder, or move "
-                "those away"
+                "continue that run, call restore() first; to start a new run, use another folder, "
+                "or move those checkpoints away"
             )
         elif newer:
             message = (
                 f"{self.folder} has checkpoints that were saved after this run was restored (steps "
-                f"{', '.join(newer)}): restore() again, or move those away"
+                f"{', '.join(newer)}): call restore() again, or move those checkpoints away"
             )
         message = told_by_first(message)
         if message:
@@ -233,7 +234,7 @@ class Checkpoints:
         self._kept = [each.step for each in found]
 
     def _of_one_run(self, found):
-        """Of this object's run, if it writes one; else all, if they are of one run."""
+        """Returns the checkpoints of this object's run; if it has none, all of the only run."""
         if self._kept is not None:
             return [each for each in found if each.is_of(self._run)]
         runs = {}
@@ -244,7 +245,7 @@ class Checkpoints:
             steps = " and ".join(f"steps {', '.join(steps)}" for steps in runs.values())
             raise CheckpointError(
                 f"{self.folder} has checkpoints of {len(runs)} runs, {steps}: move those of one "
-                "elsewhere, or say which step to restore"
+                "run elsewhere, or pass the step to restore"
             )
         return found
 
@@ -254,7 +255,7 @@ class Checkpoints:
             aside = f"; it is now {self._set_aside(step)}"
         else:
             self._damaged.add(step)
-        warnings.warn(f"{error}{aside}; the one before is tried", stacklevel=3)
+        warnings.warn(f"{error}{aside}; trying the one before it", stacklevel=3)
 
     def _set_aside(self, step):
         aside = next(
@@ -270,7 +271,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _cleaning_up(self):
-        """Leaves nothing of what could not be written, which may be what fills the disk."""
+        """Removes the files of a failed write, which may be what fills the disk."""
         try:
             yield
         except Exception:
@@ -290,7 +291,7 @@ class Checkpoints:
         while len(kept) > self._keep:
             step = kept.pop(0)
             if jax.process_index() == 0 and self.path(step).exists():
-                # Renamed first: a kill while it is removed would leave half of a checkpoint.
+                # Rename it first: a kill during the removal would leave half of a checkpoint.
                 unfinished = self.folder / f"{step}{UNFINISHED}"
                 self.path(step).rename(unfinished)
                 shutil.rmtree(unfinished)
@@ -302,24 +303,24 @@ class Checkpoints:
         if error is None:
             self.close()
         else:
-            with contextlib.suppress(CheckpointError):  # that a write failed as well is less news
+            with contextlib.suppress(CheckpointError):  # the first error matters more
                 self.close()
 
 
 class _Found(NamedTuple):
-    """A checkpoint in a folder; one whose manifest cannot be read has no run."""
+    """A checkpoint in a folder; its run is None if its manifest cannot be read."""
 
     step: int
     run: str | None
     order: int
 
     def is_of(self, run):
-        """Whether it may be of a run; one that was neither restored nor begun has none."""
+        """Returns True if the checkpoint may belong to `run`; None means no run yet."""
         return run is not None and self.run in (run, None)
 
 
 def _find(folder: Path) -> tuple[list[_Found], dict[str, int]]:
-    """The checkpoints in a folder by age, and the steps of those with another number as a name."""
+    """Returns the checkpoints in a folder by age, and the steps of those with a wrong name."""
     found, unreadable, misnamed = [], [], {}
     for path in _numbered(folder):
         step = manifest_lib.step_of(path.name)
@@ -333,7 +334,7 @@ def _find(folder: Path) -> tuple[list[_Found], dict[str, int]]:
             found.append(_Found(manifest.step, manifest.run, manifest.order))
         else:
             misnamed[path.name] = manifest.step
-    # The age of what cannot be read is that of the last before it by number.
+    # A checkpoint that cannot be read is as old as the newest one with a smaller step.
     for step in unreadable:
         order = max((each.order for each in found if each.step < step), default=0)
         found.append(_Found(step, None, order))
@@ -351,11 +352,11 @@ def _numbered(folder):
 
 def _hint(misnamed):
     told = (f"{name} was saved as step {step}" for name, step in sorted(misnamed.items()))
-    return f"; {', '.join(told)}: name it so, or restore it by its path" if misnamed else ""
+    return f"; {', '.join(told)}: rename it, or restore it by its path" if misnamed else ""
 
 
 def _finish(pending, lock):
-    """What becomes of a `Checkpoints` that was never closed."""
+    """Finishes the writes of a `Checkpoints` that was never closed, and releases its lock."""
     for _, response in pending:
         with contextlib.suppress(Exception):
             response.result()

@@ -1,4 +1,4 @@
-"""The manifest: what a checkpoint says of itself, in JSON, with a digest of that."""
+"""The manifest: a checkpoint's description of itself, in JSON, with a digest of its text."""
 
 import dataclasses
 import errno
@@ -16,25 +16,25 @@ from adaptive_jax.checkpoint.errors import CheckpointError, DamagedError
 FORMAT = "adaptive_jax.checkpoint"
 VERSION = 1
 NAME = "manifest"
-"""Of Orbax's item that the file is in."""
+"""The name of Orbax's item that holds the file."""
 FILE = "manifest.json"
 UNFINISHED = ".orbax-checkpoint-tmp"
-"""How Orbax names a folder until it is whole, and removes what has such a name."""
+"""The suffix of an unfinished folder. Orbax removes folders with this suffix."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What is in a checkpoint, as `describe` and `verify` return it.
+    """The contents of a checkpoint, as returned by `describe` and `verify`.
 
     Attributes:
-      step: as it was given.
-      config: as it was given, or None.
-      entries: every node of the tree. Orbax has entry i, if it is an array with an element, as
-        the array "i" of its item "arrays".
-      optimizer: its text, or None.
-      run: of a checkpoint of `Checkpoints`, a random name that all of one run share, else "".
-      order: of a checkpoint of `Checkpoints`, its number among those of its run, from 1 on: the
-        highest is the newest, whatever its step. Else 0.
+      step: the step passed to `save`.
+      config: the config passed to `save`, or None.
+      entries: every node of the tree. If entry i is an array with elements, Orbax stores it as the
+        array "i" of its item "arrays".
+      optimizer: the text of the optimizer, or None.
+      run: a random name shared by all checkpoints of one run of `Checkpoints`, otherwise "".
+      order: the checkpoint's number in its run of `Checkpoints`, counted from 1: the highest is the
+        newest, whatever its step. Otherwise 0.
     """
 
     step: int
@@ -46,7 +46,7 @@ class Manifest:
 
     @property
     def bytes(self) -> int:
-        """How many the arrays take in memory."""
+        """The size of the arrays in memory."""
         return sum(stand_in(entry).nbytes for entry in self.entries if entry.is_stored)
 
     def to_json(self) -> str:
@@ -63,18 +63,18 @@ class Manifest:
 
 
 def check_config(config: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The config as JSON gives it back; raises a TypeError if it is none that JSON can say."""
+    """Returns the config after a round trip through JSON; raises a TypeError if that fails."""
     try:
         return json.loads(json.dumps(config, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise TypeError(f"config must be made of what JSON can say: {error}") from error
+        raise TypeError(f"config must be JSON-serializable: {error}") from error
 
 
 def optimizer_text(optimizer: Any) -> str | None:
-    """What a checkpoint says of its optimizer: the text given, or the repr of anything else.
+    """Returns the text that describes an optimizer: a text itself, or the repr of anything else.
 
     Raises:
-      TypeError: the repr has an address in memory, so another process would give another.
+      TypeError: the repr has a memory address, which differs from process to process.
     """
     if optimizer is None or isinstance(optimizer, str):
         return optimizer
@@ -88,24 +88,24 @@ def optimizer_text(optimizer: Any) -> str | None:
 
 
 def step_of(name: str) -> int | None:
-    """The step whose folder has this name, None for the name of anything else."""
+    """Returns the step whose folder has this name, or None if it is not such a name."""
     canonical = name.isascii() and name.isdecimal() and (name == "0" or name[0] != "0")
     return int(name) if canonical else None
 
 
 def read(path: Path) -> Manifest:
-    """The manifest of the checkpoint at `path`.
+    """Reads the manifest of the checkpoint at `path`.
 
     Raises:
-      CheckpointError: there is no checkpoint, it was never finished, cannot be read now, or has a
-        newer format.
-      DamagedError: the manifest is not what was written.
+      CheckpointError: there is no checkpoint, or it was never finished, cannot be read now, or has
+        a newer format.
+      DamagedError: the manifest differs from what was written.
     """
     if UNFINISHED in path.name:
         raise CheckpointError(f"{path} was never finished: restore another checkpoint")
     file = path / NAME / FILE
     try:
-        if not file.is_file():  # a device or a pipe might never end
+        if not file.is_file():  # reading a device or a pipe might never end
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         body = json.loads(file.read_bytes())
     except OSError as error:
@@ -113,7 +113,7 @@ def read(path: Path) -> Manifest:
     except (ValueError, RecursionError) as error:
         raise DamagedError(f"{file} is damaged: {error}") from error
     if not isinstance(body, dict) or body.pop("digest", None) != _digest(body):
-        raise DamagedError(f"{file} is damaged: its text is not the one that its digest is of")
+        raise DamagedError(f"{file} is damaged: its text does not match its digest")
     try:
         return _parse(path, body)
     except (KeyError, TypeError) as error:
@@ -124,7 +124,7 @@ def _parse(path, body):
     if body["version"] > VERSION:
         raise CheckpointError(
             f"{path} has format {body['version']}, and this version of adaptive_jax reads formats "
-            f"up to {VERSION}: install a newer one"
+            f"up to {VERSION}: install a newer version"
         )
     for entry in body["entries"]:
         if "shape" in entry:
@@ -151,9 +151,9 @@ def _absent(path, error):
     within = sorted(s for child in path.iterdir() if (s := step_of(child.name)) is not None)
     if within:
         return CheckpointError(
-            f"{path} is a folder of checkpoints and none itself: restore {path / str(within[-1])}, "
-            "or use Checkpoints"
+            f"{path} is a folder of checkpoints, not a checkpoint: restore "
+            f"{path / str(within[-1])}, or use Checkpoints"
         )
     return DamagedError(
-        f"{path} is no checkpoint, or a damaged one: cannot read {NAME}/{FILE}: {error.strerror}"
+        f"{path} is not a checkpoint, or it is damaged: cannot read {NAME}/{FILE}: {error.strerror}"
     )

@@ -1,4 +1,4 @@
-"""Looking into an optimizer: the learning rate of every coordinate, and paths on test surfaces."""
+"""Diagnostics: each coordinate's effective learning rate, and trajectories on test surfaces."""
 
 from adaptive_jax.diagnostics.learning_rates import RATE_EDGES as RATE_EDGES
 from adaptive_jax.diagnostics.learning_rates import (

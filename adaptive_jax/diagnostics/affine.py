@@ -1,4 +1,4 @@
-"""Whether a function changes each coordinate by a factor and a summand, read from its jaxpr."""
+"""Analysis of jaxprs: is a function affine in each coordinate?"""
 
 from collections.abc import Callable
 
@@ -6,16 +6,16 @@ import jax
 
 from adaptive_jax.typing import PyTree
 
-_NO_INPUT, _MIXED = -1, -2  # else a value depends on one leaf of the input: the leaf's number
+_NO_INPUT, _MIXED = -1, -2  # other values are the index of the one input leaf it depends on
 _LINEAR = {"add", "add_any", "sub", "neg", "convert_element_type", "copy", "reduce_precision"}
 _LINEAR |= {"real", "imag", "complex", "conj", "sharding_constraint"}
 
 
 def is_affine_by_coordinate(fn: Callable[[PyTree], PyTree], tree: PyTree) -> bool:
-    """Whether `fn(tree)` is `factor · tree + summand` with factors and summands it does not affect.
+    """Returns True if `fn(tree)` is `factor · tree + summand`, both independent of `tree`.
 
-    Tracing alone decides. So False may only mean that it cannot be seen. A limit at which an
-    overflow stops (`lax.clamp`) is taken for no change.
+    The answer is read from the jaxpr. False may therefore mean that the jaxpr does not show it. A
+    limit against overflow (`lax.clamp`) counts as no change.
 
     >>> import jax.numpy as jnp
     >>> x = jnp.ones(3)
@@ -30,7 +30,7 @@ def is_affine_by_coordinate(fn: Callable[[PyTree], PyTree], tree: PyTree) -> boo
 
 
 def _sources(jaxpr, sources_of_inputs):
-    """For each output, which leaf of the input it is an affine function of, by coordinate."""
+    """Returns, for each output, the index of the input leaf it is affine in, or a marker."""
     known = dict(zip(jaxpr.invars, sources_of_inputs, strict=True))
 
     def source_of(atom):
@@ -64,7 +64,7 @@ def _after(eqn, sources):
 
 
 def _is_affine(name, sources):
-    """Whether the operation is affine in those of its operands that depend on the input."""
+    """Returns True if the operation is affine in those operands that depend on the input."""
     depends = [source != _NO_INPUT for source in sources]
     if name == "mul":
         return sum(depends) == 1

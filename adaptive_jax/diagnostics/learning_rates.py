@@ -1,4 +1,4 @@
-"""The learning rate that each coordinate has in effect, and how these are distributed."""
+"""The effective learning rate of each coordinate, and histograms of these rates."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from adaptive_jax.transforms.tunable import Tunable
 from adaptive_jax.typing import Params, PyTree, State, Updates
 
 RATE_EDGES = np.logspace(-6, 4, 41)
-"""Edges of the bins of `rate_histogram`: 41, four a decade, from 1e-6 to 10000; float64."""
+"""The bin edges of `rate_histogram`: 41 edges, four per decade, from 1e-6 to 10000; float64."""
 
 
 def effective_learning_rates(
@@ -24,36 +24,36 @@ def effective_learning_rates(
     params: Params | None = None,
     **extra: Any,
 ) -> PyTree:
-    r"""How far each coordinate goes at this step per unit of the preconditioner's direction.
+    r"""Returns each coordinate's step per unit of the preconditioner's direction.
 
     .. math::
-        update = -rate \cdot direction + \text{what does not depend on the direction}
+        update = -rate \cdot direction + \text{terms that do not depend on the direction}
 
-    with the direction that a `Preconditioner` has beside its scale: for Adam the mean gradient,
-    and so :math:`rate = lr / ((\sqrt{\hat v_t} + eps)(1 - b_1^t))`; for AdaBound the same within
-    its bounds. Rates are positive for an optimizer that descends (0 where nothing moves: under a
-    mask, or in AdaShift's first updates), and negative for stages without the learning rate,
-    which turns the sign.
+    where the direction is that of a `Preconditioner`. For Adam it is the mean gradient, so that
+    :math:`rate = lr / ((\sqrt{\hat v_t} + eps)(1 - b_1^t))`; for AdaBound it is the same within the
+    bounds. Rates are positive for an optimizer that descends, and 0 where nothing moves: under a
+    mask, or in AdaShift's first updates. They are negative for a chain without a learning rate,
+    since that stage flips the sign.
 
     The stages of a `chain` act on the updates as usual. The scale is read at the last
-    Preconditioner. Each stage after it must multiply coordinates by factors, and add to them, that
-    do not depend on the step: a learning rate, a schedule, weight decay, a mask, momentum. Stages
-    that look at whole arrays (`scale_by_trust_ratio`, a clipping by norm) or are not linear (a
-    clipping by value, a sign) have no such factors. Before the Preconditioner any stage may stand.
+    Preconditioner. Each stage after it must multiply coordinates by factors and add terms to them
+    that do not depend on the step: a learning rate, a schedule, weight decay, a mask, momentum.
+    Stages that depend on whole arrays (`scale_by_trust_ratio`, clipping by norm) or are not linear
+    (clipping by value, a sign) have no such factors. Any stage may precede the Preconditioner.
 
     Args:
-      tx: a Preconditioner, a `chain` or a `tunable` optimizer. Stages within other wrappers
-        (`optax.chain`, `optax.masked`, `schedule_free`, …) cannot be seen.
-      grads, state, params: what `tx.update` is about to be called with; or, with Flax NNX,
+      tx: a Preconditioner, a `chain` or a `tunable` optimizer. Stages inside other wrappers
+        (`optax.chain`, `optax.masked`, `schedule_free`, …) are not visible.
+      grads, state, params: the arguments of the next `tx.update` call. With Flax NNX, pass the
         gradients, `optimizer.opt_state` and `nnx.state(model, nnx.Param)`.
-      **extra: its extra arguments, if it takes any.
+      **extra: extra arguments of `tx.update`, if it takes any.
 
     Returns:
       A tree like the gradients; real, float32 or wider.
 
     Raises:
-      ValueError: no Preconditioner can be seen in `tx`; a stage after it is none of the above, as
-        in `lamb` and `adafactor`; or trees do not match.
+      ValueError: `tx` has no visible Preconditioner; a later stage is not of these kinds, as in
+        `lamb` and `adafactor`; or trees do not match.
 
     >>> from adaptive_jax import adam
     >>> tx = adam(0.1, b1=0.0)
@@ -65,20 +65,20 @@ def effective_learning_rates(
     0.001
     """
     state, params = trees.fitted(tx.init, grads, state, params)
-    # In full precision from the start: an update in float16 cannot hold the scale of a small one.
+    # In full precision from the start: the scale of a small gradient overflows in float16.
     wide = None if params is None else trees.as_computed(params)
     _, rates = _walk(tx, trees.as_computed(grads), None, state, wide, extra)
     if rates is None:
         raise ValueError(
             "effective_learning_rates sees no Preconditioner (such as scale_by_adam()) in "
-            f"{_shown(tx)}: give it an optimizer that has one, as a stage of adaptive_jax.chain "
-            "rather than of optax.chain, and leave out what is wrapped around that chain"
+            f"{_shown(tx)}: pass an optimizer that has one, as a stage of adaptive_jax.chain "
+            "rather than of optax.chain, without wrappers around that chain"
         )
     return jax.tree.map(lambda rate: -rate.real, rates)
 
 
 def _walk(tx, updates, rates, state, params, extra):
-    """The updates after `tx`, and the derivative of each in its direction once there is one."""
+    """Returns the updates after `tx`, and their derivatives in the direction (None before it)."""
     if isinstance(tx, Tunable):
         return _walk(tx.built(state), updates, rates, state.inner_state, params, extra)
     if isinstance(tx, Chain):
@@ -88,10 +88,10 @@ def _walk(tx, updates, rates, state, params, extra):
             except _NotByCoordinate:
                 raise ValueError(
                     f"effective_learning_rates cannot follow rates through stage {position} of "
-                    f"{_shown(tx)}, which looks at whole arrays or is not linear (as a trust ratio "
-                    "and clipping are). It follows them through stages that multiply and add, "
+                    f"{_shown(tx)}, which depends on whole arrays or is not linear (like a trust "
+                    "ratio or clipping). It follows them through stages that multiply and add, "
                     "coordinate by coordinate: learning rates, schedules, decay, masks, momentum. "
-                    "Call it for a chain without that stage, or with the stage before the "
+                    "Call it on a chain without that stage, or with the stage before the "
                     "Preconditioner"
                 ) from None
         return updates, rates
@@ -122,10 +122,10 @@ def _shown(tx):
 
 
 def rate_histogram(rates: PyTree) -> jax.Array:
-    """How many of a tree's numbers lie between each two of `RATE_EDGES`.
+    """Counts the numbers of a tree in the bins given by `RATE_EDGES`.
 
-    The first bin also has what is smaller than all of them (0 and negative rates, too), the last
-    what is larger, infinity included. NaN is in none, so that the sum tells how many there are.
+    The first bin includes everything smaller (also 0 and negative rates), the last bin everything
+    larger (also infinity). NaN is in no bin, so the sum of the bins shows how many numbers are NaN.
 
     Args:
       rates: a tree of real arrays, such as `effective_learning_rates` returns.
@@ -143,8 +143,8 @@ def rate_histogram(rates: PyTree) -> jax.Array:
 
 
 def _count_at_least(rates):
-    """How many are at least each edge: all numbers are the first, and none the last."""
+    """Counts the rates that are at least each edge: all for the first edge, none for the last."""
     edges = jnp.asarray([-np.inf, *RATE_EDGES[1:-1]], rates.dtype)
-    # One edge at a time is a plain sum, several times as fast as a search or a scatter on a CPU.
+    # A plain sum per edge is several times as fast on a CPU as a search or a scatter.
     counts = jax.lax.map(lambda edge: jnp.sum(rates >= edge, dtype=jnp.int32), edges)
     return jnp.append(counts, jnp.int32(0))

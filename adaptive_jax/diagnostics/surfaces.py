@@ -1,4 +1,4 @@
-"""Functions of two variables on which optimizers can be watched, and the paths they take."""
+"""Test functions of two variables, and the trajectories of optimizers on them."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -15,16 +15,16 @@ Point = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Surface:
-    """A function of two variables whose least value is 0.
+    """A function of two variables with a minimum value of 0.
 
     Attributes:
-      name: of the surface.
-      function: from an array of shape (2,) to a scalar, differentiable.
-      start: where optimizers begin.
+      name: the name of the surface.
+      function: a differentiable function from an array of shape (2,) to a scalar.
+      start: the starting point of optimizers.
       minima: all points where the value is 0.
-      limits: the ranges of x and of y that show what matters.
+      limits: the ranges of x and y to plot.
       steps: a number of updates after which good optimizers are visibly ahead of others.
-      reference: where it comes from.
+      reference: the source of the function.
 
     >>> ravine = get_surface("ravine")
     >>> ravine.start, ravine.function(ravine.start)
@@ -123,19 +123,19 @@ _ALL = (
         minima=((0.0, 1.0), (0.0, -1.0)),
         limits=((-1.9, 1.4), (-1.5, 1.7)),
         steps=100,
-        reference="a ridge, at whose end a saddle point of value 1/4 slows: arXiv 1406.2572",
+        reference="a ridge that ends in a saddle point of value 1/4: arXiv 1406.2572",
     ),
 )
 
 SURFACES: Mapping[str, Surface] = {surface.name: surface for surface in _ALL}
-"""Name -> `Surface`."""
+"""The surfaces by their names."""
 
 
 def get_surface(name: str) -> Surface:
-    """The surface of that name.
+    """Returns the surface with a given name.
 
     Raises:
-      ValueError: there is none of that name; the near misses are named.
+      ValueError: no surface has this name; the message suggests similar names.
 
     >>> get_surface("rosenbrok")
     Traceback (most recent call last):
@@ -153,21 +153,21 @@ def trajectory(
     start: jax.Array | Point,
     steps: int,
 ) -> tuple[jax.Array, jax.Array]:
-    """The path of an optimizer over a function, from exact gradients.
+    """Runs an optimizer on a function with exact gradients, and returns its trajectory.
 
-    It may be jitted, and mapped over the start or over hyperparameters of `tx`. Where a path
-    diverges its points are infinite or NaN. The points are those where gradients are taken, not
-    the average of them that some methods evaluate at (`schedule_free_params`).
+    It supports `jit`, and `vmap` over the start or over hyperparameters of `tx`. If a trajectory
+    diverges, its points are infinite or NaN. The points are those where gradients are taken, not
+    the averages at which some methods are evaluated (`schedule_free_params`).
 
     Args:
       tx: any optimizer that needs no extra arguments.
-      function: from an array like `start` to a scalar.
-      start: an array, or numbers that make one.
-      steps: how many updates to make.
+      function: a function from an array like `start` to a scalar.
+      start: an array, or numbers that form one.
+      steps: the number of updates.
 
     Returns:
-      `(points, values)`: the parameters before every update and after the last, of shape
-      `(steps + 1, *start.shape)`, and the function there, of shape (steps + 1,).
+      `(points, values)`: the parameters before every update and after the last one, of shape
+      `(steps + 1, *start.shape)`, and the values of the function there, of shape (steps + 1,).
 
     Raises:
       ValueError: `steps` is not a whole number of at least 1.

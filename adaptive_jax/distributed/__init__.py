@@ -1,4 +1,4 @@
-"""More than one device: how states are laid out over them, and gradients sent in few bytes."""
+"""Training on several devices: sharding of optimizer states, and compressed gradients."""
 
 from adaptive_jax.distributed.shardings import init as init
 from adaptive_jax.distributed.shardings import state_shardings as state_shardings

@@ -1,4 +1,4 @@
-"""Arrays and text on every host, wherever they are."""
+"""Exchange of arrays and text between the hosts of a run."""
 
 import jax
 import numpy as np
@@ -6,14 +6,17 @@ from jax.experimental import multihost_utils
 
 
 def on_host(x: jax.Array) -> np.ndarray:
-    """The whole array as NumPy's; one that is spread over processes is gathered by all of them."""
+    """Returns the whole array as a NumPy array.
+
+    If the array is spread over several processes, all of them must call this.
+    """
     if x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)
     return np.asarray(multihost_utils.process_allgather(x, tiled=True))
 
 
 def told_by_first(text: str) -> str:
-    """The first process's text, in all of them, which all call this."""
+    """Returns the first process's text in all processes, which must all call this."""
     if jax.process_count() == 1:
         return text
     mine = np.frombuffer(text.encode(), np.uint8)

@@ -1,10 +1,10 @@
-"""How an optimizer's state is laid out over the devices of a mesh.
+"""Sharding of an optimizer's state over the devices of a mesh.
 
-No optimizer is known here. On a mesh of explicit axes the sharding of an array is part of its type,
-and JAX derives the type of every result: zeros like a parameter are laid out as it is, a mean over
-its rows loses their axis, a ring of gradients gains an axis that is not split. So `init` is traced
-for its types alone, with the parameters' shardings on such a mesh, also if the true one's axes are
-auto.
+This module knows no optimizer. On a mesh of explicit axes, the sharding of an array is part of its
+type, and JAX derives the type of every result. Zeros like a parameter have the parameter's
+sharding, a mean over rows loses their axis, and a ring buffer of gradients gains an axis that is
+not split. We therefore trace `init` abstractly, with the parameters' shardings on such a mesh, even
+if the axes of the real mesh are auto.
 """
 
 import functools
@@ -28,31 +28,32 @@ def state_shardings(
     mesh: Mesh,
     zero_axis: str | None = None,
 ) -> PyTree:
-    """The sharding of every array in the state of `tx`, from those of the parameters.
+    """Returns the sharding of every array in the state of `tx`, derived from the parameters'.
 
-    Arrays are split as the parameters that they belong to: moments in the same way, Adafactor's
-    rows and SM3's slices without the axes that are reduced, AdaShift's ring behind an axis that is
-    whole, numbers not at all. Codes of `with_storage` are split as what they stand for, but whole
-    along the last axis where devices would share a block of 32. That holds for any optimizer whose
-    `init` is made of operations on the parameters, of this library or not; what it makes from
-    their shapes alone is on every device.
+    Arrays are split like the parameters they belong to. Moments are split in the same way,
+    Adafactor's rows and SM3's slices without the reduced axes, AdaShift's ring buffer behind an
+    axis that is not split. Scalars are replicated. The codes of `with_storage` are split like the
+    arrays they encode, except along the last axis if devices would share a block of 32. This holds
+    for any optimizer, of this library or not, whose `init` consists of operations on the
+    parameters. Arrays that `init` creates from shapes alone are replicated.
 
     Args:
       tx: any optimizer.
       params_shapes: the parameters, or a `jax.ShapeDtypeStruct` for each.
-      params_shardings: like the parameters, each a `NamedSharding`, a `PartitionSpec`, or any
-        sharding that has everything on every device.
-      mesh: of auto or explicit axes.
-      zero_axis: one of its axes, over which the parameters are the same: the state is as for
-        parameters that are split over it as well, along their first axis that is not split and
-        divides evenly (ZeRO stage 1). What has no such axis remains as it is.
+      params_shardings: a tree like the parameters. Each leaf is a `NamedSharding`, a
+        `PartitionSpec`, or any fully replicated sharding.
+      mesh: a mesh of auto or explicit axes.
+      zero_axis: an axis of the mesh over which the parameters are replicated. The state is split
+        over it as well, along the first axis of each parameter that is not split yet and divides
+        evenly (ZeRO stage 1). State of parameters without such an axis is not split further.
+        Default None: no ZeRO.
 
     Returns:
       A tree of `NamedSharding` like the state, to be passed as `out_shardings`.
 
     Raises:
-      ValueError: the mesh has no such axis, a parameter cannot be split as its sharding says, or
-        the trees do not match. The message names the path.
+      ValueError: the mesh does not have the axis, a parameter cannot be split as its sharding
+        says, or the trees do not match. The message names the path.
 
     Reference: Rajbhandari et al. 2019, arXiv 1910.02054 (ZeRO).
 
@@ -85,16 +86,16 @@ def state_shardings(
 
 
 def init(tx: optax.GradientTransformation, params: Params, zero_axis: str | None = None) -> State:
-    """`tx.init(params)`, computed where `state_shardings` says that it belongs.
+    """Returns `tx.init(params)`, computed in the shardings of `state_shardings`.
 
     Args:
       tx: any optimizer.
-      params: arrays on a mesh, whose shardings are read off.
+      params: arrays on a mesh; their shardings determine those of the state.
       zero_axis: as in `state_shardings`.
 
     Raises:
-      ValueError: as `state_shardings`, or the parameters are not on one mesh, or some of its axes
-        are auto and others explicit.
+      ValueError: as in `state_shardings`; also if the parameters are not on one mesh, or if some of
+        its axes are auto and others explicit.
 
     >>> import adaptive_jax as aj
     >>> mesh = jax.make_mesh((1,), ("data",))
@@ -110,20 +111,20 @@ def init(tx: optax.GradientTransformation, params: Params, zero_axis: str | None
 def step(
     tx: optax.GradientTransformation, params: Params, zero_axis: str | None = None
 ) -> Callable[[Params, State, Updates], tuple[Params, State]]:
-    """A jitted step of the optimizer that leaves parameters and state where they are.
+    """Returns a jitted optimizer step that preserves the shardings of parameters and state.
 
     Args:
       tx: any optimizer.
       params: arrays on a mesh, or a `jax.ShapeDtypeStruct` with a sharding for each.
-      zero_axis: as given to `init`. Every device along it updates its part of the parameters, and
-        they are then gathered.
+      zero_axis: the one passed to `init`. Every device along it updates its part of the
+        parameters, which are then gathered.
 
     Returns:
       `(params, state, grads, **extra) -> (params, state)`, with extra arguments for `tx.update`.
-      It overwrites the parameters and the state that it is given.
+      It donates its parameters and state: their buffers are overwritten.
 
     Raises:
-      ValueError: as `init`; in use, the gradients are not like the parameters.
+      ValueError: as in `init`. The step raises it if the gradients do not match the parameters.
 
     >>> import adaptive_jax as aj
     >>> mesh = jax.make_mesh((1,), ("data",))
@@ -155,7 +156,7 @@ def step(
 
 
 def _layout(params) -> tuple[Mesh, PyTree]:
-    """The one mesh that all parameters are on, and their shardings."""
+    """Returns the one mesh that all parameters are on, and their shardings."""
     meshes = {}
     for path, p in jax.tree_util.tree_leaves_with_path(params):
         sharding = getattr(p, "sharding", None)
@@ -172,15 +173,15 @@ def _layout(params) -> tuple[Mesh, PyTree]:
     (mesh,) = meshes
     if len(set(mesh.axis_types)) > 1:
         raise ValueError(
-            "the mesh must have axes that are all auto or all explicit, got "
-            f"{mesh.axis_types}; for others pass out_shardings=state_shardings(…) to your own "
-            "jax.jit"
+            "the axes of the mesh must be all auto or all explicit, got "
+            f"{mesh.axis_types}; for other meshes, pass out_shardings=state_shardings(…) to your "
+            "own jax.jit"
         )
     return mesh, jax.tree.map(lambda p: p.sharding, params)
 
 
 def _specs(shapes, shardings, mesh) -> PyTree:
-    """The parameters' shardings as `PartitionSpec`s with an entry for every axis."""
+    """Returns the parameters' shardings as `PartitionSpec`s with an entry for every axis."""
     shardings = trees.like(params_shapes=shapes, params_shardings=shardings)
 
     def leaf(path, p, sharding):
@@ -215,7 +216,7 @@ def _spec(path, sharding) -> PartitionSpec:
 
 
 def _with_zero(shapes, specs, mesh, axis) -> PyTree:
-    """The shardings of parameters that are split over one more axis of the mesh."""
+    """Returns the specs of the parameters if they are also split over one more mesh axis."""
     devices = _size(mesh, axis)
 
     def leaf(p, spec):
@@ -230,7 +231,7 @@ def _with_zero(shapes, specs, mesh, axis) -> PyTree:
 
 
 def _names(entry) -> tuple[str, ...]:
-    """The axes of the mesh that one axis of an array is split over."""
+    """Returns the mesh axes that an entry of a spec names."""
     return entry if isinstance(entry, tuple) else () if entry is None else (entry,)
 
 

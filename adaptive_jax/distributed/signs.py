@@ -1,4 +1,4 @@
-"""Gradients that workers send one another as signs, eight to a byte, in place of an all-reduce."""
+"""Exchange of gradients between workers as signs, eight per byte, instead of an all-reduce."""
 
 import math
 from typing import NamedTuple
@@ -15,38 +15,39 @@ from adaptive_jax.validation import check_inexact, map_leaves
 
 
 class MajorityVoteState(NamedTuple):
-    """Updates made."""
+    """The number of updates made."""
 
     count: jax.Array
 
 
 class ErrorFeedbackState(NamedTuple):
-    """What this worker has not sent yet."""
+    """The part of the gradients that this worker has not sent yet."""
 
     error: Updates
 
 
 @constructor
 def majority_vote(axis_name: str | tuple[str, ...]) -> optax.GradientTransformationExtraArgs:
-    r"""signSGD with majority vote: every number is the sign that most workers' gradients have.
+    r"""signSGD with majority vote: each number is the sign of most workers' gradients.
 
     .. math::
         u_t = \mathrm{sign} \sum_{i=1}^n \mathrm{sign}(g_{t,i})
 
-    Each worker sends a bit for each number, to the one that counts the votes on it, and that one
-    sends two bits to all: 3/8 of a byte a number on its way, where an all-reduce of float32 has 8
-    bytes. It takes the place of the mean over the workers, in `jax.shard_map` or under `vmap` with
-    an axis name, and the updates are the same on all of them.
+    For each number, every worker sends one bit to the worker that counts its votes, and that worker
+    sends two bits to all. This transfers 3/8 of a byte per number, where an all-reduce of float32
+    transfers 8 bytes. Use it instead of the mean over the workers, inside `jax.shard_map` or `vmap`
+    with an axis name. The updates are the same on all workers.
 
-    With as many votes for as against, the update is 0. A gradient of 0 cannot be told by one bit.
-    It votes for or against at random, neighbors in opposite ways: so where all workers have 0, an
-    even number of them gives 0, an odd number gives -1 or 1, 0 in the mean. Infinity has a sign.
-    NaN in an array of any worker makes the whole array NaN, for all; a flag for each array tells.
+    If the vote is tied, the update is 0. One bit cannot represent a gradient of 0, so it votes for
+    or against at random, and neighboring workers vote in opposite ways. If all gradients are 0, an
+    even number of workers gives 0, and an odd number gives -1 or 1, with mean 0. Infinity votes
+    with its sign. If any worker's array contains NaN, the whole array becomes NaN on all workers; a
+    flag per array is sent for this.
 
     Args:
       axis_name: the axis, or axes, of the mesh or of `vmap` that the workers are along.
 
-    State: `count` int32, for other random votes each time.
+    State: `count` int32, so that the random votes differ from update to update.
 
     Raises:
       ValueError: gradients are not real floating-point numbers, or the axis is not bound.
@@ -90,7 +91,7 @@ def majority_vote(axis_name: str | tuple[str, ...]) -> optax.GradientTransformat
 
 @constructor
 def error_feedback(axis_name: str | tuple[str, ...]) -> optax.GradientTransformationExtraArgs:
-    r"""The mean of the workers' gradients, sent as signs; what that leaves out is sent later.
+    r"""Averages the workers' gradients, sent as signs with error feedback.
 
     .. math::
         p_{t,i} &= g_{t,i} + e_{t-1,i}, \qquad
@@ -98,19 +99,20 @@ def error_feedback(axis_name: str | tuple[str, ...]) -> optax.GradientTransforma
         e_{t,i} = p_{t,i} - \Delta_{t,i} \\
         u_t &= \frac1n \sum_{i=1}^n \Delta_{t,i}
 
-    Each worker sends a bit for each number, and one number for each array, to all others. On n
-    workers these are (n - 1)/8 bytes a number, less than the nearly 8 of an all-reduce of float32
-    while n is below 64.
+    The error that the signs make is added to the next gradients. Each worker sends one bit per
+    number, and one number per array, to all others. With n workers this is (n - 1)/8 bytes per
+    number, less than the nearly 8 bytes of an all-reduce of float32 if n is below 64.
 
-    With a learning rate that changes, put it before this, as the paper does: the error then is in
-    units of the parameters. NaN or infinity in an array of any worker makes the array so for all.
+    If the learning rate changes, put it before this stage, as the paper does: the error is then in
+    units of the parameters. NaN or infinity in any worker's array spreads to that array on all
+    workers.
 
     Args:
       axis_name: the axis, or axes, of the mesh or of `vmap` that the workers are along.
 
-    State: `error`, float32 or wider, of this worker. Its arrays have the parameters' shapes after
-    an axis of length 1, which is the worker's place: as the output of `jax.shard_map`, with the
-    spec `PartitionSpec(axis_name)`, the errors of all workers lie along that axis.
+    State: `error`, float32 or wider, of this worker. Its arrays have the parameters' shapes with a
+    leading axis of length 1 for the worker. If the state is an output of `jax.shard_map` with the
+    spec `PartitionSpec(axis_name)`, that axis holds the errors of all workers.
 
     Raises:
       ValueError: gradients are not real floating-point numbers, trees do not match, or the axis is
@@ -150,9 +152,9 @@ def error_feedback(axis_name: str | tuple[str, ...]) -> optax.GradientTransforma
 
 
 def _count_votes(votes, workers, axis_name):
-    """The sign of the majority for each of the numbers, 0 for a tie, as int8.
+    """Returns the sign of the majority for each number, 0 for a tie, as int8.
 
-    Every worker counts for one part of the numbers.
+    Every worker counts the votes on one part of the numbers.
     """
     part = 8 * -(-votes.size // (8 * workers))
     ballots = jnp.pad(votes, (0, part * workers - votes.size)).reshape(workers, part)
@@ -165,7 +167,7 @@ def _count_votes(votes, workers, axis_name):
 
 
 def _mean_of_signs(signs, scales, workers, axis_name):
-    """For each array the mean over the workers of `scale` where its sign is set, else `-scale`."""
+    """Returns, for each array, the workers' mean of `scale` where `signs` is set, else `-scale`."""
     if not signs:
         return []
     packed = [jnp.packbits(s.ravel()) for s in signs]
@@ -183,7 +185,7 @@ def _mean_of_signs(signs, scales, workers, axis_name):
 
 
 def _gather(x, axis_name):
-    """All workers' `x`, which `jax.shard_map` then knows to be the same everywhere."""
+    """Gathers all workers' `x`, in a type that tells `jax.shard_map` that it is the same on all."""
     manual = jax.sharding.get_abstract_mesh().manual_axes
     names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
     to = "invarying" if set(names) <= set(manual) else "varying"  # under vmap there is no such type
@@ -195,7 +197,7 @@ def _check_real(stage, tree):
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if jnp.iscomplexobj(leaf):
             raise ValueError(
-                f"{stage} sends signs, which complex numbers have none of, got "
+                f"{stage} sends signs, and complex numbers have no sign, got "
                 f"{jnp.result_type(leaf)} at {jax.tree_util.keystr(path) or 'the only leaf'}"
             )
 
@@ -206,7 +208,7 @@ def _workers(stage, axis_name) -> int:
         return math.prod(jax.lax.axis_size(name) for name in names)
     except NameError as error:
         raise ValueError(
-            f"{stage} speaks to other workers along the axis {axis_name!r}, which is not bound "
-            "here: call update within jax.shard_map over a mesh with that axis, or within "
+            f"{stage} communicates along the axis {axis_name!r}, which is not bound here: call "
+            "update inside jax.shard_map over a mesh with that axis, or inside "
             f"jax.vmap(…, axis_name={axis_name!r})"
         ) from error

@@ -1,4 +1,4 @@
-"""Other libraries' arguments: checked under their own names, ignored, or guessed at."""
+"""Arguments of other libraries: they are checked, ignored or corrected under their own names."""
 
 import functools
 import inspect
@@ -12,7 +12,7 @@ import numpy as np
 
 from adaptive_jax.validation import is_traced, near_misses, number, number_or_schedule
 
-Built = TypeVar("Built")  # what is constructed: an optimizer or a scheduler
+Built = TypeVar("Built")  # the type of the result: an optimizer or a scheduler
 
 SYNONYMS = (
     {"lr", "learning_rate", "initial_learning_rate"},
@@ -23,7 +23,7 @@ SYNONYMS = (
     {"T_max", "decay_steps", "total_iters"},
     {"initial_accumulator_value", "initial_accumulator"},
 )
-"""Names that PyTorch, Keras and Optax have for the same thing."""
+"""Sets of names that PyTorch, Keras and Optax use for the same argument."""
 
 
 def verbatim(
@@ -40,21 +40,21 @@ def verbatim(
 ) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
     """Decorates a function that takes another library's arguments.
 
-    Numbers may be 0-d arrays, also of NumPy and PyTorch. They are checked under their own names,
-    so that an error says `alpha` to those who wrote `alpha`. An unknown argument is a
-    TypeError that says which was meant.
+    Numbers may be 0-d arrays, including those of NumPy and PyTorch. They are checked under their
+    own names, so the error for a wrong `alpha` says `alpha`. An unknown argument raises a TypeError
+    that suggests the right one.
 
     Args:
-      library: for messages.
-      intervals: name of an argument -> the interval that it must lie in.
+      library: the library's name, for messages.
+      intervals: a map from an argument's name to the interval it must lie in.
       schedules: the names among those that may also be schedules.
-      optional: the names that may also be None, besides those whose default that is.
-      ignored: keyword arguments and their defaults, accepted and not passed on.
-      hints: name of an argument that the library has and ours have not -> what to do instead.
+      optional: the names that may also be None, in addition to those with a default of None.
+      ignored: keyword arguments and their defaults; they are accepted and not passed on.
+      hints: a map from the name of an argument that only the other library has to advice.
       positional: the names, in order, that the library takes by position after the function's own.
       per_group: the names for which torch takes a list, with one value per parameter group.
-      first: what to say where the first positional argument is neither number nor schedule.
-      check: `(name of the function, arguments) -> None`, raises if they do not fit together.
+      first: the error message if the first positional argument is neither a number nor a schedule.
+      check: `(name of the function, arguments) -> None`; raises if the arguments are inconsistent.
     """
     hints, ignored, per_group = hints or {}, ignored or {}, set(per_group)
 
@@ -103,27 +103,27 @@ def verbatim(
 def with_signature(
     function: Callable[..., Built], signature: inspect.Signature
 ) -> Callable[..., Built]:
-    """The function, with that signature for `help` and `inspect`."""
+    """Gives the function a signature for `help` and `inspect`."""
     vars(function)["__signature__"] = signature
     return function
 
 
 def is_zero(value: Any) -> bool:
-    """Whether a hyperparameter is the number 0, whose stage may be left out."""
+    """Returns True if a hyperparameter is the number 0, so that its stage can be left out."""
     return isinstance(value, float) and value == 0
 
 
 def explain_missing(
     module: str, name: str, known: Collection[str], instead: Mapping[str, str]
 ) -> AttributeError:
-    """The AttributeError for a name that a module of presets does not have."""
+    """Returns the AttributeError for a name that a module of presets does not have."""
     if name in instead:
         return AttributeError(f"{module} has no {name}: {instead[name]}")
     return AttributeError(f"{module} has no {name!r}: {near_misses(name, known)}")
 
 
 def _signature(function, ignored, positional):
-    """The function's signature with the ignored arguments, by position where the library's are."""
+    """Returns the function's signature with the ignored arguments, in the library's order."""
     own = dict(inspect.signature(function).parameters)
     kind = inspect.Parameter.KEYWORD_ONLY
     added = {name: inspect.Parameter(name, kind, default=d) for name, d in ignored.items()}
@@ -135,14 +135,14 @@ def _signature(function, ignored, positional):
 
 
 def _plain(value):
-    """A known number of another library as Python's, in tuples and lists, too."""
+    """Converts concrete numbers of other libraries to Python numbers, also in tuples and lists."""
     if type(value) in (tuple, list):
         return type(value)(_plain(x) for x in value)
     if is_traced(value) or not hasattr(value, "item"):
         return value
     if isinstance(value, jax.Array):
         whole = value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.integer)
-        return value.item() if whole else value  # floats can be those of a program
+        return value.item() if whole else value  # a float array may belong to a compiled program
     one = getattr(value, "shape", None) == () or getattr(value, "numel", lambda: 0)() == 1
     return value.item() if one else value
 
@@ -152,8 +152,8 @@ def _of_one_group(name, value):
         return value
     if len(value) != 1:
         raise TypeError(
-            f"{name} must be one value, got {len(value)}: torch's parameter groups are "
-            "optax.partition here, with an optimizer for each"
+            f"{name} must be one value, got {len(value)}: for torch's parameter groups, use "
+            "optax.partition with an optimizer for each"
         )
     return value[0]
 
@@ -180,5 +180,5 @@ def _checked(read, name, value, default, interval):
             for i, (v, d) in enumerate(zip(value, default, strict=True))
         )
     checked = read(name, value, interval)
-    # An array stays one, so that what is_zero decides is the same for its traced value.
+    # An array is returned as is: is_zero then gives the same answer as for its traced value.
     return value if isinstance(value, jax.Array) else checked

@@ -1,4 +1,4 @@
-"""Schedules for arguments that a transformation takes as numbers only."""
+"""Schedules for arguments that a transformation accepts only as numbers."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from adaptive_jax.typing import Scalar, ScalarOrSchedule, State
 
 
 class ScheduledState(NamedTuple):
-    """Updates made, and the state of the transformation built with a scheduled argument."""
+    """The number of updates made, and the state of the transformation that `make` built."""
 
     count: jax.Array
     inner: State
@@ -20,11 +20,11 @@ class ScheduledState(NamedTuple):
 def scheduled(
     make: Callable[[Scalar], optax.GradientTransformation], value: ScalarOrSchedule
 ) -> optax.GradientTransformationExtraArgs:
-    """`make(value)`, built anew at every update where `value` is a schedule.
+    """Returns `make(value)`; if `value` is a schedule, calls `make` again at every update.
 
     Args:
-      make: takes a number in (0, 1), on which the structure of the state must not depend.
-      value: a number, or a schedule of the number of updates already made.
+      make: a function of a number in (0, 1). The structure of the state must not depend on it.
+      value: a number, or a schedule of the number of updates made so far.
 
     >>> tx = scheduled(optax.scale, lambda count: 0.5**count)
     >>> state = tx.init(1.0)

@@ -1,7 +1,7 @@
-"""Schedules: the number of updates already made to a scalar.
+"""Schedules: functions from the number of updates made so far to a scalar.
 
-Optax's schedules are the same kind of thing: they work wherever these do, and
-`optax.join_schedules` puts any of either one after another.
+They have the same interface as Optax's schedules. Each library's schedules work in the other, and
+`optax.join_schedules` joins schedules of both.
 """
 
 from adaptive_jax.schedules.cosine import cosine_decay as cosine_decay

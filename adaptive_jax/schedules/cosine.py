@@ -1,4 +1,4 @@
-"""Schedules along a cosine: one fall, falls with restarts, one rise and fall."""
+"""Cosine schedules: a single decay, decay with restarts, and one cycle up and down."""
 
 import math
 
@@ -28,26 +28,27 @@ def cosine_decay(
     peak_value: Scalar | None = None,
     warmup_steps: int = 0,
 ) -> Schedule:
-    r"""Goes along a cosine to the fraction `alpha`, after a linear warm-up if there is one.
+    r"""Cosine decay to a fraction `alpha` of the peak, with an optional linear warm-up.
 
     .. math::
         lr(t) = peak\_value\,\Big(\alpha + (1 - \alpha)\,
             \frac{1 + \cos(\pi\,(t - warmup\_steps)/decay\_steps)}{2}\Big)
 
-    from t = `warmup_steps` on and constant `decay_steps` later. Before, the rate goes linearly
-    from `init_value` to `peak_value`. Unlike in `optax.warmup_cosine_decay_schedule`,
-    `decay_steps` does not count the warm-up.
+    for `decay_steps` updates from t = `warmup_steps`, and constant afterwards. During the warm-up,
+    the rate changes linearly from `init_value` to `peak_value`. Unlike in
+    `optax.warmup_cosine_decay_schedule`, `decay_steps` does not include the warm-up.
 
     Args:
       init_value: the learning rate at t = 0.
-      decay_steps: updates from the warm-up's end to the cosine's.
-      alpha: the last value as a fraction of the peak; default 0 (Keras). Above 1 the rate rises.
+      decay_steps: the number of updates from the end of the warm-up to the end of the decay.
+      alpha: the final value as a fraction of the peak; default 0 (Keras). Above 1 the rate rises.
       peak_value: the learning rate after the warm-up. Default `init_value`, without a warm-up.
-      warmup_steps: updates of warm-up, which needs `peak_value`. Default 0: the rate starts at
-        the peak.
+      warmup_steps: the number of warm-up updates; a warm-up requires `peak_value`. Default 0: the
+        rate starts at the peak.
 
     Raises:
-      ValueError: an argument is out of range, or there is a warm-up but no `peak_value`.
+      ValueError: an argument is out of range, or `peak_value` is missing although there is a
+        warm-up.
 
     Reference: Loshchilov & Hutter 2017, arXiv 1608.03983; Keras's `CosineDecay`.
 
@@ -82,21 +83,22 @@ def cosine_restarts(
     m_mul: Scalar = 1.0,
     alpha: Scalar = 0.0,
 ) -> Schedule:
-    r"""Falls along a cosine again and again, each time for longer or from lower.
+    r"""Cosine decay with warm restarts; the cycles may grow longer and lower.
 
     .. math::
         lr(t) = init\_value\,\Big(\alpha + (1 - \alpha)\, m\_mul^{\,i}\,
             \frac{1 + \cos(\pi\,(t - t_i) / T_i)}{2}\Big), \qquad
         T_i = first\_decay\_steps \cdot t\_mul^{\,i}, \quad t_{i+1} = t_i + T_i
 
-    with the cycle i that t lies in. A restart falls on the first whole t not before :math:`t_i`.
+    where i is the cycle that contains t. The restart is at the first whole t that is not before
+    :math:`t_i`.
 
     Args:
       init_value: the learning rate at t = 0.
-      first_decay_steps: updates of the first cycle.
-      t_mul: by how much a cycle is longer than the one before; a Python number (it sets where
-        the restarts are), 1 or at least 1.001. Default 2 (Keras).
-      m_mul: height of a cycle over the one before, not negative; default 1 (Keras).
+      first_decay_steps: the number of updates in the first cycle.
+      t_mul: the ratio of a cycle's length to the one before it, 1 or at least 1.001. It must be a
+        Python number, because it determines where the restarts are. Default 2 (Keras).
+      m_mul: the ratio of a cycle's height to the one before it, nonnegative; default 1 (Keras).
       alpha: the value at the end of a cycle as a fraction of `init_value`; default 0 (Keras).
 
     Raises:
@@ -137,24 +139,26 @@ def one_cycle(
     div_factor: Scalar = 25.0,
     final_div_factor: Scalar = 1e4,
 ) -> Schedule:
-    r"""Rises along a cosine for the first part of training, then falls to next to nothing.
+    r"""The one-cycle policy: cosine increase to a peak, then cosine decay to almost 0.
 
     .. math::
         \frac{peak\_value}{div\_factor} \;\to\; peak\_value \;\to\;
         \frac{peak\_value}{div\_factor \cdot final\_div\_factor}
 
     at t = 0, at :math:`t = \lfloor pct\_start \cdot transition\_steps \rfloor`, and from
-    t = `transition_steps` on. PyTorch's `OneCycleLR` has its peak and its end one update
+    t = `transition_steps` on. In PyTorch's `OneCycleLR`, the peak and the end are one update
     earlier, at pct_start·total_steps − 1 and total_steps − 1.
 
     Args:
-      transition_steps: updates of the whole cycle.
+      transition_steps: the number of updates in the whole cycle.
       peak_value: the learning rate at the peak.
-      pct_start: the fraction of the steps before the peak, in [0, 1]; a Python number (it sets
-        where the peak is). The peak is one update before the end at the latest. Default 0.3 (as
-        in Optax and PyTorch).
-      div_factor: peak over first value, positive; default 25 (as in Optax and PyTorch).
-      final_div_factor: first over last value, positive; default 1e4 (likewise).
+      pct_start: the fraction of the steps before the peak, in [0, 1]. It must be a Python number,
+        because it determines where the peak is. The peak is at least one update before the end.
+        Default 0.3 (as in Optax and PyTorch).
+      div_factor: the ratio of the peak to the first value, positive; default 25 (as in Optax and
+        PyTorch).
+      final_div_factor: the ratio of the first to the last value, positive; default 1e4 (as in Optax
+        and PyTorch).
 
     Raises:
       ValueError: an argument is out of range.
@@ -165,8 +169,8 @@ def one_cycle(
     >>> print(f"{lr(0):.2f} {lr(30):.2f} {lr(65):.2f} {lr(100):.6f}")
     0.04 1.00 0.50 0.000004
     """
-    # Not optax.cosine_onecycle_schedule: int(0.29 * 100) puts its peak at 28 rather than 29, and
-    # it mixes bool and float32, which strict dtype promotion rejects.
+    # We do not call optax.cosine_onecycle_schedule: its int(0.29 * 100) puts the peak at 28 instead
+    # of 29, and it mixes bool and float32, which strict dtype promotion rejects.
     transition_steps = steps("transition_steps", transition_steps)
     peak_value = number("peak_value", peak_value, "(-inf, inf)")
     pct_start = float(number("pct_start", pct_start, "[0, 1]"))
@@ -190,13 +194,17 @@ def _cycles_of_equal_length(length: int):
 
 
 def _cycles_of_growing_length(first_length: int, growth: float):
-    """Maps a count to its cycle, the completed part of that and what is left, by a table."""
+    """Returns a function from a count to its cycle and that cycle's completed and remaining parts.
+
+    The function looks the cycle up in a table.
+    """
     starts, lengths = [0.0], [float(first_length)]
     while starts[-1] + lengths[-1] <= LAST_COUNT:
         starts.append(starts[-1] + lengths[-1])
         lengths.append(first_length * growth ** len(lengths))
     ends = np.add(starts, lengths)
-    # The margin makes 361.00000000000006, for 25 + 80 + 256 with growth 3.2, restart at 361.
+    # With growth 3.2, 25 + 80 + 256 becomes 361.00000000000006; the margin keeps the restart at
+    # 361.
     first = np.ceil(np.array(starts) * (1 - 1e-12))
     last = np.minimum(np.ceil(ends * (1 - 1e-12)) - 1, LAST_COUNT)
     before, after = np.maximum(first - starts, 0), np.maximum(ends - last, 0)

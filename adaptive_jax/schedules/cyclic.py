@@ -1,4 +1,4 @@
-"""Schedules that rise and fall for ever between two values."""
+"""Schedules that cycle between two values indefinitely."""
 
 import jax.numpy as jnp
 
@@ -23,22 +23,23 @@ def cyclic(
     mode: str = "triangular",
     decay_rate: Scalar | None = None,
 ) -> Schedule:
-    r"""Goes linearly up and down between two values, for ever.
+    r"""Cycles linearly between two values (cyclical learning rate).
 
     .. math::
         lr(t) = init\_value + (peak\_value - init\_value)\, s(t)\,
             \min(r, 2n - r) / n, \qquad n = transition\_steps,\quad r = t \bmod 2n
 
     with the scale s(t) = 1 for `"triangular"`, :math:`2^{-\lfloor t/2n \rfloor}` for
-    `"triangular2"` (each cycle half as high) and :math:`decay\_rate^{\,t}` for `"exp_range"`.
+    `"triangular2"` (each cycle is half as high) and :math:`decay\_rate^{\,t}` for `"exp_range"`.
 
     Args:
       init_value: the learning rate at the start of every cycle.
-      peak_value: the one in the middle of the first cycle.
-      transition_steps: updates from one to the other, half a cycle; the paper recommends 2 to 10
-        epochs.
+      peak_value: the learning rate in the middle of the first cycle.
+      transition_steps: the number of updates in half a cycle, from one value to the other. The
+        paper recommends 2 to 10 epochs.
       mode: `"triangular"` (default, as in PyTorch), `"triangular2"` or `"exp_range"`.
-      decay_rate: per update, positive; for `"exp_range"` only, which needs it.
+      decay_rate: the factor per update, positive. `"exp_range"` requires it, and the other modes do
+        not accept it.
 
     Raises:
       ValueError: an argument is out of range, or `decay_rate` does not fit `mode`.
@@ -56,7 +57,8 @@ def cyclic(
         raise ValueError(f"mode must be 'triangular', 'triangular2' or 'exp_range', got {mode!r}")
     if (mode == "exp_range") != (decay_rate is not None):
         raise ValueError(
-            f"decay_rate is for mode 'exp_range', which needs it; got {decay_rate} for {mode!r}"
+            "decay_rate must be given for mode 'exp_range' and for no other mode, got "
+            f"{decay_rate} for {mode!r}"
         )
     if decay_rate is not None:
         decay_rate = number("decay_rate", decay_rate, "(0, inf)")

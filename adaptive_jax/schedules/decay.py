@@ -1,4 +1,4 @@
-"""Schedules without a warm-up: exponential, inverse-time, steps, polynomial."""
+"""Schedules without warm-up: exponential, inverse-time, piecewise constant, polynomial."""
 
 import itertools
 from collections.abc import Sequence
@@ -19,23 +19,24 @@ from adaptive_jax.typing import Scalar, Schedule
 from adaptive_jax.validation import number, steps
 
 
-# Not optax.exponential_decay: its staircase takes the floor of a float32 quotient. Under jit
-# that is a product with 1/transition_steps, so with 41 steps the first fall comes at count 42;
-# beyond 2^24 it comes early. It also rejects a traced decay_rate.
+# We do not call optax.exponential_decay: its staircase takes the floor of a float32 quotient. Under
+# jit that is a product with 1/transition_steps, so with 41 steps the first drop comes at count 42,
+# and beyond 2^24 drops come early. It also rejects a traced decay_rate.
 def exponential_decay(
     init_value: Scalar, transition_steps: int, decay_rate: Scalar, *, staircase: bool = False
 ) -> Schedule:
-    r"""Multiplies by `decay_rate` every `transition_steps` updates, smoothly or all at once.
+    r"""Exponential decay: multiplies by `decay_rate` every `transition_steps` updates.
 
     .. math::
         lr(t) = init\_value \cdot decay\_rate^{\,t / transition\_steps}
 
     Args:
       init_value: the learning rate at t = 0.
-      transition_steps: updates per factor of `decay_rate`.
-      decay_rate: not negative; above 1 the rate grows. 0 gives 0 from the second value on, where
-        `optax.exponential_decay` gives a constant rate.
-      staircase: whether the exponent is rounded down to a whole number; default False (Keras).
+      transition_steps: the number of updates per factor of `decay_rate`.
+      decay_rate: nonnegative; above 1 the rate grows. With 0, the rate is 0 from the second value
+        on, whereas `optax.exponential_decay` returns a constant rate.
+      staircase: whether to round the exponent down to a whole number, so that the rate drops at
+        once rather than smoothly; default False (Keras).
 
     Raises:
       ValueError: an argument is out of range.
@@ -62,16 +63,16 @@ def exponential_decay(
 def inverse_time_decay(
     init_value: Scalar, transition_steps: int, decay_rate: Scalar, *, staircase: bool = False
 ) -> Schedule:
-    r"""Divides by a number that grows by `decay_rate` every `transition_steps` updates.
+    r"""Inverse-time decay: the divisor grows by `decay_rate` every `transition_steps` updates.
 
     .. math::
         lr(t) = \frac{init\_value}{1 + decay\_rate \cdot t / transition\_steps}
 
     Args:
       init_value: the learning rate at t = 0.
-      transition_steps: updates over which the divisor grows by `decay_rate`.
-      decay_rate: not negative.
-      staircase: whether `t / transition_steps` is rounded down to a whole number; default False
+      transition_steps: the number of updates over which the divisor grows by `decay_rate`.
+      decay_rate: nonnegative.
+      staircase: whether to round `t / transition_steps` down to a whole number; default False
         (Keras).
 
     Raises:
@@ -99,20 +100,21 @@ def inverse_time_decay(
 
 
 def piecewise_constant(boundaries: Sequence[int], values: Sequence[Scalar]) -> Schedule:
-    r"""One value up to and including each boundary, and one after the last.
+    r"""Piecewise constant: one value up to and including each boundary, and one after the last.
 
     .. math::
         lr(t) = values_i \quad\text{for}\quad boundaries_{i-1} < t \le boundaries_i
 
-    Unlike `optax.piecewise_constant_schedule`, it takes the values themselves rather than
-    factors, and a boundary is the last count of its value.
+    Unlike `optax.piecewise_constant_schedule`, it takes the values instead of factors, and each
+    boundary is the last count with its value.
 
     Args:
       boundaries: counts of updates, strictly increasing.
-      values: one more than boundaries.
+      values: the learning rates; there must be one more than boundaries.
 
     Raises:
-      ValueError: an argument is out of range, or the lengths or the order do not fit.
+      ValueError: an argument is out of range, the lengths do not match, or the boundaries are not
+        increasing.
 
     Reference: Keras's `PiecewiseConstantDecay`.
 
@@ -124,7 +126,7 @@ def piecewise_constant(boundaries: Sequence[int], values: Sequence[Scalar]) -> S
     values = [number(f"values[{i}]", v, "(-inf, inf)") for i, v in enumerate(values)]
     if len(values) != len(boundaries) + 1:
         raise ValueError(
-            f"values must be one more than boundaries, got {len(values)} values "
+            f"there must be one more value than boundaries, got {len(values)} values "
             f"and {len(boundaries)} boundaries"
         )
     if any(a >= b for a, b in itertools.pairwise(boundaries)):
@@ -149,21 +151,21 @@ def polynomial_decay(
     *,
     cycle: bool = False,
 ) -> Schedule:
-    r"""Goes to `end_value` along a polynomial, once or in ever longer cycles.
+    r"""Polynomial decay to `end_value`, once or in ever longer cycles.
 
     .. math::
         lr(t) = end\_value + (init\_value - end\_value)\,(1 - t/T)^{power}
 
-    with :math:`T = decay\_steps` and t at most T; with `cycle`, T is instead the first multiple
-    of `decay_steps` that is at least t. So cycles end at each multiple, and the update after
-    it starts the next one, at a height that grows towards `init_value`.
+    with :math:`T = decay\_steps`, and constant after T. With `cycle`, T is the first multiple of
+    `decay_steps` that is at least t: a cycle ends at each multiple, and the next update starts a
+    new cycle, at a height that grows towards `init_value`.
 
     Args:
       init_value: the learning rate at t = 0.
-      decay_steps: updates until `end_value`.
-      end_value: the learning rate from there on; default 1e-4 (Keras).
-      power: not negative; 1 is linear (default, as in Keras), 0.5 is a square root.
-      cycle: whether to start again after `decay_steps`; default False (Keras).
+      decay_steps: the number of updates until `end_value`.
+      end_value: the final learning rate; default 1e-4 (Keras).
+      power: the exponent, nonnegative; 1 is linear (default, as in Keras), 0.5 is a square root.
+      cycle: whether to start a new cycle after `decay_steps`; default False (Keras).
 
     Raises:
       ValueError: an argument is out of range.
@@ -194,7 +196,7 @@ def polynomial_decay(
 
 
 def _one_minus_power(below, above, power: Scalar):
-    """`1 - below^power`, where `above` is `1 - below`, to the last digits near 0 and 1."""
+    """Returns `1 - below^power`, accurate near 0 and 1; `above` must be `1 - below`."""
     known = jnp.where(below > 0, below, 1)
     log = jnp.where(above < 0.5, jnp.log1p(-jnp.minimum(above, 0.5)), jnp.log(known))
     return jnp.where(below > 0, -jnp.expm1(power * log), 1 - below**power)

@@ -1,11 +1,11 @@
-"""What schedules are made of, accurate to the last digits of float32 at every count.
+"""Building blocks of schedules, accurate to the last digits of float32 at every count.
 
-A schedule between two values is `blend(start, end, falling, rising)`, whose two weights are each
-computed without a difference of nearly equal numbers: from the updates made and from the updates
-left, both whole numbers. Boundaries and staircases compare whole numbers, too, since float32
-cannot tell counts beyond 2^24 apart.
+A schedule between two values is `blend(start, end, falling, rising)`. One weight is computed from
+the number of updates made and the other from the number left, both whole numbers, so neither
+subtracts nearly equal numbers. Boundaries and staircases compare whole numbers, too, since
+float32 does not represent every count beyond 2^24.
 
-Steps are Python integers of any size. An optimizer's count is int32 and stays at 2^31 - 1, so a
+Steps are Python integers of any size. An optimizer's count is int32 and stops at 2^31 - 1, so a
 boundary beyond that is never reached.
 """
 
@@ -24,12 +24,12 @@ LAST_COUNT = 2**31 - 1  # where an optimizer's int32 count stops
 
 
 def as_float(count: Any) -> jax.Array:
-    """The count in JAX's default float: float32, or float64 with `jax_enable_x64`."""
+    """Returns the count in JAX's default float: float32, or float64 with `jax_enable_x64`."""
     return jnp.asarray(count, jnp.result_type(float))
 
 
 def as_count(count: Any) -> jax.Array:
-    """The count as int32 or a float, from 0 to 2^31 - 1; int64 stays and may be larger."""
+    """Returns the count as int32 or a float in [0, 2^31 - 1]; int64 is kept and may be larger."""
     largest = jnp.iinfo(jnp.result_type(int)).max
     if isinstance(count, int):
         count = min(count, largest)
@@ -44,68 +44,70 @@ def as_count(count: Any) -> jax.Array:
 
 
 def is_reachable(count: jax.Array, boundary: int) -> bool:
-    """Whether a count of this dtype can become as large as `boundary`."""
+    """Returns True if a count of this dtype can become as large as `boundary`."""
     return boundary <= (jnp.iinfo(count.dtype).max if count.dtype == jnp.int64 else LAST_COUNT)
 
 
 def left(count: jax.Array, steps: int) -> jax.Array:
-    """The fraction of the steps that is left: from 1 to 0, then 0."""
+    """Returns the remaining fraction of the steps, which falls from 1 to 0."""
     last = steps if is_reachable(count, steps) else LAST_COUNT
     updates = as_float(jnp.maximum(last - count, 0)) + float(steps - last)
     return updates / float(steps)
 
 
 def completed(count: jax.Array, steps: int) -> jax.Array:
-    """The fraction of the steps that is made: from 0 to 1, then 1."""
+    """Returns the completed fraction of the steps, which rises from 0 to 1."""
     return jnp.minimum(as_float(count) / float(steps), 1)
 
 
 def periods(count: jax.Array, length: int) -> tuple[jax.Array, jax.Array]:
-    """How often `length` updates have passed, and the updates since."""
+    """Returns the number of complete periods of `length` updates, and the updates since."""
     if not is_reachable(count, length):
         return jnp.zeros_like(count), count
     return count // length, count % length
 
 
 def blend(start: Scalar, end: Scalar, falling: jax.Array, rising: jax.Array) -> jax.Array:
-    """`start·falling + end·rising`, for weights from 1 to 0 and from 0 to 1."""
+    """Returns `start·falling + end·rising`, for weights from 1 to 0 and from 0 to 1."""
     return start * falling + end * rising
 
 
 def half_cosine(completed: jax.Array) -> jax.Array:
-    """From 1 to 0 along half a period of the cosine, as `completed` goes from 0 to 1."""
+    """Falls from 1 to 0 along half a period of the cosine while `completed` rises from 0 to 1."""
     return (1 + jnp.cos(jnp.pi * completed)) / 2
 
 
 def rise(x: jax.Array) -> jax.Array:
-    """From 0 to 1 along half a period of the cosine: (1 - cos πx)/2 without a difference."""
+    """Returns (1 - cos πx)/2, half a period of the cosine from 0 to 1, without a subtraction."""
     return jnp.sin(jnp.pi / 2 * x) ** 2
 
 
 def geometric(rate: Scalar, count: jax.Array, period: int = 1) -> jax.Array:
-    """`rate^(count / period)` for a positive rate, or 0 (0^0 is 1).
+    """Returns `rate^(count / period)` for a nonnegative rate; 0^0 is 1.
 
-    The exponential of a rounded number x loses x last digits. So where `rate` is a Python
-    number, its exponent of 2 is split into a whole number and a fraction, which alone is rounded:
-    the fraction of count·slope is a product of 32-bit integers, which wraps around at 1.
+    The exponential of a rounded number x is off by about x units in the last place. If `rate` is a
+    Python number, the exponent of 2 is therefore split into a whole number and a fraction, and
+    only the fraction is rounded. The fraction of count·slope is a product of 32-bit integers, which
+    wraps around at 1.
     """
     if not isinstance(rate, float):
         return jnp.exp(as_float(count) / float(period) * numerics.log(rate))
     if rate == 0:
         return jnp.where(count > 0, as_float(0.0), as_float(1.0))
     slope = math.log2(rate) / period
-    in_units = round(slope * 2**32)  # of 2^-32
+    in_units = round(slope * 2**32)  # the slope in units of 2^-32
     whole_count = jnp.minimum(count, LAST_COUNT).astype(jnp.int32)
     wrapped = whole_count * np.array(in_units % 2**32, np.uint32).astype(np.int32)
     rest = as_float(whole_count) * (slope - in_units / 2**32)
-    rest += as_float(count - whole_count.astype(count.dtype)) * slope  # of a fractional count
+    # The remainder of a fractional count, or of one beyond int32.
+    rest += as_float(count - whole_count.astype(count.dtype)) * slope
     fraction = as_float(wrapped) / 2.0**32 + rest
     whole = jnp.clip(jnp.round(as_float(count) * slope - fraction), -2000, 2000)
     return jnp.ldexp(jnp.exp(math.log(2) * fraction), whole.astype(jnp.int32))
 
 
 def linear(start: Scalar, end: Scalar, steps: int) -> Schedule:
-    """From one value to another in a line, then constant."""
+    """A schedule that is linear from one value to another, then constant."""
 
     def schedule(count):
         count = as_count(count)
@@ -115,7 +117,7 @@ def linear(start: Scalar, end: Scalar, steps: int) -> Schedule:
 
 
 def cosine(start: Scalar, end: Scalar, steps: int) -> Schedule:
-    """From one value to another along half a cosine, then constant."""
+    """A schedule along half a cosine from one value to another, then constant."""
 
     def schedule(count):
         count = as_count(count)
@@ -125,7 +127,7 @@ def cosine(start: Scalar, end: Scalar, steps: int) -> Schedule:
 
 
 def join(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> Schedule:
-    """One schedule after another, each from 0 on; like `optax.join_schedules`, for any integer."""
+    """Joins schedules that start at 0; like `optax.join_schedules`, for integers of any size."""
 
     def schedule(count):
         count = as_count(count)

@@ -1,4 +1,4 @@
-"""Schedules that warm up first: linearly, to an inverse square root, warmup-stable-decay."""
+"""Schedules with a warm-up: linear warm-up, inverse square root, warmup-stable-decay."""
 
 import jax.numpy as jnp
 
@@ -9,14 +9,14 @@ from adaptive_jax.validation import number, number_or_schedule, steps
 
 
 def linear_warmup(peak_value: ScalarOrSchedule, warmup_steps: int) -> Schedule:
-    r"""A rate that is brought in linearly: :math:`peak\_value\,\min(1, (t + 1) / warmup\_steps)`.
+    r"""Linear warm-up: :math:`peak\_value\,\min(1, (t + 1) / warmup\_steps)`.
 
-    The first update has 1/warmup_steps of the peak, not 0 of it, and update number
-    `warmup_steps` all of it.
+    The first update has 1/warmup_steps of the peak rather than 0, and update number `warmup_steps`
+    has all of it.
 
     Args:
-      peak_value: a number or a schedule, which goes on from t = 0 whether warm or not.
-      warmup_steps: 0 is no warm-up.
+      peak_value: a number or a schedule. A schedule runs from t = 0, also during the warm-up.
+      warmup_steps: the number of warm-up updates; 0 means no warm-up.
 
     Raises:
       ValueError: an argument is out of range.
@@ -39,20 +39,21 @@ def linear_warmup(peak_value: ScalarOrSchedule, warmup_steps: int) -> Schedule:
 
 
 def inverse_sqrt(init_value: Scalar, peak_value: Scalar, warmup_steps: int) -> Schedule:
-    r"""Falls with the square root of the count, after a linear warm-up.
+    r"""Inverse-square-root decay after a linear warm-up.
 
     .. math::
         lr(t) = peak\_value\,\sqrt{warmup\_steps / t} \quad\text{for } t \ge warmup\_steps
 
-    Before, the rate goes linearly from `init_value` to `peak_value`. The transformer's schedule
-    ("Noam") is that from 0 to 1/√(d·warmup_steps) with model dimension d; as it counts updates
-    from 1, pass `lambda count: schedule(count + 1)`. T5's is `init_value` = `peak_value` =
-    1/√warmup_steps: constant at first.
+    During the warm-up, the rate changes linearly from `init_value` to `peak_value`. The
+    transformer's schedule ("Noam") has an `init_value` of 0 and a `peak_value` of
+    1/√(d·warmup_steps) for model dimension d. It counts updates from 1, so pass
+    `lambda count: schedule(count + 1)`. T5's schedule has `init_value` = `peak_value` =
+    1/√warmup_steps: it is constant at first.
 
     Args:
       init_value: the learning rate at t = 0.
       peak_value: the learning rate at t = `warmup_steps`.
-      warmup_steps: at least 1.
+      warmup_steps: the number of warm-up updates, at least 1.
 
     Raises:
       ValueError: an argument is out of range.
@@ -83,21 +84,22 @@ def warmup_stable_decay(
     end_value: Scalar = 0.0,
     decay: str = "1-sqrt",
 ) -> Schedule:
-    r"""Warms up linearly, stays at the peak, then falls to `end_value` (WSD).
+    r"""Warmup-stable-decay (WSD): linear warm-up, a constant rate, then decay to `end_value`.
 
     .. math::
         lr(t) = end\_value + (peak\_value - end\_value)\, f\Big(
             \frac{t - warmup\_steps - stable\_steps}{decay\_steps}\Big), \qquad
         f(x) = 1 - \sqrt{x} \;\text{ or }\; 1 - x
 
-    in the last part, constant from its end on.
+    during the decay, and constant afterwards.
 
     Args:
       init_value: the learning rate at t = 0.
       peak_value: the learning rate between warm-up and decay.
-      warmup_steps, stable_steps: may be 0.
-      decay_steps: at least 1.
-      end_value: the last learning rate; default 0.
+      warmup_steps: the number of warm-up updates, may be 0.
+      stable_steps: the number of updates at the peak, may be 0.
+      decay_steps: the number of updates in the decay, at least 1.
+      end_value: the final learning rate; default 0.
       decay: `"1-sqrt"` (default; Hägele et al. found it better) or `"linear"`.
 
     Raises:
@@ -121,7 +123,7 @@ def warmup_stable_decay(
 
     def one_minus_sqrt(count):
         root = jnp.sqrt(completed(count, decay_steps))
-        height = left(count, decay_steps) / (1 + root)  # 1 − root without a difference
+        height = left(count, decay_steps) / (1 + root)  # 1 − root without a subtraction
         return blend(peak_value, end_value, height, root)
 
     return join(

@@ -1,4 +1,4 @@
-"""How numbers are stored in few bytes; what is computed with them is not known here."""
+"""Storage of arrays in few bytes, independent of how the optimizers use them."""
 
 from adaptive_jax.storage.codecs import CODECS as CODECS
 from adaptive_jax.storage.codecs import Blocks as Blocks

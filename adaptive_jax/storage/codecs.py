@@ -1,33 +1,34 @@
-"""Codecs: how an array of float32 numbers is kept in fewer bytes.
+"""Codecs, which store an array of float32 numbers in fewer bytes.
 
-| name | bytes a number | what is kept |
+| name | bytes per number | stored |
 |---|---|---|
 | float32 | 4 | the number |
 | bfloat16 | 2 | 8 significant bits |
-| float8_e4m3, float8_e5m2 | 1 + 1/32 | 4 or 3 significant bits, and a unit a block |
-| int8 | 1 + 1/32 | sign and root, of 128 steps, and a unit a block |
-| uint8 | 1 + 1/32 | root of a number that is not negative, of 256 steps, and a unit a block |
-| int4 | 1/2 + 1/32 | sign and root, of 8 steps, and a unit a block |
+| float8_e4m3, float8_e5m2 | 1 + 1/32 | 4 or 3 significant bits, and a unit per block |
+| int8 | 1 + 1/32 | sign and root, in 128 levels, and a unit per block |
+| uint8 | 1 + 1/32 | root of a nonnegative number, in 256 levels, and a unit per block |
+| int4 | 1/2 + 1/32 | sign and root, in 8 levels, and a unit per block |
 
-**Blocks** are 32 successive numbers along the last axis (all of it where it is shorter). Each has
-a unit for its largest number, as in Dettmers et al. 2022 (arXiv 2110.02861), but here it is a
-power of two, kept as one byte: the exponent of a float32, whose whole range it so has. A unit
-stays the same while its block's largest number moves within a factor of two, and as long as it
-does, a number that has not moved is encoded as the same code, without a new rounding error.
-Units that follow the largest number closely round everything anew whenever it moves; in a mean
-over 1000 steps (b2 = 0.999) of squares of normal numbers, that makes the noise of stochastic
-rounding 1.5 times as large.
+**Blocks** are 32 successive numbers along the last axis, or the whole axis if it is shorter. Each
+block has a unit derived from its largest number, as in Dettmers et al. 2022 (arXiv 2110.02861).
+Here the unit is a power of two. It is stored in one byte, as the exponent of a float32, and covers
+float32's whole range. It stays the same while the block's largest number moves within a factor
+of two. Meanwhile, a number that does not change keeps its code, without a new rounding error. A
+unit that followed the largest number closely would round all numbers again whenever that number
+moved. For the mean over 1000 steps (b2 = 0.999) of squared normal numbers, this makes the noise of
+stochastic rounding 1.5 times as large.
 
-**Roots** (companding): code k means k², so that small numbers of a block have finer steps than
-large ones, as in FlashOptim (Ortiz et al. 2026, arXiv 2602.23349), which keeps second moments so.
-We keep first moments so as well: with those of a small transformer and of an MLP, 8-bit roots
-change Adam's update by 1.0 % and 1.2 %, FlashOptim's softsign by 1.2 % and 1.5 %, equal steps by
-1.8 % and 2.2 %. Squares of integers also make decoding and encoding exact in float32.
+**Roots** (companding): code k stands for k², so the levels are finer for the small numbers of a
+block than for the large ones. FlashOptim (Ortiz et al. 2026, arXiv 2602.23349) stores second
+moments this way. We store first moments this way, too: measured on the first moments of a small
+transformer and of an MLP, 8-bit roots change Adam's update by 1.0 % and 1.2 %, FlashOptim's
+softsign by 1.2 % and 1.5 %, and equal steps by 1.8 % and 2.2 %. Since the values are squares of
+integers, decoding and encoding are also exact in float32.
 
-**Rounding** is stochastic unless asked otherwise. A mean with b2 = 0.999 moves by a thousandth a
-step, and the next 8-bit code is a hundredth away: rounding to nearest either never moves it or
-always too far; the mean squares of the example above are then off by 15 to 47 %, with stochastic
-rounding by 0.1 %.
+**Rounding** is stochastic by default. A mean with b2 = 0.999 moves by a thousandth per step, and
+the next 8-bit code is a hundredth away. Rounding to nearest therefore moves it either never or too
+far every time. The mean squares of the example above are then off by 15 to 47 %; with stochastic
+rounding they are off by 0.1 %.
 """
 
 import dataclasses
@@ -47,11 +48,12 @@ Rounding = Literal["stochastic", "nearest"]
 
 
 class Blocks(NamedTuple):
-    """An array in codes, and for each block of them the biased exponent of its unit.
+    """The codes of an array, and the biased exponent of each block's unit.
 
-    The codes have the array's shape: int8, uint8, or the bits of 8-bit floats as uint8; two of
-    four bits share a byte of uint8. In `exponents`, uint8, the last axis has one number a block,
-    255 where a number of the block is not finite. In a state both are trees of such arrays.
+    `codes` has the array's shape and is int8, uint8, or the bits of 8-bit floats as uint8. Two
+    4-bit codes share one uint8, which halves the last axis. `exponents` is uint8. Its last axis has
+    one number per block, which is 255 if a number in the block is not finite. In an optimizer's
+    state, both are trees of such arrays.
 
     >>> x = jax.ShapeDtypeStruct((64, 100), jnp.float32)
     >>> blocks = jax.eval_shape(lambda x: codec("int4").encode(x, count=0), x)
@@ -64,11 +66,10 @@ class Blocks(NamedTuple):
 
 
 class Codec(Protocol):
-    """How float32 arrays are stored; one of your own has these three functions and `signed`.
+    """The interface of a codec. Your own codec needs these three methods and `signed`.
 
     Attributes:
-      signed: whether it is for numbers of both signs, or else for squares; None where both are
-        fine.
+      signed: True for numbers of both signs, False for squares, None if the codec suits both.
 
     >>> class Float16:
     ...     signed = None
@@ -88,15 +89,15 @@ class Codec(Protocol):
     def signed(self) -> bool | None: ...
 
     def encode(self, x: jax.Array, count: Scalar, salt: int = 0) -> jax.Array | Blocks:
-        """The stored array, rounded at random with `count` and `salt` as in `stochastic_round`."""
+        """Returns the stored form of `x`; `count` and `salt` are those of `stochastic_round`."""
         ...
 
     def decode(self, stored: Any) -> jax.Array:
-        """What `encode` returned, in float32."""
+        """Returns the float32 array that `stored` stands for."""
         ...
 
     def made(self, x: jax.Array | Blocks) -> bool:
-        """Whether `x` is of the kind that `encode` returns."""
+        """Returns True if `x` has the type and dtype that `encode` returns."""
         ...
 
 
@@ -107,14 +108,14 @@ def _check_rounding(value):
 
 @dataclasses.dataclass(frozen=True)
 class Floats:
-    """Plain floating-point numbers of another type, bfloat16 or float32.
+    """Stores arrays as bfloat16 or float32.
 
     Args:
-      dtype: its name.
+      dtype: "bfloat16" or "float32".
       rounding: "stochastic" (default) or "nearest".
 
     Raises:
-      ValueError: `dtype` or `rounding` is another.
+      ValueError: `dtype` or `rounding` has another value.
 
     >>> Floats("bfloat16").encode(jnp.ones(2), count=0)
     Array([1, 1], dtype=bfloat16)
@@ -145,10 +146,11 @@ class Floats:
 
 @dataclasses.dataclass(frozen=True)
 class Float8Blocks:
-    """8-bit floats in units of their block.
+    """Stores arrays as 8-bit floats, in units of their block.
 
-    What is not 0 never becomes 0, lest a step be divided by it: a number below the smallest of
-    its block, 2^-17 (e4m3) or 2^-31 (e5m2) of the largest, becomes that one, with its sign.
+    A nonzero number never becomes 0, since a step may be divided by it. A number below the smallest
+    one of its block, which is 2^-17 (e4m3) or 2^-31 (e5m2) of the largest, becomes that smallest
+    number with its own sign.
 
     Args:
       dtype: "float8_e4m3fn" or "float8_e5m2".
@@ -196,30 +198,31 @@ class Float8Blocks:
 
     @property
     def _unit(self):
-        """The type's number for a block's unit, so large that twice as much is within its range."""
+        """The largest power of two whose double is within the type's range: a block's unit."""
         return 2.0 ** (jnp.finfo(self.dtype).maxexp - 2)
 
     @property
     def _largest(self):
-        """The type's largest number below two units."""
+        """The largest number of the type that is below two units."""
         return self._unit * (2 - 2.0 ** -jnp.finfo(self.dtype).nmant)
 
 
 @dataclasses.dataclass(frozen=True)
 class RootBlocks:
-    r"""Integers of 8 or 4 bits whose squares are the numbers, in units of their block.
+    r"""Stores the roots of numbers as 8-bit or 4-bit integers, in units of their block.
 
     .. math::
         x = 2\,\mathrm{sign}(k) \left(\frac{k}{K}\right)^2 unit, \qquad
         |k| < K = 2^{bits}\ (\text{signed: } 2^{bits - 1})
 
-    Squares are divided by, so where numbers are not signed what is not 0 never becomes 0: the
-    least root is 1/255 to 1/180 of the largest in its block. No step then grows by more than a
-    factor of 2 by rounding, and a coordinate with still smaller gradients makes shorter steps.
+    Steps are divided by second moments, so an unsigned nonzero number never becomes 0. The smallest
+    root is 1/255 to 1/180 of the largest one in its block. Rounding then lengthens no step by more
+    than a factor of 2, and a coordinate with even smaller gradients takes shorter steps.
 
     Args:
-      bits: 8, or 4 for signed numbers. Arrays in 4 bits whose last axis is odd take a byte each.
-      signed: False refuses negative numbers: their block becomes NaN.
+      bits: 8, or 4 for signed numbers. A 4-bit array whose last axis is odd takes a byte per
+        number.
+      signed: False is for nonnegative numbers: a block with a negative number becomes NaN.
       block: how many numbers share a unit. Default 32.
       rounding: "stochastic" (default) or "nearest".
 
@@ -247,7 +250,7 @@ class RootBlocks:
         size = jnp.abs(numbers) if self.signed else jnp.where(numbers < 0, jnp.nan, numbers)
         exponents = _exponents(size, headroom=(self._levels / self._largest) ** 2)
         square = _in_half_units(size, exponents) * (self._levels**2 / 4)
-        square = jnp.where(jnp.isfinite(square), square, 0)  # the exponent tells
+        square = jnp.where(jnp.isfinite(square), square, 0)  # the exponent 255 marks the block
         below = jnp.floor(jnp.sqrt(square))
         threshold = _threshold(self, size.shape, count, salt)
         up = square - below * below > threshold * (2 * below + 1)
@@ -286,17 +289,17 @@ CODECS: Mapping[str, Codec] = {
     "uint8": RootBlocks(8, signed=False),
     "int4": RootBlocks(4, signed=True),
 }
-"""Name -> codec, as given to `with_storage`."""
+"""The codecs by the names that `with_storage` accepts."""
 
 
 def codec(name: str | Codec) -> Codec:
-    """The codec of that name; a codec is itself.
+    """Returns the codec with a given name.
 
     Args:
-      name: one of `CODECS`, or a codec.
+      name: one of `CODECS`, or a codec, which is returned as is.
 
     Raises:
-      ValueError: there is none of that name.
+      ValueError: no codec has this name.
 
     >>> codec("int9")
     Traceback (most recent call last):
@@ -318,7 +321,7 @@ def _threshold(codec, shape, count, salt):
 
 
 def _blocked(x, block):
-    """With the last axis as two: blocks, and the numbers of each, 0 where there are none."""
+    """Splits the last axis into blocks and the numbers of each; the last block is padded with 0."""
     *rows, n = x.shape
     width = max(1, min(block, n))
     padded = jnp.pad(_in_whole_blocks(x, width), [(0, 0)] * len(rows) + [(0, -n % width)])
@@ -326,7 +329,7 @@ def _blocked(x, block):
 
 
 def _in_whole_blocks(x, width):
-    """Without a split of the last axis, in the types of an explicit mesh, that would cut blocks."""
+    """Replicates the last axis if the sharding on an explicit mesh would cut through blocks."""
     sharding = jax.typeof(x).sharding
     *rows, split = sharding.spec
     names = split if isinstance(split, tuple) else (split,) if split else ()
@@ -343,9 +346,10 @@ def _joined(blocked, shape):
 
 
 def _exponents(size, headroom):
-    """For each block the e of a unit 2^(e-127): its largest, times `headroom`, is below 2 units."""
-    # Sizes are in the order of their bits, with NaN last. XLA's maximum of floats loses NaN in
-    # large arrays on CPUs (jax 0.10.2, 0.12), writes all sizes first, and takes ten times as long.
+    """Returns each block's e, for a unit of 2^(e-127): `headroom · largest` is below 2 units."""
+    # Nonnegative floats sort like their bits, with NaN last. On CPUs, XLA's maximum of floats
+    # loses NaN in large arrays (jax 0.10.2, 0.12), writes all sizes first, and takes ten times as
+    # long as that of the bits.
     bits = jnp.max(rounding.as_bits(size) & 0x7FFFFFFF, axis=-1)
     largest = jax.lax.bitcast_convert_type(bits, jnp.float32)
     largest = numerics.saturate(largest * headroom, source=largest)
@@ -357,12 +361,12 @@ def _units(exponents):
 
 
 def _in_half_units(numbers, exponents):
-    """Over half their unit: for every unit that is a product with a number not too small."""
+    """Divides by half the unit, as a product: its inverse is a normal number for every unit."""
     return numbers * rounding.power_of_two(255 - exponents.astype(jnp.uint32))[..., None]
 
 
 def _pack(codes):
-    """Neighbors in one byte; unchanged where the last has no neighbor."""
+    """Packs two neighboring codes into a byte; an odd number of codes is returned unchanged."""
     *rows, n = codes.shape
     if n % 2:
         return codes

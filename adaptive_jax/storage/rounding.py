@@ -1,4 +1,4 @@
-"""Stochastic rounding without a key: random numbers that are a function of place and time."""
+"""Stochastic rounding without a PRNG key: the random numbers depend on index and step only."""
 
 import jax
 import jax.numpy as jnp
@@ -7,24 +7,26 @@ from jax.typing import DTypeLike
 from adaptive_jax import numerics
 from adaptive_jax.typing import Scalar
 
-_GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio, odd: neighbors come to lie far apart
+_GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio, odd: it spreads neighboring indices far apart
 
 
 def stochastic_round(x: jax.Array, dtype: DTypeLike, count: Scalar, salt: int = 0) -> jax.Array:
-    r"""Rounds to one of the two neighbors in `dtype`, in the mean to `x` itself.
+    r"""Rounds at random to one of the two neighbors in `dtype`, with the expected value `x`.
 
     .. math::
         P(\text{up}) = \frac{x - down}{up - down}
 
-    So sums of many small changes come out right where rounding to nearest would lose every one of
-    them. A finite number too large for `dtype` becomes its largest; NaN and infinity stay.
+    A sum of many small changes is therefore right on average, where rounding to nearest would lose
+    every one of them. A finite number too large for `dtype` becomes its largest number. NaN and
+    infinity do not change.
 
     Args:
       x: float32.
       dtype: bfloat16, float16 or an 8-bit float.
-      count: the step, any int32. The result is a function of `x`, the place of the number in the
-        array, `count` and `salt`: the same under `jit`, `vmap` (for each member) and any sharding.
-      salt: tells apart arrays that are rounded at the same step; any int, default 0.
+      count: the step, any int32. The result depends on `x`, the number's index in the array,
+        `count` and `salt` only. It is the same under `jit`, `vmap` (for each member) and any
+        sharding.
+      salt: any int. Arrays that are rounded at the same step need different salts. Default 0.
 
     >>> x = jnp.full(10000, 1 + 0.25 * 2**-7)  # a quarter of the way from 1 to the next bfloat16
     >>> rounded = stochastic_round(x, jnp.bfloat16, count=0)
@@ -39,10 +41,10 @@ def stochastic_round(x: jax.Array, dtype: DTypeLike, count: Scalar, salt: int = 
 
 
 def random_bits(shape: tuple[int, ...], count: Scalar, salt: int = 0) -> jax.Array:
-    """uint32 numbers that differ from place to place, from step to step and with the salt.
+    """Returns random uint32 numbers that depend on the index, `count` and `salt`.
 
-    A hash of the index within the whole array, which is built from iotas, so that every device
-    computes its own part of it.
+    They are a hash of the index within the whole array. The index is built from iotas, so every
+    device computes its own part.
 
     Reference: the mixing function is Wellons's "lowbias32" (2018, nullprogram.com/blog/2018/07/31),
     a finalizer of the form of MurmurHash3's with constants found by search.
@@ -64,13 +66,16 @@ def _mix(x):
 
 
 def uniform(shape: tuple[int, ...], count: Scalar, salt: int = 0) -> jax.Array:
-    """Float32 numbers in [0, 1), multiples of 2^-24, from `random_bits`."""
+    """Returns float32 numbers in [0, 1), multiples of 2^-24, from `random_bits`."""
     bits = random_bits(shape, count, salt) >> 8
     return bits.astype(jnp.int32).astype(jnp.float32) * 2.0**-24
 
 
 def _to_bfloat16(x, bits):
-    """A bfloat16 is the upper half of a float32: what the lower half adds to may carry over."""
+    """Rounds by integer addition: a bfloat16 is the upper half of a float32.
+
+    The random number is added to the lower half, and the sum may carry over to the upper half.
+    """
     x = numerics.saturate(x, float(jnp.finfo(jnp.bfloat16).max))
     carried = as_bits(x) + (bits >> 16)
     upper = (carried >> 16).astype(jnp.uint16)
@@ -79,21 +84,24 @@ def _to_bfloat16(x, bits):
 
 
 def narrow_bits(x: jax.Array, dtype: DTypeLike, threshold: jax.Array | float) -> jax.Array:
-    """The bits of finite numbers in a float that has fewer exponents than float32.
+    """Returns the bits of finite numbers in a dtype that has fewer exponents than float32.
 
-    Up, in magnitude, where the share of the way from one neighbor to the next is more than the
-    threshold: 0.5 rounds to nearest, uniform numbers stochastically. The bits are put together
-    as integers, for XLA converts to 8-bit floats slowly where a processor has none.
+    A magnitude is rounded up if it lies further than the fraction `threshold` of the way from one
+    neighbor to the next: 0.5 rounds to nearest, uniform random numbers round stochastically. The
+    bits are assembled as integers, because XLA's conversion to 8-bit floats is slow on processors
+    without them.
     """
     info = jnp.finfo(dtype)
     size = jnp.minimum(jnp.abs(x), float(info.max))
     least = 127 + info.minexp
     exponent = jnp.maximum(exponent_field(size), jnp.uint32(least))
-    # A product with the inverse is as exact, and unlike a division XLA fuses it with what follows.
+    # Multiplying by the inverse is equally exact, and XLA fuses it, unlike a division, with the
+    # operations that follow.
     quanta = size * power_of_two(jnp.uint32(254 + info.nmant) - exponent)
     whole = jnp.floor(quanta)
     up = quanta - whole > threshold
-    # A significand that is too large for its place carries over to the exponent, as it should.
+    # A significand that rounds up to the next power of two carries over to the exponent, as it
+    # should.
     significand = whole.astype(jnp.int32) + up.astype(jnp.int32)
     magnitude = ((exponent - least) << info.nmant) + significand.astype(jnp.uint32)
     sign = (as_bits(x) >> 31) << (info.bits - 1)
@@ -101,7 +109,7 @@ def narrow_bits(x: jax.Array, dtype: DTypeLike, threshold: jax.Array | float) ->
 
 
 def from_narrow_bits(bits: jax.Array, dtype: DTypeLike) -> jax.Array:
-    """The finite numbers of such bits, in float32."""
+    """Returns the finite float32 numbers that `narrow_bits` encoded."""
     info = jnp.finfo(dtype)
     magnitude = bits.astype(jnp.uint32) & (2 ** (info.bits - 1) - 1)
     exponent, fraction = magnitude >> info.nmant, magnitude & (2**info.nmant - 1)
@@ -116,16 +124,16 @@ def from_narrow_bits(bits: jax.Array, dtype: DTypeLike) -> jax.Array:
 
 
 def as_bits(x: jax.Array) -> jax.Array:
-    """The 32 bits of each number, as uint32."""
+    """Returns the 32 bits of each number, as uint32."""
     return jax.lax.bitcast_convert_type(x, jnp.uint32)
 
 
 def exponent_field(x: jax.Array) -> jax.Array:
-    """The biased exponent: e for |x| in [2^(e-127), 2^(e-126)), 255 for infinity and NaN."""
+    """Returns the biased exponent: e for |x| in [2^(e-127), 2^(e-126)), 255 for NaN or infinity."""
     return (as_bits(x) >> 23) & 255
 
 
 def power_of_two(exponent: jax.Array) -> jax.Array:
-    """2^(e-127) for the biased exponent e in [1, 254]; 0 for 0, NaN for 255."""
+    """Returns 2^(e-127) for a biased exponent e in [1, 254], 0 for 0, and NaN for 255."""
     fraction = jnp.where(exponent == 255, jnp.uint32(1 << 22), jnp.uint32(0))
     return jax.lax.bitcast_convert_type((exponent << 23) | fraction, jnp.float32)

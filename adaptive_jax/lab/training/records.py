@@ -9,8 +9,6 @@ import json
 import math
 import os
 import platform
-import socket
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,8 @@ from typing import Any
 from adaptive_jax.lab.training.config import Member
 from adaptive_jax.lab.training.history import History
 from adaptive_jax.lab.training.identity import plain
-from adaptive_jax.lab.training.locks import locked
 from adaptive_jax.lab.training.population import Population
+from adaptive_jax.locks import LockedError, WriterLock, locked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,45 +152,20 @@ def _versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def one_writer(folder: Path) -> Iterator[None]:
-    """Locks a folder for one process, and writes the process into the lock file.
+    """Holds a lock on the folder: a file that names the host, the process, and since when.
 
     Raises:
-      FolderError: Another process holds the lock. The message names its host and process.
+      FolderError: another process holds it; the message names that process.
     """
-    path = folder / "lock.json"
-    with contextlib.ExitStack() as stack:
-        try:
-            file = stack.enter_context(locked(path, wait=False))
-        except BlockingIOError as error:
-            raise FolderError(
-                f"{folder} is in use by another process{_owner(path)}: wait until it ends, or "
-                "name another folder"
-            ) from error
-        owner = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-        }
-        # If the disk is full, writing the results fails with a better message.
-        with contextlib.suppress(OSError):
-            file.truncate(0)
-            file.write(json.dumps(owner).encode())
-            file.flush()
-        stack.callback(_remove, path)
-        yield
-
-
-def _remove(path):
-    with contextlib.suppress(OSError):
-        path.unlink()
-
-
-def _owner(path):
+    lock = WriterLock(folder / "lock.json")
     try:
-        owner = json.loads(path.read_text(encoding="utf-8"))
-        return f", {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        lock.acquire()
+    except LockedError as error:
+        raise FolderError(f"{error}: wait until that finishes, or use another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def append(path: Path, record: RunRecord) -> None:

@@ -1,31 +1,34 @@
 """The optimizers of `keras.optimizers` 3.15 and its schedules, as compositions.
 
-`presets.keras.Adam(learning_rate=1e-3, beta_1=0.95, clipnorm=1.0)` is what
-`keras.optimizers.Adam` with these arguments is, number for number, and an ordinary Optax
-transformation. All arguments are Keras's, in its order and with its defaults. `beta_1` and
-`beta_2` are our `b1` and `b2`, `epsilon` is added in the place that each constructor says. All of
-them take the arguments of Keras's base class:
+`presets.keras.Adam(learning_rate=1e-3, beta_1=0.95, clipnorm=1.0)` is an Optax transformation that
+reproduces `keras.optimizers.Adam` with these arguments number for number. All arguments are
+Keras's, in its order and with its defaults. `beta_1` and `beta_2` are our `b1` and `b2`. Each
+constructor says where `epsilon` is added. All constructors take the arguments of Keras's base
+class:
 
-- `learning_rate`: a number, a schedule of the number of calls of `update` already made, of which
-  `presets.keras.schedules` has Keras's, or a function without arguments. `jit` calls such a
-  function once; to change a rate between steps, use `adaptive_jax.tunable`.
-- `clipvalue`, `clipnorm`, `global_clipnorm`: limits of each coordinate, of each array's norm and
-  of the norm of them all; one of the three. None, 0 and negative numbers mean no limit.
-- `weight_decay`: parameters lose learning_rate · weight_decay of themselves before the step.
-- `use_ema`, `ema_momentum`, `ema_overwrite_frequency`: a moving mean of the parameters is kept,
-  and every so many steps they are set to it. `finalize_variable_values(params, state)` gives
-  the mean at the end of training, as `fit` does in Keras.
-- `gradient_accumulation_steps`: an update only at the last of so many calls, with their mean
-  gradient. As in Keras a schedule still counts calls, and the moving mean is taken at all of them.
+- `learning_rate`: a number, a schedule of the number of `update` calls made so far (Keras's are in
+  `presets.keras.schedules`), or a function without arguments. `jit` calls such a function once; to
+  change a rate between steps, use `adaptive_jax.tunable`.
+- `clipvalue`, `clipnorm`, `global_clipnorm`: limits on each coordinate, on the norm of each array,
+  and on the global norm. Only one of them can be set. None, 0 and negative numbers mean no limit.
+- `weight_decay`: before the step, learning_rate · weight_decay times the parameters is subtracted
+  from them.
+- `use_ema`, `ema_momentum`, `ema_overwrite_frequency`: keep a moving average of the parameters, and
+  set the parameters to it every so many steps. `finalize_variable_values(params, state)` returns
+  the average at the end of training, as `fit` does in Keras.
+- `gradient_accumulation_steps`: make an update only at the last of so many calls, with their mean
+  gradient. As in Keras, schedules still count calls, and the moving average is updated at every
+  call.
 - `loss_scale_factor`: gradients are divided by it; multiply the loss by it yourself.
-- `name`: accepted and ignored. It names variables, and here they are in a state without names.
+- `name`: accepted and ignored. In Keras it names variables; the state here has no names.
 
-All numbers may be arrays or traced, as everywhere in this library. What is between the stages
-is in float32 or wider also for parameters in half precision. For `exclude_from_weight_decay` put
-`adaptive_jax.add_decayed_weights(weight_decay, mask)` into a chain of your own.
+All numbers may be arrays or traced, as everywhere in this library. Intermediate values between the
+stages are in float32 or wider, also for parameters in half precision. Instead of
+`exclude_from_weight_decay`, put `adaptive_jax.add_decayed_weights(weight_decay, mask)` into your
+own chain.
 
-Each raises a ValueError that names Keras's argument where a value is out of range, and where more
-than one clipping is given; and a TypeError for an argument that Keras 3 does not have.
+Each constructor raises a ValueError that names Keras's argument if a value is out of range or more
+than one clipping is set, and a TypeError for an argument that Keras 3 does not have.
 """
 
 import typing
@@ -51,14 +54,14 @@ from adaptive_jax.presets.keras.wrapping import (
 )
 
 _INSTEAD = {
-    "LossScaleOptimizer": "bfloat16 has float32's range and needs none; for float16 scale the loss "
-    "by hand and skip what overflows with optax.apply_if_finite",
+    "LossScaleOptimizer": "bfloat16 has float32's range and needs none; for float16, scale the "
+    "loss yourself and skip updates that overflow with optax.apply_if_finite",
     "MultiOptimizer": "use optax.partition",
     "OptimizerMap": "use optax.partition, or partition_by_mask and mask_by_path for two optimizers",
 }
 
 
-if not typing.TYPE_CHECKING:  # a type checker shall say itself that there is no such name
+if not typing.TYPE_CHECKING:  # with __getattr__, a type checker would accept every name
 
     def __getattr__(name):
         known = [key for key in globals() if key[0].isupper()]

@@ -1,4 +1,4 @@
-"""Adam and its kin, from `keras.optimizers`."""
+"""Adam and its variants, from `keras.optimizers`."""
 
 import optax
 
@@ -15,9 +15,9 @@ def Adam(
     epsilon: Scalar = 1e-7,
     amsgrad: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`keras.optimizers.Adam`: epsilon at the uncorrected root, the paper's "epsilon hat".
+    """`keras.optimizers.Adam`: epsilon is added to the uncorrected root (the "epsilon hat").
 
-    Otherwise `adaptive_jax.adam`, or with `amsgrad` `adaptive_jax.amsgrad`.
+    It is otherwise `adaptive_jax.adam`, or `adaptive_jax.amsgrad` with `amsgrad`.
 
     >>> tx = Adam(learning_rate=0.1, epsilon=1.0)
     >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.4f}")  # 0.1 √0.001 / (√0.001 + 1)
@@ -38,9 +38,9 @@ def AdamW(
     epsilon: Scalar = 1e-7,
     amsgrad: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`keras.optimizers.AdamW`: `Adam` with a weight decay to begin with.
+    """`keras.optimizers.AdamW`: `Adam` with a default weight decay.
 
-    Otherwise `adaptive_jax.adamw`; `amsgrad` as in `Adam`.
+    It is otherwise `adaptive_jax.adamw`; `amsgrad` is as in `Adam`.
 
     >>> tx = AdamW(learning_rate=0.1, weight_decay=0.5)
     >>> print(f"{tx.update(1.0, tx.init(2.0), 2.0)[0]:.3f}")
@@ -65,7 +65,7 @@ def Adamax(
     beta_2: Scalar = 0.999,
     epsilon: Scalar = 1e-7,
 ) -> optax.GradientTransformationExtraArgs:
-    """`keras.optimizers.Adamax`: `adaptive_jax.adamax` with epsilon added to the maximum.
+    """`keras.optimizers.Adamax`: `adaptive_jax.adamax`, with epsilon added to the maximum.
 
     >>> tx = Adamax(learning_rate=0.1, epsilon=4.0)
     >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.3f}")
@@ -84,9 +84,9 @@ def Nadam(
     beta_2: Scalar = 0.999,
     epsilon: Scalar = 1e-7,
 ) -> optax.GradientTransformationExtraArgs:
-    """`keras.optimizers.Nadam`: `adaptive_jax.nadam`, its momentum rising 250 times as fast.
+    """`keras.optimizers.Nadam`: `adaptive_jax.nadam`, with momentum that rises 250 times as fast.
 
-    That is `momentum_decay=1`; `epsilon` is added to the corrected root.
+    It has `momentum_decay=1`; `epsilon` is added to the corrected root.
 
     >>> tx = Nadam(learning_rate=0.1)
     >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.3f}")
@@ -146,14 +146,13 @@ def ScheduleFreeAdamW(
 ) -> optax.GradientTransformationExtraArgs:
     """`keras.optimizers.ScheduleFreeAdamW`: `schedule_free_adamw` with equal weights.
 
-    `schedule_free_params(state, params)` gives the parameters to evaluate at, which Keras does
-    not.
-
-    That is `weight_lr_power=0`. `beta_2` and `epsilon` are `b2` and `eps`.
+    Equal weights are `weight_lr_power=0`. `beta_2` and `epsilon` are `b2` and `eps`.
+    `schedule_free_params(state, params)` returns the parameters to evaluate at, which Keras does
+    not provide.
 
     Args:
-      beta_1: positive; its `b1`.
-      warmup_steps: as there.
+      beta_1: `b1`, positive.
+      warmup_steps: as in `schedule_free_adamw`.
 
     >>> tx = ScheduleFreeAdamW(learning_rate=0.1, warmup_steps=2)
     >>> print(f"{tx.update(1.0, tx.init(0.0), 0.0)[0]:.3f}")

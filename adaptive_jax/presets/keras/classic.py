@@ -1,4 +1,4 @@
-"""Gradient descent, Adagrad and its kin, and FTRL, from `keras.optimizers`."""
+"""Gradient descent, Adagrad and related methods, and FTRL, from `keras.optimizers`."""
 
 import jax.numpy as jnp
 import optax
@@ -15,9 +15,9 @@ from adaptive_jax.validation import number
 def SGD(
     learning_rate: ScalarOrSchedule = 0.01, momentum: Scalar = 0.0, nesterov: bool = False
 ) -> optax.GradientTransformationExtraArgs:
-    """`keras.optimizers.SGD`: the momentum is of steps, with the learning rate inside.
+    """`keras.optimizers.SGD`: momentum accumulates steps, which include the learning rate.
 
-    Otherwise `adaptive_jax.sgd`; a `momentum` of 0 is none.
+    It is otherwise `adaptive_jax.sgd`; a `momentum` of 0 means none.
 
     >>> tx = SGD(learning_rate=0.1, momentum=0.9, clipvalue=1.0)
     >>> print(tx.update(5.0, tx.init(0.0))[0])
@@ -37,9 +37,9 @@ def RMSprop(
     epsilon: Scalar = 1e-7,
     centered: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`keras.optimizers.RMSprop`: epsilon under the root, the learning rate in the momentum.
+    """`keras.optimizers.RMSprop`: epsilon inside the root, the learning rate before momentum.
 
-    Otherwise `adaptive_jax.rmsprop`, whose `decay` is `rho`; a `momentum` of 0 is none.
+    It is otherwise `adaptive_jax.rmsprop`, with `rho` as `decay`; a `momentum` of 0 means none.
 
     >>> tx = RMSprop(learning_rate=0.01, rho=0.75)
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.3f}")
@@ -55,9 +55,9 @@ def RMSprop(
 def Adadelta(
     learning_rate: ScalarOrSchedule = 0.001, rho: Scalar = 0.95, epsilon: Scalar = 1e-7
 ) -> optax.GradientTransformationExtraArgs:
-    """`keras.optimizers.Adadelta`: `adaptive_jax.adadelta`; the paper's rate is 1.
+    """`keras.optimizers.Adadelta`: `adaptive_jax.adadelta`; the paper's learning rate is 1.
 
-    `epsilon` is its `eps`, which the paper has as 1e-6.
+    `epsilon` is `eps`, which is 1e-6 in the paper.
 
     >>> tx = Adadelta(learning_rate=1.0)
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.5f}")
@@ -75,9 +75,10 @@ def Adagrad(
     initial_accumulator_value: Scalar = 0.1,
     epsilon: Scalar = 1e-7,
 ) -> optax.GradientTransformationExtraArgs:
-    """`keras.optimizers.Adagrad`: epsilon under the root, and a sum that starts at 0.1.
+    """`keras.optimizers.Adagrad`: epsilon is inside the root, and the sum starts at 0.1.
 
-    Otherwise `adaptive_jax.adagrad`, whose `initial_accumulator` is `initial_accumulator_value`.
+    It is otherwise `adaptive_jax.adagrad`, with `initial_accumulator_value` as
+    `initial_accumulator`.
 
     >>> tx = Adagrad(learning_rate=0.1, initial_accumulator_value=3.0)
     >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.3f}")
@@ -102,13 +103,13 @@ def Ftrl(
     """`keras.optimizers.Ftrl`: `adaptive_jax.ftrl` with half the paper's L2 strengths.
 
     Args:
-      learning_rate: positive. What parameters have gathered is divided by the current value of a
-        schedule, so that a falling one pulls them towards 0.
+      learning_rate: positive. The accumulated sums are divided by the current value of a schedule,
+        so a falling schedule pulls the parameters towards 0.
       learning_rate_power, beta: as in `ftrl_proximal`.
-      initial_accumulator_value: its `initial_accumulator`.
-      l1_regularization_strength: its `l1`.
-      l2_regularization_strength, l2_shrinkage_regularization_strength: half its `l2` and
-        `l2_shrinkage`.
+      initial_accumulator_value: `initial_accumulator` of `ftrl_proximal`.
+      l1_regularization_strength: `l1` of `ftrl_proximal`.
+      l2_regularization_strength, l2_shrinkage_regularization_strength: half of `l2` and
+        `l2_shrinkage` of `ftrl_proximal`.
 
     >>> tx = Ftrl(learning_rate=0.1, initial_accumulator_value=0.0, l1_regularization_strength=1.0)
     >>> print(f"{tx.update(4.0, tx.init(0.0), 0.0)[0]:.3f}")
@@ -128,7 +129,7 @@ def Ftrl(
         )
 
         def update(updates, state, params=None, **extra):
-            # In Keras the rate of the last step has always been that of this one.
+            # Keras uses the current rate for the last step, too.
             per_rate = jnp.asarray(1 / rate, state.per_rate.dtype)
             return tx.update(updates, state._replace(per_rate=per_rate), params, **extra)
 

@@ -1,4 +1,4 @@
-"""What the optimizers of `keras.optimizers` have in common: the arguments of their base class."""
+"""The common arguments of `keras.optimizers`, which are those of their base class."""
 
 import functools
 import inspect
@@ -76,15 +76,15 @@ def constructor(
     [Callable[..., optax.GradientTransformation]],
     Callable[..., optax.GradientTransformationExtraArgs],
 ]:
-    """`optimizer`, with other intervals for some arguments."""
+    """Returns the decorator `optimizer` with other intervals for some arguments."""
     return functools.partial(_constructor, intervals=_INTERVALS | intervals)
 
 
 def _constructor(function, intervals):
-    """Gives a method the arguments of Keras's base class, and does what they say.
+    """Adds the arguments of Keras's base class to a constructor, and implements them.
 
-    They follow the method's own and stand before its keyword-only ones, as in Keras. A method
-    with a `weight_decay` of its own decays by itself.
+    They follow the constructor's own arguments, before its keyword-only ones, as in Keras. A
+    constructor with its own `weight_decay` implements the decay itself.
     """
     own = inspect.signature(function).parameters
     positional = [p for p in own.values() if p.kind is not inspect.Parameter.KEYWORD_ONLY]
@@ -107,7 +107,7 @@ def _constructor(function, intervals):
         schedules=("learning_rate",),
         optional=("weight_decay", "adam_weight_decay", "rms_rate"),
         hints={
-            "decay": "Keras 3 has dropped it; its rate is "
+            "decay": "Keras 3 removed it; pass the learning rate "
             "schedules.InverseTimeDecay(learning_rate, decay_steps=1, decay_rate=decay)"
         },
         first="expected the learning rate, a number or a schedule",
@@ -119,12 +119,12 @@ optimizer = constructor()
 
 
 def _of_the_count(learning_rate):
-    """A schedule also of a function without arguments, which Keras calls at every step."""
+    """Turns a function without arguments, which Keras calls at every step, into a schedule."""
     if not callable(learning_rate):
         return learning_rate
     try:
         parameters = inspect.signature(learning_rate).parameters.values()
-    except ValueError:  # a function of C has no signature
+    except ValueError:  # a function written in C may have no signature
         return learning_rate
     by_position = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
     if any(p.kind not in by_position for p in parameters):
@@ -147,7 +147,7 @@ def _wrapped(
     weight_decay=None,
     **ignored,
 ):
-    """What Keras's base class does around an optimizer, from the inside out."""
+    """Wraps an optimizer in the features of Keras's base class, from the inside out."""
     bare = tx
     if weight_decay is not None and not is_zero(weight_decay):
         tx = decay_first(tx, learning_rate, weight_decay)
@@ -184,7 +184,7 @@ def _clipping(clipnorm, clipvalue, global_clipnorm):
 
 
 def _at_last_of(every, learning_rate):
-    """A schedule of all calls, as one of the updates, each of which is the last of so many."""
+    """Turns a schedule of calls into one of updates, which are made at every `every`-th call."""
     if every == 1 or not callable(learning_rate):
         return learning_rate
     return lambda count: learning_rate(count * every + every - 1)

@@ -1,4 +1,4 @@
-"""Optimizers that know rows from columns, from `keras.optimizers`."""
+"""Optimizers that treat matrices specially, from `keras.optimizers`."""
 
 import math
 import re
@@ -27,10 +27,11 @@ def Adafactor(
     """`keras.optimizers.Adafactor`: `adaptive_jax.adafactor`.
 
     Args:
-      beta_2_decay: the `decay_exponent` of `scale_by_factored_rms`, with the other sign.
-      epsilon_1, epsilon_2: its `eps`, and the `min_rms` of `scale_by_param_rms`.
+      beta_2_decay: the `decay_exponent` of `scale_by_factored_rms`, with the opposite sign.
+      epsilon_1, epsilon_2: the `eps` of `scale_by_factored_rms` and the `min_rms` of
+        `scale_by_param_rms`.
       clip_threshold: the `max_rms` of `clip_by_block_rms`.
-      relative_step: without effect, as in Keras, which caps the rate by 1/√t in either case.
+      relative_step: has no effect, as in Keras, which caps the rate at 1/√t in either case.
 
     >>> tx = Adafactor(learning_rate=0.1)
     >>> print(f"{tx.update(1.0, tx.init(3.0), 3.0)[0]:.3f}")
@@ -67,18 +68,21 @@ def Muon(
     """`keras.optimizers.Muon`: Muon for matrices, Adam for the rest, each with its own decay.
 
     Args:
-      adam_beta_1, adam_beta_2, epsilon: of Adam, with epsilon at the uncorrected root.
-      adam_lr_ratio: Adam's learning rate over Muon's.
-      weight_decay, adam_weight_decay: of Muon's and of Adam's parameters, times the learning rate.
+      adam_beta_1, adam_beta_2, epsilon: the arguments of Adam; epsilon is added to the uncorrected
+        root.
+      adam_lr_ratio: the ratio of Adam's learning rate to Muon's.
+      weight_decay, adam_weight_decay: the decay of Muon's and of Adam's parameters, multiplied by
+        the learning rate.
       muon_a, muon_b, muon_c, ns_steps, momentum, nesterov: as in `scale_by_muon`; the first three
         are its `coefficients`, by default Jordan's.
-      rms_rate: steps of matrices are rms_rate · √max(out, in) times orthogonal ones; None: these.
-      exclude_layers: regular expressions; matrices whose path, names joined by "/", has a match
-        are for Adam.
-      exclude_embeddings: those with "embedding" in their path are, too.
+      rms_rate: the steps of matrices are orthogonal matrices times rms_rate · √max(out, in). None
+        means no factor.
+      exclude_layers: regular expressions. Matrices whose path (names joined by "/") matches one of
+        them use Adam.
+      exclude_embeddings: whether matrices with "embedding" in their path use Adam, too.
 
     Raises:
-      ValueError: `ns_steps` is not a whole number of at least 1, besides what all raise.
+      ValueError: `ns_steps` is not a whole number of at least 1, or as in all constructors.
 
     >>> tx = Muon(learning_rate=0.1, weight_decay=None, adam_weight_decay=None)
     >>> params = {"kernel": jnp.eye(2), "embedding": jnp.eye(2)}

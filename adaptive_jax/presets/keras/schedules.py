@@ -1,8 +1,8 @@
 """The schedules of `keras.optimizers.schedules`: this library's, under Keras's argument names.
 
-`initial_learning_rate` is our `init_value`. `name`, which names a scope of TensorFlow's graph, is
-accepted and ignored. Each raises a ValueError for a value out of range, and a TypeError for an
-argument that Keras does not have.
+`initial_learning_rate` is our `init_value`. `name`, which names a scope of a TensorFlow graph, is
+accepted and ignored. Each schedule raises a ValueError for a value out of range, and a TypeError
+for an argument that Keras does not have.
 """
 
 import typing
@@ -36,7 +36,7 @@ def ExponentialDecay(
     staircase: bool = False,
     name: str = "ExponentialDecay",
 ) -> Schedule:
-    """`schedules.exponential_decay`, whose `transition_steps` are `decay_steps`.
+    """`schedules.exponential_decay`; its `transition_steps` is `decay_steps`.
 
     >>> lr = ExponentialDecay(0.1, decay_steps=10, decay_rate=0.5, staircase=True)
     >>> print(lr(9), lr(10))
@@ -51,7 +51,7 @@ def ExponentialDecay(
 def PiecewiseConstantDecay(
     boundaries: Sequence[int], values: Sequence[Scalar], name: str = "PiecewiseConstant"
 ) -> Schedule:
-    """`schedules.piecewise_constant`: a boundary still belongs to the value before it.
+    """`schedules.piecewise_constant`: a boundary still has the value before it.
 
     >>> lr = PiecewiseConstantDecay(boundaries=[100, 200], values=[0.1, 0.01, 0.001])
     >>> print(lr(100), lr(101))
@@ -69,7 +69,7 @@ def PolynomialDecay(
     cycle: bool = False,
     name: str = "PolynomialDecay",
 ) -> Schedule:
-    """`schedules.polynomial_decay`, whose `end_value` is `end_learning_rate`.
+    """`schedules.polynomial_decay`; its `end_value` is `end_learning_rate`.
 
     >>> lr = PolynomialDecay(0.1, decay_steps=10, end_learning_rate=0.02, power=2.0)
     >>> print(f"{lr(5):.2f} {lr(20):.2f}")
@@ -88,7 +88,7 @@ def InverseTimeDecay(
     staircase: bool = False,
     name: str = "InverseTimeDecay",
 ) -> Schedule:
-    """`schedules.inverse_time_decay`, whose `transition_steps` are `decay_steps`.
+    """`schedules.inverse_time_decay`; its `transition_steps` is `decay_steps`.
 
     >>> lr = InverseTimeDecay(0.1, decay_steps=10, decay_rate=1.0)
     >>> print(lr(10), lr(30))
@@ -108,9 +108,9 @@ def CosineDecay(
     warmup_target: Scalar | None = None,
     warmup_steps: int = 0,
 ) -> Schedule:
-    """`schedules.cosine_decay`, without a warm-up where there is no `warmup_target`.
+    """`schedules.cosine_decay`; its `peak_value` is `warmup_target`.
 
-    That is its `peak_value`.
+    Without a `warmup_target` there is no warm-up.
 
     >>> lr = CosineDecay(0.0, decay_steps=100, warmup_target=0.1, warmup_steps=10)
     >>> print(f"{lr(5):.2f} {lr(10):.2f} {lr(60):.2f} {lr(110):.2f}")
@@ -143,7 +143,7 @@ def CosineDecayRestarts(
     return schedules.cosine_restarts(initial_learning_rate, first_decay_steps, t_mul, m_mul, alpha)
 
 
-if not typing.TYPE_CHECKING:  # a type checker shall say itself that there is no such name
+if not typing.TYPE_CHECKING:  # with __getattr__, a type checker would accept every name
 
     def __getattr__(name):
         known = [key for key in globals() if key[0].isupper()]

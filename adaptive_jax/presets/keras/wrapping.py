@@ -1,4 +1,4 @@
-"""What Keras's base class does around every optimizer, as transformations."""
+"""The features of Keras's base class for optimizers, as transformations."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ class DecayFirstState(NamedTuple):
 
 
 class AccumulateState(NamedTuple):
-    """Calls since the last update, the sum of their gradients over `every`, and the inner state."""
+    """Calls since the last update, their gradients' sum divided by `every`, and the inner state."""
 
     count: jax.Array
     mean: Updates
@@ -28,7 +28,7 @@ class AccumulateState(NamedTuple):
 
 
 class AverageState(NamedTuple):
-    """Calls made, and the mean of the parameters after them (zeros before the first)."""
+    """The number of calls, and the average of the parameters (zeros before the first call)."""
 
     count: jax.Array
     average: Params
@@ -37,7 +37,7 @@ class AverageState(NamedTuple):
 def in_full_precision(
     tx: optax.GradientTransformationExtraArgs,
 ) -> optax.GradientTransformationExtraArgs:
-    """The same on parameters and gradients in float32 or wider; updates in their dtypes."""
+    """Runs `tx` in float32 or wider; the updates have the original dtypes."""
 
     def init(params):
         return tx.init(jax.tree.map(_wide, params))
@@ -65,7 +65,7 @@ def decay_first(
     learning_rate: ScalarOrSchedule,
     weight_decay: Scalar,
 ) -> optax.GradientTransformationExtraArgs:
-    """Parameters times 1 - learning_rate · weight_decay, and then `tx`, which reads those."""
+    """Multiplies the parameters by 1 - learning_rate · weight_decay, then applies `tx` to them."""
     decay = transforms.chain(
         transforms.add_decayed_weights(weight_decay),
         transforms.scale_by_learning_rate(learning_rate),
@@ -88,7 +88,7 @@ def decay_first(
 
 
 def unscale(factor: Scalar) -> optax.GradientTransformation:
-    """Gradients divided by a number, that of the loss."""
+    """Divides gradients by the scale factor of the loss."""
 
     def leaf(g, _):
         return numerics.saturate(g / jnp.asarray(factor, g.dtype), source=g)
@@ -99,9 +99,9 @@ def unscale(factor: Scalar) -> optax.GradientTransformation:
 def accumulate(
     tx: optax.GradientTransformationExtraArgs, every: int
 ) -> optax.GradientTransformationExtraArgs:
-    """`tx` at the last of every so many calls, with their mean gradient; no update in between."""
-    # Not optax.MultiSteps: its accumulator is float32 also for float64 and complex parameters, and
-    # it computes a step at every call.
+    """Applies `tx` at every `every`-th call, with the mean gradient; other updates are zero."""
+    # We do not use optax.MultiSteps: its accumulator is float32 also for float64 and complex
+    # parameters, and it computes a step at every call.
 
     def init(params):
         return AccumulateState(numerics.count_zero(), trees.zeros_like(params), tx.init(params))
@@ -116,7 +116,7 @@ def accumulate(
             return steps, inner, jax.tree.map(jnp.zeros_like, mean)
 
         def wait(inner):
-            # NaN and infinity are not kept back until the step that they spoil.
+            # NaN and infinity are shown at once, not only in the step that they spoil.
             return jax.tree.map(lambda m: jnp.where(jnp.isfinite(m), 0, m), mean), inner, mean
 
         steps, inner, mean = jax.lax.cond(state.count == every - 1, step, wait, state.inner)
@@ -128,13 +128,13 @@ def accumulate(
 def average_parameters(
     momentum: Scalar, overwrite_every: int | None, every: int
 ) -> optax.GradientTransformationExtraArgs:
-    """Keeps the moving mean of the parameters, and sets them to it now and then.
+    """Keeps a moving average of the parameters, and sets the parameters to it periodically.
 
     Args:
-      momentum: how much of the mean stays; during the first iteration none does.
-      overwrite_every: iterations from one time that the parameters are set to their mean to the
-        next; None is never.
-      every: calls per iteration.
+      momentum: the decay rate of the average; it is 0 during the first iteration.
+      overwrite_every: the number of iterations after which the parameters are set to their average;
+        None means never.
+      every: the number of calls per iteration.
     """
 
     def init(params):
@@ -164,16 +164,16 @@ def average_parameters(
 
 
 def finalize_variable_values(params: Params, state: State) -> Params:
-    """The parameters at the end of training: their mean if `state` keeps one.
+    """Returns the final parameters: their moving average if `state` has one.
 
-    Keras's method of that name, which `fit` calls after the last epoch.
+    This is Keras's method of the same name, which `fit` calls after the last epoch.
 
     Args:
-      params: the parameters, returned as they are if there is no mean (`use_ema=False`).
-      state: the optimizer's, or any that contains it.
+      params: the parameters; they are returned as is if there is no average (`use_ema=False`).
+      state: the optimizer's state, or any state that contains it.
 
     Raises:
-      ValueError: there is more than one mean in `state`, or it does not match the parameters.
+      ValueError: `state` has more than one average, or it does not match the parameters.
 
     >>> from adaptive_jax.presets import keras
     >>> tx = keras.SGD(learning_rate=1.0, use_ema=True, ema_momentum=0.5)
@@ -189,7 +189,7 @@ def finalize_variable_values(params: Params, state: State) -> Params:
     if not found:
         return params
     if len(found) > 1:
-        raise ValueError(f"the state has {len(found)} means of parameters: pass one of its parts")
+        raise ValueError(f"the state has {len(found)} averages of parameters: pass one part of it")
     (count,) = jax.tree.leaves(found[0].count)
     return map_leaves(
         lambda p, a: jnp.where(count > 0, numerics.cast(a, jnp.result_type(p)), p),

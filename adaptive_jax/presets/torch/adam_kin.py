@@ -1,4 +1,4 @@
-"""Adam and its kin, from `torch.optim`."""
+"""Adam and its variants, from `torch.optim`."""
 
 import optax
 
@@ -22,7 +22,7 @@ def Adam(
     """`torch.optim.Adam`: `adaptive_jax.adam`, or `amsgrad` over the uncorrected squares.
 
     Args:
-      amsgrad: whether it is `adaptive_jax.amsgrad`.
+      amsgrad: whether to use `adaptive_jax.amsgrad`.
 
     >>> tx = Adam(lr=0.1, betas=(0.8, 0.99))
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.3f}")
@@ -48,7 +48,7 @@ def AdamW(
     *,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`torch.optim.AdamW`: `adaptive_jax.adamw`, whose decay is times the learning rate.
+    """`torch.optim.AdamW`: `adaptive_jax.adamw`; the decay is multiplied by the learning rate.
 
     Args:
       amsgrad: as in `Adam`.
@@ -71,7 +71,7 @@ def Adamax(
     *,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`torch.optim.Adamax`: `adaptive_jax.adamax` with eps added to the gradient's size.
+    """`torch.optim.Adamax`: `adaptive_jax.adamax`, with eps added to the gradient's magnitude.
 
     >>> tx = Adamax(lr=0.1)
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.3f}")
@@ -96,11 +96,11 @@ def NAdam(
     *,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`torch.optim.NAdam`: `adaptive_jax.nadam`, whose momentum schedule is torch's.
+    """`torch.optim.NAdam`: `adaptive_jax.nadam`, with torch's momentum schedule.
 
-    With `decoupled_weight_decay` it is `adaptive_jax.nadamw`. It is torch's to rounding where
+    With `decoupled_weight_decay` it is `adaptive_jax.nadamw`. It equals torch to rounding if
     torch's default dtype is that of the parameters. Torch keeps the product of its momenta in the
-    default dtype: for float64 parameters under float32, that makes a difference of about 1e-7.
+    default dtype: for float64 parameters and a default of float32, results differ by about 1e-7.
 
     >>> tx = NAdam(lr=0.1)
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.3f}")
@@ -130,11 +130,11 @@ def RAdam(
     *,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`torch.optim.RAdam`: `adaptive_jax.radam`, eps at the uncorrected root.
+    """`torch.optim.RAdam`: `adaptive_jax.radam`, with eps added to the uncorrected root.
 
     >>> tx = RAdam(lr=0.1)
     >>> update, _ = tx.update(5.0, tx.init(0.0))
-    >>> print(f"{update:.3f}")  # no adapting at first
+    >>> print(f"{update:.3f}")  # the first steps are not adaptive
     -0.500
     """
     return descend(

@@ -1,4 +1,4 @@
-"""Gradient descent, Adagrad, their kin and what is older than Adam, from `torch.optim`."""
+"""Gradient descent, Adagrad, and other methods older than Adam, from `torch.optim`."""
 
 import jax.numpy as jnp
 import optax
@@ -23,10 +23,10 @@ def SGD(
     """`torch.optim.SGD`: `adaptive_jax.sgd`, which has torch's undamped first buffer.
 
     Args:
-      momentum, dampening, nesterov: as in `adaptive_jax.sgd`; 0 is no momentum and no state.
+      momentum, dampening, nesterov: as in `adaptive_jax.sgd`; 0 means no momentum and no state.
 
     Raises:
-      ValueError: `nesterov` without momentum or with dampening, as in torch.
+      ValueError: `nesterov` is used without momentum or with dampening, as in torch.
 
     >>> tx = SGD(lr=0.1, momentum=0.9, weight_decay=0.5)
     >>> params = jnp.array(2.0)
@@ -53,8 +53,8 @@ def ASGD(
     """`torch.optim.ASGD`: `adaptive_jax.asgd`; `averaged_params(state)` is torch's `ax`.
 
     Args:
-      lr: of a schedule each update uses the value before, as in torch, which sets the size of an
-        update after the one before it.
+      lr: each update uses the previous value of a schedule, because torch computes the size of an
+        update after the preceding update.
       lambd, alpha, t0: as in `adaptive_jax.asgd`.
 
     >>> tx = ASGD(lr=0.5, lambd=0.0, t0=0)
@@ -84,7 +84,7 @@ def Rprop(
     """`torch.optim.Rprop`: `adaptive_jax.rprop`.
 
     Args:
-      lr: the first step size, and so no schedule.
+      lr: the first step size; it cannot be a schedule.
       etas: `eta_minus` and `eta_plus` of `scale_by_rprop`.
       step_sizes: its `min_step` and `max_step`.
 
@@ -115,7 +115,7 @@ def Adagrad(
     r"""`torch.optim.Adagrad`: `adaptive_jax.adagrad` with the rate lr / (1 + lr_decay·t).
 
     Args:
-      lr_decay: t counts the updates already made.
+      lr_decay: the decay of the rate; t is the number of updates made so far.
       initial_accumulator_value: the `initial_accumulator` of `scale_by_adagrad`.
 
     >>> tx = Adagrad(lr=0.1, lr_decay=1.0)
@@ -147,7 +147,7 @@ def Adadelta(
     *,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`torch.optim.Adadelta`: `adaptive_jax.adadelta`, with the decay rate 0.9.
+    """`torch.optim.Adadelta`: `adaptive_jax.adadelta` with a decay rate of 0.9.
 
     Args:
       rho: the decay rate; 0.95 in the paper (arXiv 1212.5701).
@@ -172,11 +172,11 @@ def RMSprop(
     *,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`torch.optim.RMSprop`: `adaptive_jax.rmsprop`, eps and learning rate outside.
+    """`torch.optim.RMSprop`: `adaptive_jax.rmsprop`, eps outside the root, the rate after momentum.
 
     Args:
-      alpha: its `decay`; 0.9 in the lecture.
-      momentum, centered: as there; 0 is no momentum.
+      alpha: the `decay` of `rmsprop`; 0.9 in the lecture.
+      momentum, centered: as in `rmsprop`; a momentum of 0 means none.
 
     >>> tx = RMSprop(lr=0.01, alpha=0.75, centered=True, momentum=0.9)
     >>> print(tx.update(jnp.array(5.0), tx.init(jnp.zeros(())))[0].round(4))

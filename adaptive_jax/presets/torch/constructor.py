@@ -1,4 +1,4 @@
-"""What the optimizers of `torch.optim` have in common: their arguments, and torch's stages."""
+"""The common arguments and stages of the optimizers of `torch.optim`."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ Betas = tuple[ScalarOrSchedule, Scalar]
 
 
 def _require_cycled_momentum(constructor, values):
-    """Raises where lr is of a scheduler that cycles the momentum too, and momentum is not."""
+    """Raises if `lr` is a scheduler that also cycles the momentum, which is not passed."""
     cycled = getattr(values["lr"], "momentum", None)
     if cycled is None:
         return
@@ -43,9 +43,9 @@ def _require_cycled_momentum(constructor, values):
     else:
         given, advice = None, ""
     if given is not cycled:
-        give = f"give {advice} to {constructor}, or " if advice else ""
+        give = f"pass {advice} to {constructor}, or " if advice else ""
         raise ValueError(
-            f"the scheduler given as lr cycles the momentum too, as in torch: {give}give "
+            f"the scheduler passed as lr also cycles the momentum, as in torch: {give}pass "
             "cycle_momentum=False to the scheduler"
         )
 
@@ -54,11 +54,11 @@ def constructor(
     *positional: str,
     **intervals: str,
 ) -> Callable[[Callable[..., Built]], Callable[..., Built]]:
-    """The decorator of all.
+    """Returns the decorator of the constructors.
 
     Args:
-      *positional: what torch takes by position after the constructor's own arguments.
-      **intervals: where they are others than those of all.
+      *positional: arguments that torch takes by position after the constructor's own arguments.
+      **intervals: intervals that differ from `INTERVALS`.
     """
     check = verbatim(
         "presets.torch",
@@ -66,7 +66,7 @@ def constructor(
         schedules=("lr", "momentum", "betas"),
         ignored={"foreach": None, "fused": None, "capturable": False, "differentiable": False},
         positional=positional,
-        hints={"params": "leave the parameters out, they come with init"},
+        hints={"params": "leave the parameters out, they are passed to init"},
         first="torch's optimizers take model.parameters() first; here leave it out: lr is a number",
         check=_require_cycled_momentum,
     )
@@ -83,7 +83,7 @@ def descend(
     maximize: bool,
     decoupled: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """The stages between torch's gradient (sign, then decay) and its step."""
+    """Chains torch's stages: the sign of the gradient, decay, `stages`, and the learning rate."""
     ascend = [optax.scale(-1.0)] if maximize else []
     decay = [] if is_zero(weight_decay) else [transforms.add_decayed_weights(weight_decay)]
     before, after = ([], decay) if decoupled else (decay, [])

@@ -1,4 +1,4 @@
-"""Optimizers that know rows from columns, from `torch.optim`."""
+"""Optimizers that treat matrices specially, from `torch.optim`."""
 
 import jax
 import jax.numpy as jnp
@@ -21,14 +21,14 @@ def Adafactor(
     *,
     maximize: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """`torch.optim.Adafactor`: `adaptive_jax.adafactor`, eps a floor, the decay uncapped.
+    """`torch.optim.Adafactor`: `adaptive_jax.adafactor`, with eps as a floor and uncapped decay.
 
     Args:
-      beta2_decay: the `decay_exponent` of `scale_by_factored_rms`, with the other sign.
-      eps: least root mean square of gradients, and of parameters. None is the spacing of floats
-        at 1 in the precision of the arithmetic.
+      beta2_decay: the `decay_exponent` of `scale_by_factored_rms`, with the opposite sign.
+      eps: the minimum root mean square of gradients, and of parameters. None means the spacing of
+        floats at 1 in the precision of the arithmetic.
       d: the `max_rms` of `clip_by_block_rms`.
-      weight_decay: times `lr`, also where steps are capped to 1/√t of the parameters' size.
+      weight_decay: multiplied by `lr`, even if steps are capped to 1/√t of the parameters' size.
 
     >>> tx = Adafactor(lr=0.1)
     >>> params = jnp.full((2, 2), 3.0)
@@ -63,7 +63,7 @@ def Adafactor(
 
 
 def _with_spacing(make, eps):
-    """`make(eps)`, with the spacing of floats at 1 in the arithmetic's precision for None."""
+    """Returns `make(eps)`; None means the spacing of floats at 1 in the arithmetic's precision."""
     if eps is not None:
         return make(eps)
 
@@ -86,18 +86,19 @@ def Muon(
     ns_steps: int = 5,
     adjust_lr_fn: str | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """`torch.optim.Muon`: matrices alone; `optax.partition` for the rest, or `adaptive_jax.muon`.
+    """`torch.optim.Muon`, for matrices only.
 
-    It takes matrices for torch's, of shape (out, in), which matters to `adjust_lr_fn`; kernels of
-    Flax and Keras are (in, out), for which `scale_by_muon` has `output_axis=-1`. The iteration is
-    in bfloat16, as in torch. So a last digit of the gradients that differs can make a coordinate of
-    a step differ by a rounding of bfloat16, 0.4 %.
+    For other arrays use `optax.partition`, or use `adaptive_jax.muon` for a whole model. Matrices
+    are assumed to have torch's shape (out, in), which matters to `adjust_lr_fn`. Kernels of Flax
+    and Keras have shape (in, out), for which `scale_by_muon` has `output_axis=-1`. The iteration is
+    in bfloat16, as in torch. A difference in the last digit of a gradient can therefore change a
+    coordinate of a step by a rounding of bfloat16, which is 0.4 %.
 
     Args:
       momentum, nesterov, ns_steps: as in `scale_by_muon`.
-      ns_coefficients: one triple (a, b, c), by default Jordan's.
-      eps: the least norm of a matrix, `scale_by_muon`'s `min_norm`.
-      adjust_lr_fn: its `adjust`: "original" (as None), "match_rms_adamw".
+      ns_coefficients: a triple (a, b, c), by default Jordan's.
+      eps: the minimum norm of a matrix, `min_norm` of `scale_by_muon`.
+      adjust_lr_fn: `adjust` of `scale_by_muon`: "original" (as None), "match_rms_adamw".
 
     Raises:
       ValueError: `ns_steps` or `adjust_lr_fn` is out of range, or a leaf has fewer than two axes.

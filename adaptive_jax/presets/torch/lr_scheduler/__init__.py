@@ -1,26 +1,25 @@
-r"""The schedulers of `torch.optim.lr_scheduler`, as schedules to give as `lr`.
+r"""The schedulers of `torch.optim.lr_scheduler`, as schedules to pass as `lr`.
 
-In torch a scheduler changes an optimizer; here it is a function of the number of updates already
-made, so its first argument is the learning rate that the optimizer would have been given:
+In torch a scheduler modifies an optimizer. Here it is a function of the number of updates made so
+far, and its first argument is the learning rate that torch's optimizer would have:
 
     presets.torch.SGD(lr=lr_scheduler.StepLR(0.1, step_size=30, gamma=0.5))
 
-Arguments of all of them:
+Common arguments:
 
-- `lr`: the base learning rate, which torch reads off the optimizer (`CyclicLR` and `OneCycleLR`
-  bring their own; `SequentialLR` and `ChainedScheduler` have that of
-  their parts).
-- `last_epoch`: where to start, in calls of torch's `step()`; -1 is the beginning.
-- `updates_per_step`: updates of the optimizer per call of `step()`; give the number of batches
-  where torch's loop steps the scheduler once an epoch. Inside `SequentialLR` and
-  `ChainedScheduler`, which have it themselves, leave it out.
+- `lr`: the base learning rate, which torch reads from the optimizer. (`CyclicLR` and `OneCycleLR`
+  have their own; `SequentialLR` and `ChainedScheduler` use that of their parts.)
+- `last_epoch`: the starting point, in calls of torch's `step()`; -1 is the beginning.
+- `updates_per_step`: the number of updates of the optimizer per call of `step()`. If torch's loop
+  steps the scheduler once per epoch, pass the number of batches. Omit it for schedulers inside
+  `SequentialLR` and `ChainedScheduler`, which have this argument themselves.
 
-Torch's `step()` computes the rate from the current one; here it is computed from the number of
-steps directly, and equals torch's to rounding, also in compositions, where a part finds the rate
-that the others leave. There torch's schedulers are taken to be constructed in the order in which
-they are listed. Where torch takes a list with a value per parameter group, one value stands
-for it. `ReduceLROnPlateau` is no function of the number of updates,
-but a transformation. Each raises a ValueError for a value out of range, and a TypeError for an
+Torch's `step()` computes the rate from the current rate. Here the rate is computed directly from
+the number of steps, and it equals torch's to rounding. This also holds in compositions, where each
+part modifies the rate that the others leave; torch's schedulers are then assumed to be constructed
+in the order in which they are listed. Where torch takes a list with one value per parameter group,
+pass one value. `ReduceLROnPlateau` is not a function of the number of updates, but a
+transformation. Each scheduler raises a ValueError for a value out of range, and a TypeError for an
 argument that torch does not have.
 """
 
@@ -47,7 +46,7 @@ from adaptive_jax.presets.torch.lr_scheduler.decay import StepLR as StepLR
 from adaptive_jax.presets.torch.lr_scheduler.plateau import ReduceLROnPlateau as ReduceLROnPlateau
 from adaptive_jax.presets.torch.lr_scheduler.scheduler import Scheduler as Scheduler
 
-if not typing.TYPE_CHECKING:  # a type checker shall say itself that there is no such name
+if not typing.TYPE_CHECKING:  # with __getattr__, a type checker would accept every name
 
     def __getattr__(name):
         known = [key for key in globals() if key[0].isupper()]

@@ -1,8 +1,9 @@
-"""Torch's schedulers as torch runs them, where each call of `step()` is an affine map of the rate.
+"""Models of torch's schedulers, where each call of `step()` is an affine map of the rate.
 
-Most of torch's schedulers compute a rate from the current one, so that in `SequentialLR` and
-`ChainedScheduler` it depends on what the others did before. An affine map per call says how, and
-its composition over any number of calls has a closed form for every scheduler.
+Most of torch's schedulers compute the rate from the current one. In `SequentialLR` and
+`ChainedScheduler`, the rate therefore depends on earlier calls of the other schedulers. Each call
+is an affine map of the rate, and for every scheduler the composition of any number of these maps
+has a closed form.
 """
 
 import dataclasses
@@ -13,10 +14,10 @@ import jax.numpy as jnp
 
 from adaptive_jax.typing import Scalar
 
-LAST_COUNT = 2**31 - 2**10  # where a schedule stays, a little before an int32 counter ends
+LAST_COUNT = 2**31 - 2**10  # schedules are constant from here, shortly before int32 overflows
 
 Group = dict[str, Any]
-"""Torch's parameter group, which schedulers read and change as they are constructed."""
+"""Torch's parameter group. The constructors of schedulers read and modify it."""
 
 
 class Affine(NamedTuple):
@@ -36,19 +37,20 @@ IDENTITY = Affine(1.0, 0.0)
 
 
 def where(condition: Any, yes: Affine, no: Affine) -> Affine:
-    """One of two affine maps."""
+    """Selects one of two affine maps, like `jnp.where`."""
     return Affine(*(jnp.where(condition, a, b) for a, b in zip(yes, no, strict=True)))
 
 
 class Attached(Protocol):
-    """A scheduler of one optimizer. Its position counts calls of `step()`, and is 0 at first.
+    """A scheduler of one optimizer. Its position counts calls of `step()`, starting at 0.
 
     Attributes:
-      position: where it is while `SequentialLR` and `ChainedScheduler` are constructed.
-      multiplies: whether no call adds anything to the rate.
-      sets: whether no call depends on the rate before.
-      last_added: position -> that after the last call that added something to the rate, for those
-        that multiply it by 0 just before and do nothing but multiply in between.
+      position: the position while `SequentialLR` and `ChainedScheduler` are constructed.
+      multiplies: True if no call adds anything to the rate.
+      sets: True if no call depends on the current rate.
+      last_added: a function from a position to the position after the last call that added to the
+        rate; for schedulers that multiply the rate by 0 just before such a call, and only multiply
+        in between.
     """
 
     position: int
@@ -57,34 +59,34 @@ class Attached(Protocol):
     last_added: Callable[[Any], Any] | None
 
     def between(self, start: Any, end: Any) -> Affine:
-        """What the calls from one position to another do to the rate."""
+        """Returns the map of the calls from one position to another."""
         ...
 
     def advance(self) -> None:
-        """Moves on by one call; `between` starts from where this has led to."""
+        """Advances the position by one call; `between` then starts there."""
         ...
 
     def undo(self) -> None:
-        """Goes back by one call and leaves the rate as it is."""
+        """Moves the position back by one call, without changing the rate."""
         ...
 
     def begin(self) -> Affine:
-        """Torch's `_initial_step`, after which the position is where training starts."""
+        """Returns the map of torch's `_initial_step` and moves to where training starts."""
         ...
 
     def restart(self) -> Affine:
-        """Torch's `_update_lr(0)`, at a milestone of `SequentialLR`."""
+        """Returns the map of torch's `_update_lr(0)`, at a milestone of `SequentialLR`."""
         ...
 
 
 @dataclasses.dataclass
 class Single:
-    """A scheduler that is not made of others.
+    """A scheduler that is not composed of others.
 
     Attributes:
       maps: `(start, end) -> Affine`, from position -1 on.
       first: the map of the initial step; by default that from -1 to 0.
-      again: that of a restart, likewise, or why torch has none.
+      again: the map of a restart, with the same default, or an error text if torch has none.
     """
 
     maps: Callable[[Any, Any], Affine]
@@ -116,7 +118,7 @@ class Single:
 
 
 class KeepsPosition(Single):
-    """One that a restart does not set back: `CosineAnnealingWarmRestarts` counts by itself."""
+    """A scheduler that a restart does not reset: `CosineAnnealingWarmRestarts` counts by itself."""
 
     def restart(self) -> Affine:
         self.position = max(self.position, 0)
@@ -124,22 +126,22 @@ class KeepsPosition(Single):
 
 
 class CountsCalls(KeepsPosition):
-    """One that does not see that a call is undone, either: `SWALR` counts all calls."""
+    """A scheduler that does not notice an undone call, either: `SWALR` counts all calls."""
 
     def undo(self) -> None:
         pass
 
 
 def start_at(group: Group, scheduler: Attached) -> Attached:
-    """The same, after the initial step."""
+    """Performs a scheduler's initial step on the group, and returns the scheduler."""
     group["lr"] = scheduler.begin()(group["lr"])
     return scheduler
 
 
 def base_rate(group: Group, lr: Scalar | None) -> Scalar:
-    """What a scheduler constructed now takes for the optimizer's learning rate.
+    """Returns the rate that a scheduler constructed now reads from the optimizer.
 
-    It is `lr`, unless a `CyclicLR` or a `OneCycleLR` was constructed before and has changed it.
+    It is `lr`, unless a `CyclicLR` or a `OneCycleLR` was constructed before and changed it.
     """
     initial = group.setdefault("initial_lr", group["lr"])
     return lr if lr is not None and initial is group["given"] else initial

@@ -1,4 +1,4 @@
-"""Schedulers made of schedulers: one after another, and all at once."""
+"""Schedulers composed of schedulers, in sequence or all at once."""
 
 import bisect
 import copy
@@ -29,7 +29,7 @@ from adaptive_jax.schedules.pieces import as_float
 from adaptive_jax.typing import Schedule
 from adaptive_jax.validation import steps
 
-_BLOCK = 256  # calls that ChainedScheduler composes at once
+_BLOCK = 256  # the number of calls that ChainedScheduler composes at once
 _composite = verbatim("presets.torch.lr_scheduler", {}, hints=HINTS)
 
 
@@ -41,20 +41,20 @@ def SequentialLR(
     *,
     updates_per_step: int = 1,
 ) -> Scheduler:
-    """One scheduler after another, each from its own beginning.
+    """Runs one scheduler after another, each from its own beginning.
 
-    As in torch, some schedulers go on from the rate that they find (`MultiplicativeLR`, `SWALR`),
-    and a `CyclicLR` or `OneCycleLR` changes what those after it in the list take for the learning
-    rate of the optimizer. This assumes that torch's schedulers were constructed in the order in
-    which they are listed.
+    As in torch, some schedulers continue from the current rate (`MultiplicativeLR`, `SWALR`), and a
+    `CyclicLR` or `OneCycleLR` changes the optimizer's learning rate that later schedulers in the
+    list read. This assumes that torch's schedulers were constructed in the order in which they are
+    listed.
 
     Args:
-      schedulers: of this module, or any schedules.
-      milestones: where the second and each later one begins, in steps.
+      schedulers: schedulers of this module, or any schedules.
+      milestones: the steps at which the second and each later scheduler begins.
 
     Raises:
-      ValueError: the number of milestones does not fit; a scheduler cycles the momentum; or torch
-        cannot start a scheduler at its milestone, such as a composite.
+      ValueError: the number of milestones is wrong; a scheduler cycles the momentum; or torch
+        cannot start a scheduler, such as a composite, at its milestone.
 
     >>> from adaptive_jax.presets.torch.lr_scheduler import ExponentialLR, LinearLR
     >>> warmup = LinearLR(0.1, start_factor=0.1, total_iters=10)
@@ -68,7 +68,7 @@ def SequentialLR(
     ]
     if len(milestones) != len(parts) - 1:
         raise ValueError(
-            f"milestones must be one fewer than the {len(parts)} schedulers, got {milestones}"
+            f"there must be one milestone fewer than the {len(parts)} schedulers, got {milestones}"
         )
 
     def attach(group):
@@ -79,7 +79,7 @@ def SequentialLR(
         return one_by_one
 
     lr = _learning_rate(parts)
-    list(constructed(lr, attach)[1].segments())  # raises where a part cannot stand
+    list(constructed(lr, attach)[1].segments())  # raises if a part cannot start at its milestone
     return attachable("SequentialLR", lr, attach, last_epoch, updates_per_step)
 
 
@@ -87,17 +87,17 @@ def SequentialLR(
 def ChainedScheduler(
     schedulers: Sequence[Schedule], last_epoch: int = -1, *, updates_per_step: int = 1
 ) -> Scheduler:
-    """All schedulers at once, each of which changes the rate that the one before it leaves.
+    """Applies all schedulers at once; each changes the rate that the previous one leaves.
 
-    Those that multiply it give the product of their factors. As in torch, one that sets the rate
-    (`LambdaLR`, `CyclicLR`, `OneCycleLR`, `CosineAnnealingWarmRestarts`) makes those before it
-    ineffective, and those after it change only by their last factor. With an `SWALR`, a
-    `SequentialLR`, a `CosineAnnealingLR` with an `eta_min`, or two of them, the rates of all steps
-    so far are computed anew at every update, which takes the longer the more there are; so set
-    `updates_per_step`.
+    Schedulers that multiply the rate contribute the product of their factors. As in torch, a
+    scheduler that sets the rate (`LambdaLR`, `CyclicLR`, `OneCycleLR`,
+    `CosineAnnealingWarmRestarts`) overrides those before it, and those after it contribute only
+    their last factor. With an `SWALR`, a `SequentialLR`, a `CosineAnnealingLR` with an `eta_min`,
+    or two of these, the rates of all steps so far are recomputed at every update, in a time that
+    grows with their number; set `updates_per_step` in this case.
 
     Args:
-      schedulers: of this module, in the order in which torch's were constructed.
+      schedulers: schedulers of this module, in the order in which torch's were constructed.
 
     Raises:
       ValueError: there is no scheduler, one cycles the momentum, or their base rates differ.
@@ -111,7 +111,7 @@ def ChainedScheduler(
     lr = _learning_rate(parts)
     rates = [part.lr for part in parts if part.lr is not None]
     if any(isinstance(rate, float) and rate != lr for rate in rates):
-        raise ValueError(f"the schedulers must have one learning rate, got {rates}")
+        raise ValueError(f"the schedulers must have the same learning rate, got {rates}")
 
     def attach(group):
         return _Chain([part.attached(group) for part in parts])
@@ -120,7 +120,7 @@ def ChainedScheduler(
 
 
 class _Composite:
-    """What both have in common: what happens to the parts while they are constructed."""
+    """The common base of both: the state of the parts while they are constructed."""
 
     multiplies = False
     sets = False
@@ -155,7 +155,7 @@ class _Sequence(_Composite):
         return bisect.bisect_right(self.milestones, position)
 
     def _restarts(self, position):
-        """Whether the current part begins there, which it does only where milestones say so."""
+        """Returns True if a milestone starts the current part at this position."""
         index = self._index(position)
         return index > 0 and self.milestones[index - 1] == position
 
@@ -169,10 +169,10 @@ class _Sequence(_Composite):
         return begun
 
     def segments(self) -> Iterator[tuple[int, int, Affine | None, Attached, int]]:
-        """Of each run of calls to one part: what torch has no formula for but these.
+        """Yields the runs of consecutive calls to one part.
 
-        Its first call and that after its last; the map of the first call, if it is a restart; the
-        part; and what to add to a position here for the part's.
+        Each is a tuple of the first call, the call after the last, the map of the first call if it
+        is a restart, the part, and the offset from a position here to the part's position.
         """
         positions = [part.position for part in self.parts]
         first = self.position + 1
@@ -191,7 +191,7 @@ class _Sequence(_Composite):
                 if isinstance(part, Single) and positions[index] < -1:
                     raise ValueError(
                         f"torch steps the scheduler at index {index} from before its beginning: "
-                        "let milestones increase, or put the schedulers into one SequentialLR"
+                        "use increasing milestones, or put the schedulers into one SequentialLR"
                     )
             positions[index] = offset + stop - 1
             yield start, stop, restart, part, offset
@@ -211,7 +211,7 @@ class _Sequence(_Composite):
 
 
 class _Chain(_Composite):
-    """Torch's `ChainedScheduler`, whose position stays 0: its parts move."""
+    """Torch's `ChainedScheduler`. Its position stays 0; the positions of its parts advance."""
 
     def __init__(self, parts: list[Attached]):
         super().__init__(parts)
@@ -240,12 +240,12 @@ class _Chain(_Composite):
         return self._step_by_step(jnp.asarray(start), jnp.asarray(end))
 
     def _once(self, start, end):
-        """The maps of all parts, one after another: right for one call, or if all multiply."""
+        """Composes the maps of all parts; this is right for one call, or if all multiply."""
         maps = (p.between(p.position + start, p.position + end) for p in self.parts)
         return functools.reduce(lambda before, map: map.after(before), maps)
 
     def _step_by_step(self, start, end):
-        """What a call adds is multiplied by all calls after it, in blocks of calls."""
+        """Composes call by call, in blocks: later calls multiply what a call adds."""
 
         def block(i, before):
             first = start + i * _BLOCK
@@ -264,7 +264,7 @@ class _Chain(_Composite):
 
 
 def _learning_rate(parts):
-    """The base rate of the first part that has one."""
+    """Returns the base rate of the first part that has one."""
     return next((part.lr for part in parts if part.lr is not None), None)
 
 
@@ -276,7 +276,7 @@ def _parts(composite, schedulers):
 
 
 def _part(composite, position, part):
-    """The scheduler, if it can be a part of a composite."""
+    """Returns the scheduler, or raises if it cannot be a part of a composite."""
     if not callable(part):
         raise TypeError(
             f"{composite} needs schedules, got {type(part).__name__} at index {position}"
@@ -284,12 +284,12 @@ def _part(composite, position, part):
     part = part if isinstance(part, Scheduler) else Scheduler("a schedule", part)
     if part.momentum is not None:
         raise ValueError(
-            f"{composite} does not cycle the momentum: give cycle_momentum=False to the "
+            f"{composite} does not cycle the momentum: pass cycle_momentum=False to the "
             f"{part.kind} at index {position}"
         )
     if part.updates_per_step != 1 or part.start != 0:
         raise ValueError(
-            f"give updates_per_step and last_epoch to {composite}, not to the {part.kind} at "
+            f"pass updates_per_step and last_epoch to {composite}, not to the {part.kind} at "
             f"index {position}"
         )
     return part

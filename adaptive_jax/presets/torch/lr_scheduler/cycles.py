@@ -1,4 +1,4 @@
-"""The schedulers along cosines and lines, up and down, two of them with a momentum."""
+"""Cosine and cyclic schedulers; two of them also cycle the momentum."""
 
 import math
 from collections.abc import Callable
@@ -45,9 +45,9 @@ def CosineAnnealingLR(
     *,
     updates_per_step: int = 1,
 ) -> Scheduler:
-    """Along a cosine from `lr` to `eta_min` in `T_max` epochs, and back up in as many.
+    """Cosine from `lr` to `eta_min` in `T_max` epochs, and back up in as many.
 
-    `adaptive_jax.schedules.cosine_decay` is the one that stays down.
+    `adaptive_jax.schedules.cosine_decay` stays at its end value.
 
     >>> lr = CosineAnnealingLR(0.1, T_max=10)
     >>> print(f"{lr(5):.2f} {lr(10):.1f} {lr(20):.1f}")
@@ -56,7 +56,7 @@ def CosineAnnealingLR(
     T_max = steps("T_max", T_max)
 
     def height(n):
-        # The root from the distance to the bottom, where 1 + cos would lose its digits.
+        # The squared sine of the distance to the bottom is precise there; 1 + cos is not.
         past = jnp.abs(n) % (2 * T_max) if 2 * T_max <= LAST_COUNT else jnp.abs(n)
         left = T_max - past if T_max <= LAST_COUNT else float(T_max) - as_float(past)
         return jnp.sin(jnp.pi / 2 * as_float(jnp.abs(left)) / float(T_max)) ** 2
@@ -65,13 +65,13 @@ def CosineAnnealingLR(
         return n - (n - T_max) % (2 * T_max) if 2 * T_max <= LAST_COUNT else -LAST_COUNT
 
     def between(base, start, end):
-        """Torch multiplies the distance to eta_min, except that after a bottom it adds to it."""
+        """Torch multiplies the distance to eta_min, except after a bottom, where it adds."""
         bottom = last_bottom(end)
         before, after = height(start), height(end)
         ratio = after / jnp.where(before == 0, 1.0, before)
         falls = Affine(ratio, eta_min * (1 - ratio))
         from_bottom = Affine(0.0, eta_min + (base - eta_min) * after)
-        # At the bottom itself the rate may be any, if another scheduler has changed it.
+        # At the bottom itself, the rate can have any value if another scheduler has changed it.
         top = (base - eta_min) * height(bottom + 1)
         rest = after / height(bottom + 1)
         rises = Affine(rest, eta_min * (1 - rest) + rest * top)
@@ -103,11 +103,11 @@ def CosineAnnealingWarmRestarts(
     *,
     updates_per_step: int = 1,
 ) -> Scheduler:
-    """Along a cosine from `lr` to `eta_min` in cycles: `schedules.cosine_restarts`.
+    """Cosine from `lr` to `eta_min` in cycles, like `schedules.cosine_restarts`.
 
     Args:
-      T_0: epochs of the first cycle.
-      T_mult: by how much a cycle is longer than the one before, a whole number.
+      T_0: the number of epochs in the first cycle.
+      T_mult: the ratio of a cycle's length to the one before it, a whole number.
 
     >>> lr = CosineAnnealingWarmRestarts(0.1, T_0=10, T_mult=2)
     >>> print(f"{lr(5):.2f} {lr(10):.1f} {lr(20):.2f} {lr(30):.1f}")
@@ -131,7 +131,7 @@ def SWALR(
     """From `lr` to `swa_lr` in `anneal_epochs` epochs, then constant (`torch.optim.swa_utils`).
 
     Args:
-      lr: the rate at which it sets in. In `SequentialLR` it goes on from the rate that it finds.
+      lr: the initial rate. In `SequentialLR` it continues from the current rate instead.
       anneal_strategy: "cos" or "linear".
 
     >>> lr = SWALR(0.1, swa_lr=0.05, anneal_epochs=10, anneal_strategy="linear")
@@ -148,11 +148,11 @@ def SWALR(
 
     def attach(group):
         base_rate(group, lr)
-        group["swa_lr"] = swa_lr  # of all that are constructed, that of the last one holds
+        group["swa_lr"] = swa_lr  # the last SWALR that is constructed determines it for all
 
         def between(start, end):
             before = left(start)
-            # Without epochs to anneal in, the first call of all goes there.
+            # With anneal_epochs=0, the first call goes to swa_lr directly.
             ratio = left(end) / jnp.where(before == 0, 1.0, before)
             there = Affine(ratio, group["swa_lr"] * (1 - ratio))
             return where(start == end, IDENTITY, there)
@@ -179,15 +179,16 @@ def CyclicLR(
     *,
     updates_per_step: int = 1,
 ) -> Scheduler:
-    """Linearly up from `base_lr` to `max_lr` and down again, for ever.
+    """Cycles linearly from `base_lr` up to `max_lr` and down again.
 
     Args:
       step_size_down: default `step_size_up`; `schedules.cyclic` is that case without momentum.
-      mode: whether peaks stay, halve each cycle, or fall by `gamma` each step.
-      scale_fn: height of the peaks, in place of `mode`: a function of the cycle (from 1 on), or
+      mode: "triangular" keeps the peaks, "triangular2" halves them each cycle, and "exp_range"
+        multiplies them by `gamma` each step.
+      scale_fn: the height of the peaks, instead of `mode`: a function of the cycle (from 1 on), or
         with `scale_mode="iterations"` of the step, both JAX integers.
       cycle_momentum: whether the schedule has a `.momentum`, which falls from `max_momentum` to
-        `base_momentum` while the rate rises. The optimizer must be given it.
+        `base_momentum` while the rate rises. It must be passed to the optimizer.
 
     >>> lr = CyclicLR(0.1, 0.5, step_size_up=10, step_size_down=30)
     >>> print(f"{lr(5):.1f} {lr(10):.1f} {lr(25):.1f} {lr.momentum(10):.1f}")
@@ -212,7 +213,7 @@ def CyclicLR(
     def attach(group):
         group["lr"] = base_lr
         cycling = sets(lambda base, n: base_lr + (max_lr - base_lr) * height(n))(group)
-        # Torch's initial step is from the optimizer's rate, where one constructed before kept it.
+        # Torch's initial step starts from the optimizer's rate if an earlier scheduler kept it.
         group["lr"] = group["initial_lr"]
         return cycling
 
@@ -256,18 +257,18 @@ def OneCycleLR(
     *,
     updates_per_step: int = 1,
 ) -> Scheduler:
-    """Up from `max_lr / div_factor` to `max_lr`, and down to next to nothing.
+    """One cycle: up from `max_lr / div_factor` to `max_lr`, then down to almost 0.
 
     The peak is at step pct_start · total_steps - 1 and the end at total_steps - 1, which is one
-    earlier than in `schedules.one_cycle`. At step total_steps torch goes one step beyond the end,
-    and so does this. After that, where torch raises, the rate stays at its end value.
+    step earlier than in `schedules.one_cycle`. At step total_steps torch extrapolates by one step
+    beyond the end, and so does this. After that torch raises; here the rate stays at its end value.
 
     Args:
-      total_steps: or else `epochs` times `steps_per_epoch`.
+      total_steps: the length of the cycle; default `epochs` times `steps_per_epoch`.
       pct_start, div_factor, final_div_factor: as in `schedules.one_cycle`.
       anneal_strategy: "cos" or "linear".
       cycle_momentum, base_momentum, max_momentum: as in `CyclicLR`.
-      three_phase: first back to where it started from, symmetrically, and then down.
+      three_phase: whether to return to the initial rate symmetrically first, and then decay.
 
     >>> lr = OneCycleLR(max_lr=0.5, total_steps=100)
     >>> print(f"{lr(0):.2f} {lr(29):.1f} {lr(99):.6f} {lr.momentum(29):.2f}")
@@ -281,7 +282,7 @@ def OneCycleLR(
     peak = float(pct_start * total_steps) - 1
     if peak == 0:
         raise ValueError(
-            f"pct_start · total_steps must not be 1, where torch divides by 0; "
+            f"pct_start · total_steps must not be 1, because torch then divides by 0; "
             f"got {pct_start} · {total_steps}"
         )
     ends = [peak, 2 * peak, last] if three_phase else [peak, last]
@@ -298,7 +299,7 @@ def OneCycleLR(
         names = ["initial_lr", "max_lr", "initial_lr", "min_lr"]
         passed = names if three_phase else [*names[:2], names[-1]]
 
-        def rate(base, n):  # of all that are constructed, the rates of the last one hold
+        def rate(base, n):  # the last OneCycleLR that is constructed determines the rates of all
             return _through([group[name] for name in passed], ends, shape)(n)
 
         return sets(rate)(group)
@@ -314,13 +315,13 @@ def OneCycleLR(
 
 
 def _through(values, ends, shape) -> Schedule:
-    """From each value to the next, which is reached at the steps `ends`, fractions allowed."""
+    """Returns a schedule from each value to the next, reached at the (fractional) steps `ends`."""
     legs = list(zip([0.0, *ends[:-1]], ends, values[:-1], values[1:], strict=True))
 
     last = min(ends[-1], LAST_COUNT)
 
     def at(n):
-        n = jnp.where(n > last + 1, last, n)  # torch goes on for one step, and then raises
+        n = jnp.where(n > last + 1, last, n)  # torch extrapolates by one step, and then raises
         value = None
         for start, end, before, after in reversed(legs):
             completed = (as_float(n) - start) / float((end - start) or 1.0)
@@ -334,7 +335,7 @@ def _through(values, ends, shape) -> Schedule:
 
 
 def _shape(anneal_strategy) -> Callable:
-    """From 1 to 0, as the completed part goes from 0 to 1."""
+    """Returns a function that falls from 1 to 0 as the completed part rises from 0 to 1."""
     shapes = {
         "cos": lambda completed: jnp.cos(jnp.pi / 2 * completed) ** 2,
         "linear": lambda completed: 1 - completed,

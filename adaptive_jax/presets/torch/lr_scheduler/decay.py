@@ -1,4 +1,4 @@
-"""The schedulers that multiply the rate by something, and `LambdaLR`, which says by what."""
+"""The schedulers that multiply the rate by a factor, and `LambdaLR`."""
 
 from collections.abc import Sequence
 
@@ -33,8 +33,8 @@ def LambdaLR(
     """`lr · lr_lambda(epoch)`.
 
     Args:
-      lr_lambda: gets the epoch as a JAX integer: write `jnp.where` for `if`, and `jnp.sqrt` for
-        `math.sqrt`.
+      lr_lambda: a function of the epoch, which is a JAX integer: write `jnp.where` for `if`, and
+        `jnp.sqrt` for `math.sqrt`.
 
     >>> lr = LambdaLR(0.1, lambda epoch: 0.5**epoch)
     >>> print(f"{lr(2):.3f}")
@@ -52,8 +52,8 @@ def MultiplicativeLR(
 ) -> Scheduler:
     """`lr · lr_lambda(1) · … · lr_lambda(epoch)`.
 
-    The product is computed anew at every update, which takes the longer the more epochs there
-    are; so set `updates_per_step`, or give `LambdaLR` the product if there is a formula for it.
+    The product is recomputed at every update, in a time that grows with the number of epochs. Set
+    `updates_per_step`, or pass the product to `LambdaLR` if there is a formula for it.
 
     Args:
       lr_lambda: as in `LambdaLR`.
@@ -114,7 +114,7 @@ def MultiStepLR(
     *,
     updates_per_step: int = 1,
 ) -> Scheduler:
-    """`lr · gamma^(milestones up to the epoch)`; one that is named twice counts twice.
+    """`lr · gamma^(number of milestones up to the epoch)`; repeated milestones count repeatedly.
 
     >>> lr = MultiStepLR(0.1, milestones=[30, 80], gamma=0.5)
     >>> print(f"{lr(29):.1f} {lr(30):.2f} {lr(80):.3f}")
@@ -138,7 +138,7 @@ def ConstantLR(
     *,
     updates_per_step: int = 1,
 ) -> Scheduler:
-    """`lr · factor` before epoch `total_iters`, `lr` from there on.
+    """`lr · factor` before epoch `total_iters`, and `lr` from then on.
 
     >>> lr = ConstantLR(0.1, factor=0.5, total_iters=4)
     >>> print(f"{lr(3):.2f} {lr(4):.1f}")
@@ -165,10 +165,10 @@ def LinearLR(
     *,
     updates_per_step: int = 1,
 ) -> Scheduler:
-    """`lr` times a factor that goes linearly from one value to another in `total_iters` epochs.
+    """`lr` times a factor that changes linearly in `total_iters` epochs.
 
     Args:
-      start_factor, end_factor: these values.
+      start_factor, end_factor: the first and the last factor.
 
     >>> lr = LinearLR(0.1, start_factor=0.5, total_iters=4)
     >>> print(f"{lr(0):.2f} {lr(2):.3f} {lr(4):.1f}")
@@ -211,7 +211,7 @@ def PolynomialLR(
     *,
     updates_per_step: int = 1,
 ) -> Scheduler:
-    """`lr · (1 - epoch / total_iters)^power`, then 0: `schedules.polynomial_decay`.
+    """`lr · (1 - epoch / total_iters)^power`, then 0, like `schedules.polynomial_decay`.
 
     >>> lr = PolynomialLR(0.1, total_iters=4, power=2.0)
     >>> print(f"{lr(2):.3f} {lr(4):.1f}")
@@ -232,7 +232,7 @@ def PolynomialLR(
 
 
 def _ratio(factor):
-    """The product of the quotients of successive factors, none of one that is 0 already."""
+    """Returns the product of the ratios of successive factors; it is 1 once the factor is 0."""
 
     def product(start, end):
         before = factor(jnp.asarray(start))

@@ -1,4 +1,4 @@
-"""The scheduler that is no function of the number of updates."""
+"""The scheduler that depends on a metric instead of the number of updates."""
 
 from typing import Literal, NamedTuple
 
@@ -14,7 +14,7 @@ from adaptive_jax.validation import steps
 
 
 class ReduceLROnPlateauState(NamedTuple):
-    """Updates made; torch's current rate, best value, bad epochs in a row, and cooldown left."""
+    """The number of updates, and torch's rate, best value, bad epochs in a row and cooldown."""
 
     count: jax.Array
     lr: jax.Array
@@ -52,27 +52,28 @@ def ReduceLROnPlateau(
     *,
     updates_per_step: int = 1,
 ) -> optax.GradientTransformationExtraArgs:
-    """Lowers the rate when a value has not got better for longer than `patience` epochs.
+    """Lowers the rate when a value has not improved for more than `patience` epochs.
 
-    To be chained after an optimizer whose steps are proportional to its learning rate `lr`; it
-    multiplies them by the current rate over `lr`.
+    Put it in a chain after an optimizer whose steps are proportional to its learning rate `lr`. It
+    multiplies the steps by the current rate over `lr`.
 
-    `update(grads, state, params, value=...)` gives the value. It is what torch's `step(value)`
-    got just before that update: the loss of the last epoch on held-out data, say. So it is read
-    at updates n, 2n, …, for n = `updates_per_step`, and never at the first one.
+    Pass the value as `update(grads, state, params, value=...)`. It is the value that torch's
+    `step(value)` gets just before that update, such as the validation loss of the last epoch. It is
+    therefore read at updates n, 2n, …, for n = `updates_per_step`, and never at the first update.
 
     Args:
-      lr: the learning rate that the optimizer was given; positive.
-      mode: whether better is less ("min") or more ("max").
-      factor: by which the rate is multiplied, in [0, 1).
-      threshold, threshold_mode: by how much a value must be better than the best one, as a
-        fraction of that ("rel") or by itself ("abs"). With "rel" and `mode="min"` a value is
-        better below best · (1 - threshold), as in torch. For a negative best value that lies above
-        it, so that a constant value counts as better every time and the rate is never lowered;
-        so it is for negative values with `mode="max"`. Use "abs" for values that can be negative.
-      cooldown: epochs after a reduction in which none is counted as bad.
-      min_lr: the least rate.
-      eps: a reduction by no more than that is not made.
+      lr: the learning rate of the optimizer, positive.
+      mode: "min" if lower values are better, "max" if higher values are.
+      factor: the factor that the rate is multiplied by, in [0, 1).
+      threshold, threshold_mode: the minimum improvement over the best value, as a fraction of it
+        ("rel") or as a difference ("abs"). With "rel" and `mode="min"`, a value is better if it is
+        below best · (1 - threshold), as in torch. If the best value is negative, this bound lies
+        above it: a constant value then always counts as better, and the rate is never lowered. The
+        same happens to negative values with `mode="max"`. Use "abs" for values that can be
+        negative.
+      cooldown: the number of epochs after a reduction in which no epoch counts as bad.
+      min_lr: the minimum rate.
+      eps: a reduction by at most this much is not made.
 
     State: a few scalars. Its `lr` is the current learning rate.
 

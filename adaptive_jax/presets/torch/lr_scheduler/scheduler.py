@@ -1,4 +1,4 @@
-"""What every scheduler is: a function of the number of updates, and what composites ask of it."""
+"""The common type of schedulers: functions of the number of updates that can be composed."""
 
 import dataclasses
 from collections.abc import Callable
@@ -26,16 +26,16 @@ from adaptive_jax.validation import steps
 
 @dataclasses.dataclass(frozen=True)
 class Scheduler:
-    """A schedule that `SequentialLR` and `ChainedScheduler` can take apart.
+    """A schedule that `SequentialLR` and `ChainedScheduler` can compose.
 
     Attributes:
       kind: its name in torch.
-      rate: calls of torch's `step()` made -> learning rate.
-      lr: the base rate, for those that have one.
-      attach: what torch's constructor does to the optimizer; by default that of a `LambdaLR`.
-      momentum: the schedule of the momentum, for those that cycle it.
-      start: calls of `step()` made before the first update.
-      updates_per_step: updates per call of `step()`.
+      rate: a function from the number of calls of torch's `step()` to the learning rate.
+      lr: the base rate, if the scheduler has one.
+      attach: the effect of torch's constructor on the optimizer; by default that of a `LambdaLR`.
+      momentum: the schedule of the momentum, if the scheduler cycles it.
+      start: the number of calls of `step()` before the first update.
+      updates_per_step: the number of updates per call of `step()`.
 
     >>> lr = Scheduler("halving", lambda n: 0.5**n, updates_per_step=10)
     >>> print(f"{lr(9):.1f} {lr(20):.2f}")
@@ -51,19 +51,19 @@ class Scheduler:
     updates_per_step: int = 1
 
     def __call__(self, count: Any) -> jax.Array:
-        """The learning rate after `count` updates."""
+        """Returns the learning rate after `count` updates."""
         made = quotient(jnp.asarray(count), self.updates_per_step)
         return self.rate(jnp.minimum(made, LAST_COUNT - self.start) + self.start)
 
     def attached(self, group: Group) -> Attached:
-        """This scheduler, constructed for the optimizer with that parameter group."""
+        """Returns this scheduler, constructed for the optimizer with that parameter group."""
         return self.attach(group) if self.attach else sets(lambda base, n: self.rate(n))(group)
 
 
 Made = TypeVar("Made", bound=Attached)
 
-FIRST = "torch's schedulers take the optimizer first; here give its learning rate, a number"
-HINTS = {"optimizer": "give the optimizer's learning rate as lr, and the result to it as lr"}
+FIRST = "torch's schedulers take the optimizer first; here pass its learning rate, a number"
+HINTS = {"optimizer": "pass the learning rate as lr here, and the scheduler as lr to the optimizer"}
 PER_GROUP = (
     "lr_lambda",
     "swa_lr",
@@ -100,14 +100,14 @@ scheduler = verbatim(
 
 
 class Place(TypedDict):
-    """Where a scheduler starts and how fast it goes: fields of `Scheduler`."""
+    """The fields of `Scheduler` for its starting point and its speed."""
 
     start: int
     updates_per_step: int
 
 
 def placed(last_epoch: int, updates_per_step: int) -> Place:
-    """The checked arguments that all schedulers have."""
+    """Checks the arguments that all schedulers have, and returns them as fields."""
     return {
         "start": min(steps("last_epoch", last_epoch, minimum=-1) + 1, LAST_COUNT),
         "updates_per_step": steps("updates_per_step", updates_per_step),
@@ -122,7 +122,7 @@ def attachable(
     updates_per_step: int,
     momentum: Schedule | None = None,
 ) -> Scheduler:
-    """A scheduler whose rate is what torch's would be after so many calls of `step()`."""
+    """Returns a scheduler with torch's rate after any number of calls of `step()`."""
 
     def rate(n):
         group, alone = constructed(lr, attach)
@@ -133,14 +133,14 @@ def attachable(
 
 
 def constructed(lr: Scalar | None, attach: Callable[[Group], Made]) -> tuple[Group, Made]:
-    """A parameter group with that learning rate, and the scheduler constructed for it."""
+    """Returns a parameter group with a learning rate, and the scheduler constructed for it."""
     group: Group = {"lr": 0.0 if lr is None else lr}
     group["given"] = group["lr"]
     return group, attach(group)
 
 
 REPEATS = "repeats"
-"""For `restarts_at`: a restart does what any call at epoch 0 does, as torch has no formula."""
+"""For `restarts_at`: a restart acts like any call at epoch 0, since torch has no formula for it."""
 
 
 def multiplies(
@@ -149,14 +149,14 @@ def multiplies(
     first: Affine | None = None,
     restarts_at: Scalar | str | None = None,
 ) -> Callable[[Group], Attached]:
-    """The construction of a scheduler that in torch multiplies the current rate.
+    """Returns the constructor of a scheduler that multiplies the current rate in torch.
 
     Args:
       lr: the base rate.
-      product: `(start, end) -> ` product of the factors of all calls from one to the other.
-      first: what the initial step does; by default it multiplies, too.
+      product: `(start, end) -> product` of the factors of all calls between them.
+      first: the map of the initial step; by default it multiplies, too.
       restarts_at: the factor of the base rate after a restart, by default that of the initial
-        step; or `REPEATS`, or why torch has none.
+        step; or `REPEATS`, or an error text if torch cannot restart it.
     """
 
     def attach(group):
@@ -175,12 +175,12 @@ def multiplies(
 def sets(
     value: Callable[[Scalar, Any], Any], lr: Scalar | None = None, kind: type[Single] = Single
 ) -> Callable[[Group], Attached]:
-    """The construction of one whose rate does not depend on the one before.
+    """Returns the constructor of a scheduler whose rate does not depend on the current one.
 
     Args:
       value: `(base rate, position) -> rate`.
       lr: the base rate.
-      kind: what a restart does to it.
+      kind: the class, which determines the effect of a restart.
     """
 
     def attach(group):
@@ -197,41 +197,41 @@ def sets(
 
 
 def power_of(gamma: Scalar, exponent: Any) -> jax.Array:
-    """`gamma^exponent` for a whole exponent of at least 0, also where `gamma` is 0."""
+    """Returns `gamma^exponent` for a nonnegative whole exponent, also if `gamma` is 0."""
     return jnp.where(exponent == 0, 1.0, geometric(gamma, as_float(exponent)))
 
 
 def quotient(n: Any, length: int) -> Any:
-    """`⌊n / length⌋` for n of at least 0, also where the length is beyond int32."""
+    """Returns `⌊n / length⌋` for a nonnegative n, also if the length exceeds int32."""
     return n // length if length <= LAST_COUNT else jnp.zeros_like(n)
 
 
 def remainder(n: Any, length: int) -> Any:
-    """`n mod length`, likewise."""
+    """Returns `n mod length` for a nonnegative n, also if the length exceeds int32."""
     return n % length if length <= LAST_COUNT else n
 
 
 def remaining(n: Any, length: int) -> jax.Array:
-    """`1 - n / length`, 0 where n is larger, likewise."""
+    """Returns `max(1 - n / length, 0)`, also if the length exceeds int32."""
     left = length - n if length <= LAST_COUNT else float(length) - as_float(n)
     return as_float(jnp.maximum(left, 0)) / float(length)
 
 
 def traceable(name: str, function: Schedule) -> Schedule:
-    """The caller's function, as a float; errors of tracing say what to write instead."""
+    """Makes the user's function return a float, and adds advice to errors of tracing."""
     if not callable(function):
         raise TypeError(
-            f"{name} must be a function, got {function!r}; torch's parameter groups, with one "
-            "each, are optax.partition"
+            f"{name} must be a function, got {function!r}; for torch's parameter groups with one "
+            "function each, use optax.partition"
         )
 
     def call(n):
         try:
-            with jax.numpy_dtype_promotion("standard"):  # it was written for Python's integers
+            with jax.numpy_dtype_promotion("standard"):  # it was written for Python integers
                 return as_float(function(jnp.asarray(n, jnp.result_type(int))))
         except jax.errors.JAXTypeError as error:
             error.add_note(
-                f"{name} gets a JAX integer: write jnp.where for if, jnp.sqrt for math's"
+                f"{name} gets a JAX integer: write jnp.where for if, and jnp.sqrt for math.sqrt"
             )
             raise
 
