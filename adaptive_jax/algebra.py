@@ -14,6 +14,17 @@ from adaptive_jax import trees
 from adaptive_jax.typing import Params, State, Updates
 from adaptive_jax.validation import is_traced, map_leaves
 
+__all__ = [
+    "Chain",
+    "Preconditioner",
+    "ScaleModifier",
+    "ScaleModifierState",
+    "Step",
+    "Transformation",
+    "chain",
+    "constructor",
+]
+
 P = ParamSpec("P")
 T = TypeVar("T")
 

@@ -25,8 +25,8 @@ import adaptive_jax as aj
 from adaptive_jax import schedules
 from adaptive_jax.lab import compare
 from adaptive_jax.lab.report import figures
-from adaptive_jax.optimizers.registry import Optimizer
 from adaptive_jax.presets import keras
+from adaptive_jax.registry import Optimizer
 
 SMALL = "ADAPTIVE_JAX_SMALL" in os.environ  # in tests: fewer schedules, trained with for less long
 CHOSEN = ["constant", "cosine"] if SMALL else None

@@ -83,7 +83,7 @@ import optax
 from optax import contrib
 
 import adaptive_jax as aj
-from adaptive_jax.optimizers.registry import OPTIMIZERS
+from adaptive_jax.registry import OPTIMIZERS
 
 WITH_MOMENTUM = "sgd momentum"
 

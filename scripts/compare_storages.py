@@ -21,7 +21,7 @@ import adaptive_jax as aj
 from adaptive_jax.lab import compare, write_report
 from adaptive_jax.lab.statistics import holm, paired_t_interval, paired_t_test
 from adaptive_jax.lab.training import OptimizerSpec
-from adaptive_jax.optimizers.registry import Optimizer
+from adaptive_jax.registry import Optimizer
 from adaptive_jax.storage import Floats
 
 REFERENCE = "state_float32"

@@ -7,8 +7,7 @@ import optax
 import pytest
 
 import adaptive_jax as adaptive
-from adaptive_jax import tunable
-from adaptive_jax.optimizers import registry
+from adaptive_jax import registry, tunable
 
 PARAMS = {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.array([1.0, 2.0])}
 GRADS = {"w": jnp.array([[1.0, -0.2], [0.3, 2.0]]), "b": jnp.array([-1.0, 0.2])}

@@ -28,7 +28,7 @@ from adaptive_jax.checkpoint import (
     MismatchError,
     backend,
 )
-from adaptive_jax.transforms.storage import decode_state, encode_state
+from adaptive_jax.wrappers.storage import decode_state, encode_state
 
 ADAM = {"optimizer": "adam", "learning_rate": 1e-3}
 

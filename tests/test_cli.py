@@ -12,10 +12,10 @@ import time
 
 import pytest
 
+from adaptive_jax import registry
 from adaptive_jax.lab import cli, results, training
 from adaptive_jax.lab.cli import compare, listing, surfaces
 from adaptive_jax.lab.cli.common import interruptible
-from adaptive_jax.optimizers import registry
 
 pytestmark = pytest.mark.relaxed
 

@@ -12,13 +12,13 @@ import optax
 import pytest
 
 import adaptive_jax as aj
+from adaptive_jax import registry
 from adaptive_jax.lab import CompareConfig, analyze, compare, results, run_comparison
 from adaptive_jax.lab.analysis import summarize
 from adaptive_jax.lab.comparison import cost
 from adaptive_jax.lab.comparison.search import best_settings, beyond_the_edge, settings
 from adaptive_jax.lab.training import Callback, Member, OptimizerSpec, Population, records
 from adaptive_jax.lab.workloads.noisy_quadratic import best_learning_rate, expected_loss
-from adaptive_jax.optimizers import registry
 from tests.test_training import SMALL
 
 pytestmark = pytest.mark.relaxed

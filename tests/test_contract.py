@@ -17,8 +17,7 @@ import pytest
 from flax import nnx
 
 import adaptive_jax as aj
-from adaptive_jax import numerics
-from adaptive_jax.optimizers import registry
+from adaptive_jax import numerics, registry
 from tests.families import CASES, RECIPES
 from tests.family import LR
 

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 import adaptive_jax as aj
-from adaptive_jax.optimizers.registry import OPTIMIZERS
+from adaptive_jax.registry import OPTIMIZERS
 from tests.test_contract import assert_close, make_grads, make_params, types
 
 pytestmark = pytest.mark.relaxed  # Optax mixes dtypes

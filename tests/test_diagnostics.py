@@ -10,8 +10,8 @@ import optax
 import pytest
 
 import adaptive_jax as aj
+from adaptive_jax import registry
 from adaptive_jax.diagnostics import RATE_EDGES, effective_learning_rates, rate_histogram
-from adaptive_jax.optimizers import registry
 
 STEPS = 5
 LR, B1, B2, EPS = 0.01, 0.9, 0.99, 1e-3

@@ -13,7 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import adaptive_jax as aj
 from adaptive_jax import distributed
-from adaptive_jax.optimizers.registry import OPTIMIZERS
+from adaptive_jax.registry import OPTIMIZERS
 from scripts.benchmark_communication import WAYS, bytes_sent, compiled
 from tests.test_contract import assert_close, loop, types
 

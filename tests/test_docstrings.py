@@ -8,7 +8,10 @@ import itertools
 import re
 import sys
 
-from adaptive_jax.optimizers.registry import OPTIMIZERS
+import optax
+
+import adaptive_jax
+from adaptive_jax.registry import OPTIMIZERS
 from adaptive_jax.storage import Codec
 
 MODULES = [
@@ -32,13 +35,11 @@ MODULES = [
         "adaptive_jax.presets.torch.lr_scheduler",
         "adaptive_jax.presets.keras",
         "adaptive_jax.presets.keras.schedules",
-        "adaptive_jax.optimizers.registry",
-        "adaptive_jax.transforms",
+        "adaptive_jax.registry",
     )
 ]
 # Without an example of its own -> in whose example it is shown, as what is returned or needed.
 SHOWN_BY = {
-    "adaptive_jax.Step": "adaptive_jax.Preconditioner",
     "storage.Split": "storage.split",
     "checkpoint.Manifest": "checkpoint.describe",
     "lab.workloads.Data": "lab.workloads.Workload",
@@ -87,8 +88,13 @@ def doc(name):
 
 
 def is_of_a_state(name):
-    """States, their parts and what stages are made of: exported by `transforms` alone."""
-    return name.startswith("transforms.")
+    """States and their parts, and the classes of what `chain` and `tunable` return."""
+    value = CALLABLES[name]
+    if not name.startswith("adaptive_jax.") or not inspect.isclass(value):
+        return False
+    if issubclass(value, optax.GradientTransformation):
+        return value in (adaptive_jax.Chain, adaptive_jax.Tunable)
+    return issubclass(value, tuple)
 
 
 def parameters(name):

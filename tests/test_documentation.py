@@ -1,6 +1,7 @@
 """The README, the pages and the API reference: complete, and built without a warning."""
 
 import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import adaptive_jax
 from tests.test_docstrings import PUBLIC
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +26,11 @@ def documented():
             elif kind.startswith("auto") and kind != "automodule":
                 where, _, last = (f"{module}.{name}" if "." not in name else name).rpartition(".")
                 yield last, getattr(importlib.import_module(where), last)
+    for room in ("methods", "stages", "wrappers"):  # listed by conf.py
+        for file in pkgutil.iter_modules(importlib.import_module(f"adaptive_jax.{room}").__path__):
+            module = importlib.import_module(f"adaptive_jax.{room}.{file.name}")
+            for name in module.__all__:
+                yield name, getattr(module, name)
 
 
 def test_every_public_name_is_in_the_reference_once():
@@ -33,10 +40,13 @@ def test_every_public_name_is_in_the_reference_once():
     assert not {wanted[key] for key in set(wanted) - set(found)}
 
 
-def test_every_family_has_its_page():
-    pages = {path.stem for path in (DOCS / "api").glob("*.rst")}
-    families = (ROOT / "adaptive_jax" / "optimizers").glob("*_family.py")
-    assert {path.stem.removesuffix("_family") for path in families} <= pages
+@pytest.mark.parametrize("room", ["methods", "stages", "wrappers"])
+def test_every_module_exports_what_it_lists(room):
+    """In `adaptive_jax`, which imports `*` from each of them."""
+    for file in pkgutil.iter_modules(importlib.import_module(f"adaptive_jax.{room}").__path__):
+        module = importlib.import_module(f"adaptive_jax.{room}.{file.name}")
+        for name in module.__all__:
+            assert getattr(adaptive_jax, name) is getattr(module, name), name
 
 
 def test_every_page_is_in_the_table_of_contents():

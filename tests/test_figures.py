@@ -8,7 +8,7 @@ import pytest
 
 from adaptive_jax.lab.analysis import analyze
 from adaptive_jax.lab.report import figures
-from adaptive_jax.optimizers.registry import OPTIMIZERS
+from adaptive_jax.registry import OPTIMIZERS
 from tests import synthetic
 from tests.test_report import EPOCHS, SIX, made
 

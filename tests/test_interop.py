@@ -14,8 +14,7 @@ from flax import nnx
 from flax.training.train_state import TrainState
 
 import adaptive_jax as aj
-from adaptive_jax import validation
-from adaptive_jax.optimizers import registry
+from adaptive_jax import registry, validation
 from tests.families import CASES, RECIPES
 from tests.test_contract import (
     assert_close,

@@ -8,7 +8,7 @@ import pytest
 
 import adaptive_jax as aj
 from adaptive_jax import numerics
-from adaptive_jax.optimizers.registry import OPTIMIZERS
+from adaptive_jax.registry import OPTIMIZERS
 
 WITHOUT_TEMPORARIES = (
     *("sgd", "sign_sgd", "lion", "adagrad", "sm3", "adadelta", "rmsprop", "adam", "adamw"),

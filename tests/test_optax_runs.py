@@ -9,9 +9,9 @@ import optax
 import pytest
 from flax import nnx
 
+from adaptive_jax import registry
 from adaptive_jax.lab.training import Member, OptimizerSpec, Population
 from adaptive_jax.lab.workloads import Data, Split, Workload
-from adaptive_jax.optimizers import registry
 
 pytestmark = [pytest.mark.relaxed, pytest.mark.filterwarnings("ignore:.*is deprecated")]
 

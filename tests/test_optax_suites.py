@@ -16,7 +16,7 @@ import optax
 import pytest
 
 import adaptive_jax as aj
-from adaptive_jax.optimizers.registry import OPTIMIZERS
+from adaptive_jax.registry import OPTIMIZERS
 
 pytestmark = pytest.mark.relaxed
 

@@ -21,7 +21,7 @@ from adaptive_jax.lab.report import figures, write_report
 from adaptive_jax.lab.report.facts import train_command
 from adaptive_jax.lab.report.tables import difference_columns, result_columns, shown_pairs
 from adaptive_jax.lab.training import records as disk
-from adaptive_jax.optimizers.registry import OPTIMIZERS
+from adaptive_jax.registry import OPTIMIZERS
 from tests import synthetic
 
 pytestmark = pytest.mark.relaxed

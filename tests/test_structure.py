@@ -20,11 +20,14 @@ ROOMS = (
     "validation",
     "trees",
     "algebra",
+    "matrices",
+    "registry",
     "locks",
     "storage",
     "schedules",
-    "transforms",
-    "optimizers",
+    "stages",
+    "methods",
+    "wrappers",
     "presets",
     "diagnostics",
     "distributed",
@@ -46,8 +49,10 @@ DOORS = ("__init__", "lab.__init__")
 MOVED = {
     "cli": "adaptive_jax.lab.cli",
     "comparison": "adaptive_jax.lab.comparison",
+    "optimizers": "adaptive_jax.methods",
     "statistics": "adaptive_jax.lab.statistics",
     "training": "adaptive_jax.lab.training",
+    "transforms": "adaptive_jax.methods",
     "workloads": "adaptive_jax.lab.workloads",
 }
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 import adaptive_jax as aj
+from adaptive_jax import registry
 from adaptive_jax.diagnostics import SURFACES, trajectory
 from adaptive_jax.lab import cli
 from adaptive_jax.lab.surfaces.pictures import (
@@ -24,7 +25,6 @@ from adaptive_jax.lab.surfaces.trajectories import (
     vary_on_surface,
 )
 from adaptive_jax.lab.training import OptimizerSpec
-from adaptive_jax.optimizers import registry
 
 every_surface = pytest.mark.parametrize("surface", SURFACES.values(), ids=SURFACES)
 

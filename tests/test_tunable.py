@@ -14,8 +14,7 @@ from flax import nnx
 from flax.training.train_state import TrainState
 
 import adaptive_jax as aj
-from adaptive_jax import schedules
-from adaptive_jax.optimizers import registry
+from adaptive_jax import registry, schedules
 from tests.families import RECIPES
 from tests.test_contract import assert_close, make_grads, make_params, run, types
 

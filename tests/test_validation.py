@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import adaptive_jax as aj
-from adaptive_jax import validation
-from adaptive_jax.optimizers import registry
+from adaptive_jax import registry, validation
 from tests.families import CASES
 
 BAD = [

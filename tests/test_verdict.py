@@ -3,7 +3,7 @@
 import numpy as np
 
 from adaptive_jax.lab.analysis import analyze
-from adaptive_jax.optimizers.registry import OPTIMIZERS
+from adaptive_jax.registry import OPTIMIZERS
 from tests import synthetic
 
 SGD = "sgd:momentum=0.9"

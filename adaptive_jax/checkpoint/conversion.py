@@ -7,8 +7,8 @@ from typing import Any
 import jax
 
 from adaptive_jax.checkpoint.entries import Entry, nodes, replace
-from adaptive_jax.transforms.storage import StorageState, decode_state, encode_state
 from adaptive_jax.typing import PyTree
+from adaptive_jax.wrappers.storage import StorageState, decode_state, encode_state
 
 
 def as_saved(like: PyTree, entries: Sequence[Entry], storage: Mapping[str, Any]) -> PyTree:

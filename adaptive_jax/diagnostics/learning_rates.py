@@ -10,8 +10,8 @@ import optax
 from adaptive_jax import trees
 from adaptive_jax.algebra import Chain, Preconditioner
 from adaptive_jax.diagnostics.affine import is_affine_by_coordinate
-from adaptive_jax.transforms.tunable import Tunable
 from adaptive_jax.typing import Params, PyTree, State, Updates
+from adaptive_jax.wrappers.tunable import Tunable
 
 RATE_EDGES = np.logspace(-6, 4, 41)
 """The bin edges of `rate_histogram`: 41 edges, four per decade, from 1e-6 to 10000; float64."""

@@ -3,6 +3,8 @@
 The sources are the folder `notebooks`, so that the notebooks are pages as they are.
 """
 
+import importlib
+import pkgutil
 import re
 
 import adaptive_jax
@@ -24,7 +26,8 @@ nb_execution_mode = "off"  # they are committed with their pictures; the tests e
 myst_enable_extensions = ["dollarmath"]
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # docstrings say what may be given; unions would drown the names
+autodoc_typehints = "signature"
+python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # the fields of dataclasses are in the docstring
 napoleon_use_rtype = False
@@ -48,5 +51,18 @@ def _link_papers(app, what, name, obj, options, lines):
         lines[index] = _DOI.sub(r"`doi \1 <https://doi.org/\1>`__", line)
 
 
+def _list_modules(app, docname, source):
+    """Appends every module of a room to the page of that room."""
+    room = docname.removeprefix("docs/api/")
+    if room in ("methods", "stages", "wrappers"):
+        for module in pkgutil.iter_modules(
+            importlib.import_module(f"adaptive_jax.{room}").__path__
+        ):
+            name = f"adaptive_jax.{room}.{module.name}"
+            source[0] += f"\n{module.name}\n{'-' * len(module.name)}\n\n"
+            source[0] += f".. automodule:: {name}\n   :members:\n"
+
+
 def setup(app):
+    app.connect("source-read", _list_modules)
     app.connect("autodoc-process-docstring", _link_papers)

@@ -1,4 +1,4 @@
-"""Every family's rows: a file here for a file of `adaptive_jax/transforms`, found by itself.
+"""Every method's rows, one file a method or room; files are found by themselves.
 
 A family's file has `CASES`, the rows of the contract (tests/test_contract.py), and `FORMULAS`,
 each a transformation of ours beside the same method as a loop in NumPy
@@ -9,7 +9,7 @@ pytorch_optimizer are the family's.
 import importlib
 import pkgutil
 
-from adaptive_jax.optimizers.registry import OPTIMIZERS
+from adaptive_jax.registry import OPTIMIZERS
 
 MODULES = [
     importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)

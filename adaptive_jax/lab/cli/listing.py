@@ -11,7 +11,7 @@ class List:
 def run(args: List) -> int:
     """Prints both; returns the exit status."""
     from adaptive_jax.lab.workloads import WORKLOADS
-    from adaptive_jax.optimizers.registry import OPTIMIZERS
+    from adaptive_jax.registry import OPTIMIZERS
 
     width = max(map(len, (*OPTIMIZERS, *WORKLOADS)))
     print(f"{'optimizer':<{width}}{'rate':>7}  what it does")

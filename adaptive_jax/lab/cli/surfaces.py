@@ -31,7 +31,7 @@ def run(args: Surfaces) -> int:
     from adaptive_jax.lab.surfaces import pictures as pictures
     from adaptive_jax.lab.surfaces.trajectories import CLASSICS, tune_on_surface
     from adaptive_jax.lab.training import OptimizerSpec
-    from adaptive_jax.optimizers.registry import OPTIMIZERS
+    from adaptive_jax.registry import OPTIMIZERS
     from adaptive_jax.validation import steps
 
     with usage_errors():

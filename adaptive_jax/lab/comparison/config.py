@@ -16,7 +16,7 @@ from adaptive_jax.lab.training.config import (
 from adaptive_jax.lab.training.population import default_max_memory
 from adaptive_jax.lab.workloads import registry as workload_registry
 from adaptive_jax.lab.workloads.workload import Workload
-from adaptive_jax.optimizers.registry import Optimizer
+from adaptive_jax.registry import Optimizer
 from adaptive_jax.validation import near_misses, number, steps
 
 TUNING_SEED = 1_000_000

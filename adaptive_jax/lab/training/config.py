@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from adaptive_jax import registry
 from adaptive_jax.lab.training import identity
 from adaptive_jax.lab.workloads import registry as workload_registry
 from adaptive_jax.lab.workloads.workload import Workload
-from adaptive_jax.optimizers import registry
 from adaptive_jax.typing import Schedule
 from adaptive_jax.validation import near_misses, steps
 

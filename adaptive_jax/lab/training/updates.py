@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import diagnostics
+from adaptive_jax.algebra import chain
 from adaptive_jax.lab.training.config import OptimizerSpec
 from adaptive_jax.lab.training.network import Network
-from adaptive_jax.optimizers.registry import evaluation_params
-from adaptive_jax.transforms import chain
 from adaptive_jax.typing import Schedule
+from adaptive_jax.wrappers.evaluation import evaluation_params, has_schedule_free_average
 
 
 class Updates:
@@ -77,7 +77,7 @@ class Updates:
             lowest = {name: ends[0] for name, ends in optimizer.search.items()}
             with _named_errors(optimizer):
                 state = jax.eval_shape(optimizer.build(**lowest).init, self._network.shapes.params)
-            self._averages[optimizer] = optimizer.entry.averages(state)
+            self._averages[optimizer] = has_schedule_free_average(state)
         return self._averages[optimizer]
 
     def _transformation(self, optimizer, hyper):

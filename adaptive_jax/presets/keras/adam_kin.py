@@ -2,9 +2,18 @@
 
 import optax
 
-from adaptive_jax import optimizers, transforms
+from adaptive_jax.algebra import chain
+from adaptive_jax.methods.adam import scale_by_adam
+from adaptive_jax.methods.adamax import scale_by_adamax
+from adaptive_jax.methods.amsgrad import scale_by_amsgrad
+from adaptive_jax.methods.lion import scale_by_lion
+from adaptive_jax.methods.nadam import scale_by_nadam
 from adaptive_jax.presets.keras.constructor import constructor, optimizer
+from adaptive_jax.stages.decay import add_decayed_weights
+from adaptive_jax.stages.learning_rate import scale_by_learning_rate
+from adaptive_jax.stages.trust_ratio import scale_by_trust_ratio
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
+from adaptive_jax.wrappers.schedule_free import schedule_free_adamw
 
 
 @optimizer
@@ -23,9 +32,9 @@ def Adam(
     >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.4f}")  # 0.1 √0.001 / (√0.001 + 1)
     -0.0031
     """
-    return transforms.chain(
-        scale_by_adam(beta_1, beta_2, epsilon, amsgrad),
-        transforms.scale_by_learning_rate(learning_rate),
+    return chain(
+        scale_by_adam_or_amsgrad(beta_1, beta_2, epsilon, amsgrad),
+        scale_by_learning_rate(learning_rate),
     )
 
 
@@ -46,15 +55,15 @@ def AdamW(
     >>> print(f"{tx.update(1.0, tx.init(2.0), 2.0)[0]:.3f}")
     -0.200
     """
-    return transforms.chain(
-        scale_by_adam(beta_1, beta_2, epsilon, amsgrad),
-        transforms.add_decayed_weights(weight_decay),
-        transforms.scale_by_learning_rate(learning_rate),
+    return chain(
+        scale_by_adam_or_amsgrad(beta_1, beta_2, epsilon, amsgrad),
+        add_decayed_weights(weight_decay),
+        scale_by_learning_rate(learning_rate),
     )
 
 
-def scale_by_adam(beta_1, beta_2, epsilon, amsgrad):
-    scale_by = transforms.scale_by_amsgrad if amsgrad else transforms.scale_by_adam
+def scale_by_adam_or_amsgrad(beta_1, beta_2, epsilon, amsgrad):
+    scale_by = scale_by_amsgrad if amsgrad else scale_by_adam
     return scale_by(beta_1, beta_2, eps=0.0, eps_hat=epsilon)
 
 
@@ -71,9 +80,9 @@ def Adamax(
     >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.3f}")
     -0.020
     """
-    return transforms.chain(
-        transforms.scale_by_adamax(beta_1, beta_2, eps=epsilon),
-        transforms.scale_by_learning_rate(learning_rate),
+    return chain(
+        scale_by_adamax(beta_1, beta_2, eps=epsilon),
+        scale_by_learning_rate(learning_rate),
     )
 
 
@@ -92,9 +101,9 @@ def Nadam(
     >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.3f}")
     -0.106
     """
-    return transforms.chain(
-        transforms.scale_by_nadam(beta_1, beta_2, epsilon, momentum_decay=1.0),
-        transforms.scale_by_learning_rate(learning_rate),
+    return chain(
+        scale_by_nadam(beta_1, beta_2, epsilon, momentum_decay=1.0),
+        scale_by_learning_rate(learning_rate),
     )
 
 
@@ -113,10 +122,10 @@ def Lamb(
     >>> print(f"{tx.update(1.0, tx.init(5.0), 5.0)[0]:.3f}")
     -0.500
     """
-    return transforms.chain(
-        transforms.scale_by_adam(beta_1, beta_2, epsilon),
-        transforms.scale_by_trust_ratio(),
-        transforms.scale_by_learning_rate(learning_rate),
+    return chain(
+        scale_by_adam(beta_1, beta_2, epsilon),
+        scale_by_trust_ratio(),
+        scale_by_learning_rate(learning_rate),
     )
 
 
@@ -130,9 +139,9 @@ def Lion(
     >>> print(tx.update(5.0, tx.init(0.0))[0])
     -0.1
     """
-    return transforms.chain(
-        transforms.scale_by_lion(beta_1, beta_2),
-        transforms.scale_by_learning_rate(learning_rate),
+    return chain(
+        scale_by_lion(beta_1, beta_2),
+        scale_by_learning_rate(learning_rate),
     )
 
 
@@ -158,6 +167,6 @@ def ScheduleFreeAdamW(
     >>> print(f"{tx.update(1.0, tx.init(0.0), 0.0)[0]:.3f}")
     -0.050
     """
-    return optimizers.schedule_free_adamw(
+    return schedule_free_adamw(
         learning_rate, beta_1, beta_2, epsilon, warmup_steps=warmup_steps, weight_lr_power=0.0
     )

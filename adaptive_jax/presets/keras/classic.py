@@ -3,10 +3,16 @@
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import transforms
+from adaptive_jax.algebra import chain
+from adaptive_jax.methods.adadelta import scale_by_adadelta
+from adaptive_jax.methods.adagrad import scale_by_adagrad
+from adaptive_jax.methods.ftrl import ftrl_proximal
+from adaptive_jax.methods.rmsprop import scale_by_rms
 from adaptive_jax.presets.arguments import is_zero
 from adaptive_jax.presets.keras.constructor import constructor, optimizer
 from adaptive_jax.presets.scheduled import scheduled
+from adaptive_jax.stages import moments
+from adaptive_jax.stages.learning_rate import scale_by_learning_rate
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number
 
@@ -23,10 +29,10 @@ def SGD(
     >>> print(tx.update(5.0, tx.init(0.0))[0])
     -0.1
     """
-    rate = transforms.scale_by_learning_rate(learning_rate)
+    rate = scale_by_learning_rate(learning_rate)
     if is_zero(momentum):
         return rate
-    return transforms.chain(rate, transforms.momentum(momentum, nesterov))
+    return chain(rate, moments.momentum(momentum, nesterov))
 
 
 @optimizer
@@ -45,10 +51,10 @@ def RMSprop(
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.3f}")
     -0.020
     """
-    rate = transforms.scale_by_learning_rate(learning_rate)
-    trace = [] if is_zero(momentum) else [transforms.momentum(momentum)]
-    scale = transforms.scale_by_rms(rho, eps=0.0, eps_root=epsilon, centered=centered)
-    return transforms.chain(scale, rate, *trace)
+    rate = scale_by_learning_rate(learning_rate)
+    trace = [] if is_zero(momentum) else [moments.momentum(momentum)]
+    scale = scale_by_rms(rho, eps=0.0, eps_root=epsilon, centered=centered)
+    return chain(scale, rate, *trace)
 
 
 @constructor(epsilon="(0, inf)")
@@ -63,9 +69,9 @@ def Adadelta(
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.5f}")
     -0.00141
     """
-    return transforms.chain(
-        transforms.scale_by_adadelta(rho, epsilon),
-        transforms.scale_by_learning_rate(learning_rate),
+    return chain(
+        scale_by_adadelta(rho, epsilon),
+        scale_by_learning_rate(learning_rate),
     )
 
 
@@ -84,9 +90,9 @@ def Adagrad(
     >>> print(f"{tx.update(1.0, tx.init(0.0))[0]:.3f}")
     -0.050
     """
-    return transforms.chain(
-        transforms.scale_by_adagrad(initial_accumulator_value, eps=0.0, eps_root=epsilon),
-        transforms.scale_by_learning_rate(learning_rate),
+    return chain(
+        scale_by_adagrad(initial_accumulator_value, eps=0.0, eps_root=epsilon),
+        scale_by_learning_rate(learning_rate),
     )
 
 
@@ -118,7 +124,7 @@ def Ftrl(
 
     def at_rate(rate):
         rate = number("learning_rate", rate, "(0, inf)")
-        tx = transforms.ftrl_proximal(
+        tx = ftrl_proximal(
             rate,
             learning_rate_power,
             initial_accumulator_value,

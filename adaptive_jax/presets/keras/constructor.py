@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import optax
 
-from adaptive_jax import algebra, transforms
+from adaptive_jax import algebra
+from adaptive_jax.algebra import chain
 from adaptive_jax.presets.arguments import is_zero, verbatim, with_signature
 from adaptive_jax.presets.keras.wrapping import (
     accumulate,
@@ -15,6 +16,7 @@ from adaptive_jax.presets.keras.wrapping import (
     in_full_precision,
     unscale,
 )
+from adaptive_jax.stages.clipping import clip_by_global_norm, clip_by_norm, clip_by_value
 from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import steps
 
@@ -153,23 +155,23 @@ def _wrapped(
         tx = decay_first(tx, learning_rate, weight_decay)
     clipping = _clipping(clipnorm, clipvalue, global_clipnorm)
     if clipping:
-        tx = transforms.chain(*clipping, tx)
+        tx = chain(*clipping, tx)
     if every > 1:
         tx = accumulate(tx, every)
     if loss_scale_factor is not None:
-        tx = transforms.chain(unscale(loss_scale_factor), tx)
+        tx = chain(unscale(loss_scale_factor), tx)
     if use_ema:
         if ema_overwrite_frequency:
             steps("ema_overwrite_frequency", ema_overwrite_frequency)
-        tx = transforms.chain(tx, average_parameters(ema_momentum, ema_overwrite_frequency, every))
+        tx = chain(tx, average_parameters(ema_momentum, ema_overwrite_frequency, every))
     return tx if tx is bare else in_full_precision(tx)
 
 
 def _clipping(clipnorm, clipvalue, global_clipnorm):
     given = {
-        transforms.clip_by_norm: clipnorm,
-        transforms.clip_by_value: clipvalue,
-        transforms.clip_by_global_norm: global_clipnorm,
+        clip_by_norm: clipnorm,
+        clip_by_value: clipvalue,
+        clip_by_global_norm: global_clipnorm,
     }
     if sum(limit is not None for limit in given.values()) > 1:
         raise ValueError(

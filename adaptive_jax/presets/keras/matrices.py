@@ -8,10 +8,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import transforms
+from adaptive_jax.algebra import chain
+from adaptive_jax.methods.adafactor import scale_by_factored_rms, scale_by_param_rms
+from adaptive_jax.methods.muon import scale_by_muon
 from adaptive_jax.presets.arguments import is_zero
 from adaptive_jax.presets.keras.adam_kin import scale_by_adam
 from adaptive_jax.presets.keras.constructor import optimizer
+from adaptive_jax.stages.clipping import clip_by_block_rms
+from adaptive_jax.stages.decay import add_decayed_weights
+from adaptive_jax.stages.learning_rate import scale_by_learning_rate
+from adaptive_jax.stages.masks import partition_by_mask
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
 
@@ -37,11 +43,11 @@ def Adafactor(
     >>> print(f"{tx.update(1.0, tx.init(3.0), 3.0)[0]:.3f}")
     -0.300
     """
-    return transforms.chain(
-        transforms.scale_by_factored_rms(-beta_2_decay, epsilon_1),
-        transforms.clip_by_block_rms(clip_threshold),
-        transforms.scale_by_param_rms(epsilon_2),
-        transforms.scale_by_learning_rate(transforms.relative_step(learning_rate)),
+    return chain(
+        scale_by_factored_rms(-beta_2_decay, epsilon_1),
+        clip_by_block_rms(clip_threshold),
+        scale_by_param_rms(epsilon_2),
+        scale_by_learning_rate(relative_step(learning_rate)),
     )
 
 
@@ -101,14 +107,14 @@ def Muon(
         return jax.tree_util.tree_map_with_path(leaf, params)
 
     def decay(rate):
-        return [] if rate is None or is_zero(rate) else [transforms.add_decayed_weights(rate)]
+        return [] if rate is None or is_zero(rate) else [add_decayed_weights(rate)]
 
     adjust = (
         None
         if rms_rate is None
         else lambda fan_out, fan_in: rms_rate * math.sqrt(max(fan_out, fan_in))
     )
-    muon = transforms.scale_by_muon(
+    muon = scale_by_muon(
         momentum,
         nesterov,
         ema=False,
@@ -117,15 +123,15 @@ def Muon(
         adjust=adjust,
         eps=1e-7,
     )
-    adam = transforms.chain(
+    adam = chain(
         scale_by_adam(adam_beta_1, adam_beta_2, epsilon, amsgrad=False),
-        transforms.scale_by_learning_rate(adam_lr_ratio, flip_sign=False),
+        scale_by_learning_rate(adam_lr_ratio, flip_sign=False),
     )
-    return transforms.chain(
-        transforms.partition_by_mask(
+    return chain(
+        partition_by_mask(
             is_for_muon,
-            transforms.chain(muon, *decay(weight_decay)),
-            transforms.chain(adam, *decay(adam_weight_decay)),
+            chain(muon, *decay(weight_decay)),
+            chain(adam, *decay(adam_weight_decay)),
         ),
-        transforms.scale_by_learning_rate(learning_rate),
+        scale_by_learning_rate(learning_rate),
     )

@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics, transforms, trees
-from adaptive_jax.algebra import Transformation
+from adaptive_jax import numerics, trees
+from adaptive_jax.algebra import Transformation, chain
+from adaptive_jax.stages.decay import add_decayed_weights
+from adaptive_jax.stages.learning_rate import scale_by_learning_rate
 from adaptive_jax.typing import Params, Scalar, ScalarOrSchedule, State, Updates
 from adaptive_jax.validation import map_leaves, require_params, same_structure
 
@@ -66,9 +68,9 @@ def decay_first(
     weight_decay: Scalar,
 ) -> optax.GradientTransformationExtraArgs:
     """Multiplies the parameters by 1 - learning_rate · weight_decay, then applies `tx` to them."""
-    decay = transforms.chain(
-        transforms.add_decayed_weights(weight_decay),
-        transforms.scale_by_learning_rate(learning_rate),
+    decay = chain(
+        add_decayed_weights(weight_decay),
+        scale_by_learning_rate(learning_rate),
     )
 
     def init(params):

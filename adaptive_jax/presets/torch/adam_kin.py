@@ -2,7 +2,11 @@
 
 import optax
 
-from adaptive_jax import transforms
+from adaptive_jax.methods.adam import scale_by_adam
+from adaptive_jax.methods.adamax import scale_by_adamax
+from adaptive_jax.methods.amsgrad import scale_by_amsgrad
+from adaptive_jax.methods.nadam import scale_by_nadam
+from adaptive_jax.methods.radam import scale_by_radam
 from adaptive_jax.presets.scheduled import scheduled
 from adaptive_jax.presets.torch.constructor import Betas, constructor, descend, optimizer
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
@@ -28,7 +32,7 @@ def Adam(
     >>> print(f"{tx.update(5.0, tx.init(0.0))[0]:.3f}")
     -0.100
     """
-    scale_by = transforms.scale_by_amsgrad if amsgrad else transforms.scale_by_adam
+    scale_by = scale_by_amsgrad if amsgrad else scale_by_adam
     return descend(
         scheduled(lambda beta: scale_by(beta, betas[1], eps), betas[0]),
         lr=lr,
@@ -78,7 +82,7 @@ def Adamax(
     -0.100
     """
     return descend(
-        scheduled(lambda beta: transforms.scale_by_adamax(beta, betas[1], eps_grad=eps), betas[0]),
+        scheduled(lambda beta: scale_by_adamax(beta, betas[1], eps_grad=eps), betas[0]),
         lr=lr,
         weight_decay=weight_decay,
         maximize=maximize,
@@ -108,9 +112,7 @@ def NAdam(
     """
     return descend(
         scheduled(
-            lambda beta: transforms.scale_by_nadam(
-                beta, betas[1], eps, momentum_decay=momentum_decay
-            ),
+            lambda beta: scale_by_nadam(beta, betas[1], eps, momentum_decay=momentum_decay),
             betas[0],
         ),
         lr=lr,
@@ -138,9 +140,7 @@ def RAdam(
     -0.500
     """
     return descend(
-        scheduled(
-            lambda beta: transforms.scale_by_radam(beta, betas[1], eps=0.0, eps_hat=eps), betas[0]
-        ),
+        scheduled(lambda beta: scale_by_radam(beta, betas[1], eps=0.0, eps_hat=eps), betas[0]),
         lr=lr,
         weight_decay=weight_decay,
         maximize=maximize,

@@ -3,9 +3,18 @@
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics, transforms
+from adaptive_jax import numerics
+from adaptive_jax.algebra import chain
+from adaptive_jax.methods.adadelta import scale_by_adadelta
+from adaptive_jax.methods.adagrad import scale_by_adagrad
+from adaptive_jax.methods.asgd import asgd_schedule
+from adaptive_jax.methods.rmsprop import scale_by_rms
+from adaptive_jax.methods.rprop import scale_by_rprop
 from adaptive_jax.presets.arguments import is_zero
 from adaptive_jax.presets.torch.constructor import constructor, descend, optimizer
+from adaptive_jax.stages import moments
+from adaptive_jax.stages.averages import polyak_average
+from adaptive_jax.stages.decay import add_decayed_weights
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 from adaptive_jax.validation import number
 
@@ -36,7 +45,7 @@ def SGD(
     dampened = isinstance(dampening, float) and dampening != 0
     if nesterov and (is_zero(momentum) or dampened):
         raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-    trace = [] if is_zero(momentum) else [transforms.momentum(momentum, nesterov, dampening)]
+    trace = [] if is_zero(momentum) else [moments.momentum(momentum, nesterov, dampening)]
     return descend(*trace, lr=lr, weight_decay=weight_decay, maximize=maximize)
 
 
@@ -62,14 +71,14 @@ def ASGD(
     -0.5
     """
     rate = (lambda count: lr(jnp.maximum(count - 1, 0))) if callable(lr) else lr
-    return transforms.chain(
+    return chain(
         descend(
-            transforms.add_decayed_weights(lambd),
-            lr=transforms.asgd_schedule(rate, lambd, alpha),
+            add_decayed_weights(lambd),
+            lr=asgd_schedule(rate, lambd, alpha),
             weight_decay=weight_decay,
             maximize=maximize,
         ),
-        transforms.polyak_average(t0 + 1),
+        polyak_average(t0 + 1),
     )
 
 
@@ -98,7 +107,7 @@ def Rprop(
     number("etas[0]", etas[0], "(0, 1)")
     number("etas[1]", etas[1], "(1, inf)")
     number("step_sizes[1]", step_sizes[1], "(0, inf)")
-    steps = transforms.scale_by_rprop(number("lr", lr, "(0, inf)"), *etas, *step_sizes)
+    steps = scale_by_rprop(number("lr", lr, "(0, inf)"), *etas, *step_sizes)
     return descend(steps, lr=1.0, weight_decay=0.0, maximize=maximize)
 
 
@@ -131,7 +140,7 @@ def Adagrad(
         return numerics.at_step(lr, count) / (1 + lr_decay * elapsed)
 
     return descend(
-        transforms.scale_by_adagrad(initial_accumulator_value, eps),
+        scale_by_adagrad(initial_accumulator_value, eps),
         lr=lr if is_zero(lr_decay) else falling,
         weight_decay=weight_decay,
         maximize=maximize,
@@ -156,9 +165,7 @@ def Adadelta(
     >>> print(f"{tx.update(jnp.array(5.0), tx.init(jnp.zeros(())))[0]:.5f}")
     -0.00316
     """
-    return descend(
-        transforms.scale_by_adadelta(rho, eps), lr=lr, weight_decay=weight_decay, maximize=maximize
-    )
+    return descend(scale_by_adadelta(rho, eps), lr=lr, weight_decay=weight_decay, maximize=maximize)
 
 
 @constructor("capturable", "foreach", "maximize", "differentiable", alpha="[0, 1]")
@@ -182,9 +189,9 @@ def RMSprop(
     >>> print(tx.update(jnp.array(5.0), tx.init(jnp.zeros(())))[0].round(4))
     -0.0231
     """
-    trace = [] if is_zero(momentum) else [transforms.momentum(momentum)]
+    trace = [] if is_zero(momentum) else [moments.momentum(momentum)]
     return descend(
-        transforms.scale_by_rms(alpha, eps, centered=centered),
+        scale_by_rms(alpha, eps, centered=centered),
         *trace,
         lr=lr,
         weight_decay=weight_decay,

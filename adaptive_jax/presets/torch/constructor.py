@@ -4,8 +4,11 @@ from collections.abc import Callable
 
 import optax
 
-from adaptive_jax import algebra, transforms
+from adaptive_jax import algebra
+from adaptive_jax.algebra import chain
 from adaptive_jax.presets.arguments import Built, is_zero, verbatim
+from adaptive_jax.stages.decay import add_decayed_weights
+from adaptive_jax.stages.learning_rate import scale_by_learning_rate
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 
 INTERVALS = {
@@ -85,8 +88,6 @@ def descend(
 ) -> optax.GradientTransformationExtraArgs:
     """Chains torch's stages: the sign of the gradient, decay, `stages`, and the learning rate."""
     ascend = [optax.scale(-1.0)] if maximize else []
-    decay = [] if is_zero(weight_decay) else [transforms.add_decayed_weights(weight_decay)]
+    decay = [] if is_zero(weight_decay) else [add_decayed_weights(weight_decay)]
     before, after = ([], decay) if decoupled else (decay, [])
-    return transforms.chain(
-        *ascend, *before, *stages, *after, transforms.scale_by_learning_rate(lr)
-    )
+    return chain(*ascend, *before, *stages, *after, scale_by_learning_rate(lr))

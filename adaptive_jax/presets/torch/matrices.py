@@ -4,9 +4,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics, transforms
+from adaptive_jax import numerics
+from adaptive_jax.algebra import chain
+from adaptive_jax.methods.adafactor import relative_step, scale_by_factored_rms, scale_by_param_rms
+from adaptive_jax.methods.muon import scale_by_muon
 from adaptive_jax.presets.arguments import is_zero
 from adaptive_jax.presets.torch.constructor import descend, optimizer
+from adaptive_jax.stages.clipping import clip_by_block_rms
+from adaptive_jax.stages.decay import add_decayed_weights
 from adaptive_jax.typing import Scalar, ScalarOrSchedule
 from adaptive_jax.validation import is_inexact
 
@@ -39,10 +44,10 @@ def Adafactor(
     """
     descent = _with_spacing(
         lambda least: descend(
-            transforms.scale_by_factored_rms(-beta2_decay, eps=0.0, min_rms=least),
-            transforms.clip_by_block_rms(d),
-            transforms.scale_by_param_rms(eps[1]),
-            lr=transforms.relative_step(lr),
+            scale_by_factored_rms(-beta2_decay, eps=0.0, min_rms=least),
+            clip_by_block_rms(d),
+            scale_by_param_rms(eps[1]),
+            lr=relative_step(lr),
             weight_decay=0.0,
             maximize=maximize,
         ),
@@ -54,10 +59,10 @@ def Adafactor(
     def decay(count):
         return numerics.at_step(lr, count) * weight_decay
 
-    return transforms.chain(
+    return chain(
         descent,
         optax.scale(-1.0),
-        transforms.add_decayed_weights(decay if callable(lr) else lr * weight_decay),
+        add_decayed_weights(decay if callable(lr) else lr * weight_decay),
         optax.scale(-1.0),
     )
 
@@ -110,7 +115,7 @@ def Muon(
     -0.10 0.10
     """
     return descend(
-        transforms.scale_by_muon(
+        scale_by_muon(
             momentum,
             nesterov,
             coefficients=ns_coefficients,

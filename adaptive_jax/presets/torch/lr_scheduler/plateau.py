@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_jax import numerics, transforms
+from adaptive_jax import numerics
 from adaptive_jax.presets.arguments import verbatim
 from adaptive_jax.presets.torch.lr_scheduler.scheduler import FIRST, HINTS, PER_GROUP
+from adaptive_jax.stages.learning_rate import scale_by_learning_rate
 from adaptive_jax.typing import Scalar
 from adaptive_jax.validation import steps
 
@@ -138,7 +139,7 @@ def ReduceLROnPlateau(
         state = jax.tree.map(
             lambda new, old: jnp.where(due, new, old).astype(old.dtype), step(state, value), state
         )
-        rate = transforms.scale_by_learning_rate(state.lr / lr, flip_sign=False)
+        rate = scale_by_learning_rate(state.lr / lr, flip_sign=False)
         updates, _ = rate.update(updates, rate.init(updates), params)
         return updates, state._replace(count=numerics.count_next(state.count))
 

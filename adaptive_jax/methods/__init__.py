@@ -1,0 +1,1 @@
+"""Optimizers, one file a method: state, maths, transformation and recipes."""

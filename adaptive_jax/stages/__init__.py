@@ -1,0 +1,1 @@
+"""Stages that stand in a chain beside a method."""
