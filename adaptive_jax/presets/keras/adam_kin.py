@@ -54,7 +54,6 @@ def AdamW(
 
 
 def scale_by_adam(beta_1, beta_2, epsilon, amsgrad):
-    """`scale_by_adam` or `scale_by_amsgrad`, with epsilon added to the uncorrected root."""
     scale_by = transforms.scale_by_amsgrad if amsgrad else transforms.scale_by_adam
     return scale_by(beta_1, beta_2, eps=0.0, eps_hat=epsilon)
 
