@@ -459,7 +459,7 @@ def test_what_has_no_sign_or_nobody_to_send_to_is_refused(tx):
     with pytest.raises(ValueError, match=r"sends signs.* complex64 at \['z'\]"):
         tx.update({"z": jnp.ones(2, jnp.complex64)}, tx.init({"z": jnp.ones(2)}))
     with pytest.raises(
-        ValueError, match="axis 'worker', which is not bound here: call update within"
+        ValueError, match="axis 'worker', which is not bound here: call update inside"
     ):
         tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
     assert jax.vmap(lambda _: tx.update({}, tx.init({}))[0], axis_name="worker")(jnp.ones(2)) == {}

@@ -230,7 +230,7 @@ def test_what_cannot_be_trained_is_named():
         ({"w": jnp.ones(2), "n": jax.nn.relu}, "custom_jvp"),
     ):
         state = tx.init(params)
-        message = rf"parameters must be .*, got {kind} at \['n'\]; .* give None as the gradient"
+        message = rf"parameters must be .*, got {kind} at \['n'\]; .* pass None as the gradient"
         with pytest.raises(ValueError, match=message):
             tx.update(floats, state, params)
         with pytest.raises(ValueError, match=r"state has nothing at \['n'\]; init creates state"):

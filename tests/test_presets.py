@@ -183,7 +183,7 @@ MISNAMED = [
     ("torch", "RMSprop", "rho", "'alpha'"),
     ("torch", "Adagrad", "initial_accumulator", "'initial_accumulator_value'"),
     ("torch", "SGD", "wieght_decay", "'weight_decay'"),
-    ("torch", "SGD", "params", "come with init"),
+    ("torch", "SGD", "params", "are passed to init"),
     ("keras", "Adam", "lr", "'learning_rate'"),
     ("keras", "Adam", "betas", "'beta_1'"),
     ("keras", "Adam", "eps", "'epsilon'"),

@@ -55,7 +55,7 @@ class _ManifestHandler:
             (directory / manifest_lib.FILE).write_text(text)
 
     async def load(self, directory, abstract_checkpointable=None):
-        raise NotImplementedError("manifest.read does")
+        raise NotImplementedError("read a manifest with manifest.read")
 
     async def metadata(self, directory):
         return None

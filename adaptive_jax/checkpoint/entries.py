@@ -174,6 +174,8 @@ def _sharding(like):
 
 
 def _weak(x):
+    # No public function makes an array weakly typed, but a program compiled for a weakly typed
+    # input returns one.
     sharding = x.sharding if x.committed else None
     like = jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding, weak_type=True)
     return jax.jit(lambda x: x).lower(like).compile()(x)

@@ -108,6 +108,7 @@ def _walk(tx, updates, rates, state, params, extra):
         return update(updates), None
     if not is_affine_by_coordinate(update, updates):
         raise _NotByCoordinate
+    # The stage is affine in each coordinate, so its derivative multiplies each rate by its factor.
     return jax.jvp(update, (updates,), (rates,))
 
 

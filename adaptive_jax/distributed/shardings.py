@@ -139,6 +139,8 @@ def step(
     specs = _specs(params, shardings, mesh)
     split = specs if zero_axis is None else _with_zero(params, specs, mesh, zero_axis)
     out = shardings, state_shardings(tx, params, shardings, mesh, zero_axis)
+    # On explicit axes the sharding is part of an array's type, and only `reshard` changes it. On
+    # auto axes a constraint tells the compiler where to split.
     explicit = AxisType.Explicit in mesh.axis_types
     place = jax.sharding.reshard if explicit else jax.lax.with_sharding_constraint
     update = optax.with_extra_args_support(tx).update
@@ -147,6 +149,7 @@ def step(
     def run(params, state, grads, **extra):
         same_structure(parameters=params, gradients=grads)
         same_structure(state_of_init=out[1], state=state)
+        # The specs in `split` refer to this mesh, whatever mesh the caller has set.
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             params, grads = place((params, grads), (split, split))
             updates, state = update(grads, state, params, **extra)

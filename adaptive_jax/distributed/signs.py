@@ -74,6 +74,7 @@ def majority_vote(axis_name: str | tuple[str, ...]) -> optax.GradientTransformat
         if not sum(g.size for g in leaves):
             return trees.cast_updates(updates, updates, params), voted
         numbers = jnp.concatenate([jnp.sign(g).astype(jnp.int8).ravel() for g in leaves])
+        # The index of the worker flips the random bit, so neighbors vote in opposite ways.
         me = jax.lax.axis_index(axis_name).astype(jnp.uint32)
         undecided = (random_bits(numbers.shape, state.count) ^ me) & 1 > 0
         signs = _count_votes((numbers > 0) | ((numbers == 0) & undecided), workers, axis_name)

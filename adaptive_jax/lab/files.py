@@ -1,4 +1,4 @@
-"""Files read within bounds and written whole, and names made safe to show and to write."""
+"""Bounded reading and atomic writing of files, and texts made safe as names, lines and cells."""
 
 import os
 import re
@@ -7,22 +7,21 @@ import zlib
 from pathlib import Path
 
 _CHUNK_BYTES = 2**20
-_NAME_BYTES = 200  # of a file's name; file systems take 255, and endings are added
+_NAME_BYTES = 200  # file systems allow 255 bytes for a name, and suffixes are added
 
 
 def read_at_most(path: str | os.PathLike[str], limit: int) -> bytes:
     """Returns all bytes of a file that has at most `limit`.
 
-    Devices and pipes are read like files, as far as the limit. A named pipe that nobody writes to
-    is empty.
+    Devices and pipes are read like files, up to the limit. A named pipe without a writer is empty.
 
     Args:
       path: the file.
-      limit: in bytes.
+      limit: the maximum number of bytes.
 
     Raises:
       OSError: the file cannot be read.
-      ValueError: it has more bytes, or no file can have this path.
+      ValueError: the file has more bytes, or the path is not a valid one.
     """
 
     def opener(name, flags):
@@ -30,7 +29,7 @@ def read_at_most(path: str | os.PathLike[str], limit: int) -> bytes:
 
     content = bytearray()
     with open(path, "rb", buffering=0, opener=opener) as file:
-        if hasattr(os, "O_NONBLOCK"):  # which was for the opening only
+        if hasattr(os, "O_NONBLOCK"):  # only opening must not block
             os.set_blocking(file.fileno(), True)
         too_long = os.fstat(file.fileno()).st_size > limit
         while not too_long and (chunk := file.read(_CHUNK_BYTES)):
@@ -42,12 +41,12 @@ def read_at_most(path: str | os.PathLike[str], limit: int) -> bytes:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a text file in UTF-8 that replaces an older one only once it is complete.
+    """Writes a text file in UTF-8 atomically: an older file is replaced by a complete one.
 
     Raises:
-      OSError: it cannot be written; an older file is then unchanged.
+      OSError: the file cannot be written. An older file is then unchanged.
     """
-    content = text.encode("utf-8", "backslashreplace")  # a lone surrogate has no UTF-8
+    content = text.encode("utf-8", "backslashreplace")  # UTF-8 cannot encode a lone surrogate
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
         part = Path(folder) / "part"
         part.write_bytes(content)
@@ -55,7 +54,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """The text with a space for each line break, control or formatting character.
+    """Replaces each line break, control or formatting character in the text by a space.
 
     >>> one_line("sgd\\n[31mred")
     'sgd [31mred'
@@ -64,9 +63,9 @@ def one_line(text: str) -> str:
 
 
 def file_name(text: str) -> str:
-    """A text as the name of a file or folder: no path, nothing that a system refuses.
+    """Turns a text into a valid name of a file or folder, without path separators.
 
-    Different texts have different names: what was changed ends with a checksum.
+    Different texts have different names: a name that had to be changed ends with a checksum.
 
     >>> file_name("adam,seed=0"), file_name("../adam")
     ('adam,seed=0', '_._adam-ff78f5b5')
@@ -77,7 +76,7 @@ def file_name(text: str) -> str:
 
 
 def spreadsheet_text(text: str) -> str:
-    """A text as a cell that no spreadsheet takes for a formula.
+    """Escapes a text so that no spreadsheet interprets it as a formula.
 
     >>> spreadsheet_text("=HYPERLINK(0)"), spreadsheet_text("adam")
     ("'=HYPERLINK(0)", 'adam')

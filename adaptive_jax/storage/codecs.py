@@ -253,6 +253,7 @@ class RootBlocks:
         square = jnp.where(jnp.isfinite(square), square, 0)  # the exponent 255 marks the block
         below = jnp.floor(jnp.sqrt(square))
         threshold = _threshold(self, size.shape, count, salt)
+        # The squares of `below` and `below + 1` differ by 2·below + 1.
         up = square - below * below > threshold * (2 * below + 1)
         root = jnp.minimum(below + up.astype(x.dtype), self._largest)
         if self.signed:
@@ -370,6 +371,7 @@ def _pack(codes):
     *rows, n = codes.shape
     if n % 2:
         return codes
+    # A pair of int8 codes is read as one uint16; the low four bits of each byte are moved together.
     pairs = jax.lax.bitcast_convert_type(codes.reshape(*rows, n // 2, 2), jnp.uint16)
     return ((pairs & 0x0F) | ((pairs >> 4) & 0xF0)).astype(jnp.uint8)
 
@@ -379,4 +381,4 @@ def _unpack(packed):
     wide = packed.astype(jnp.uint16)
     pairs = (wide & 0x0F) | ((wide & 0xF0) << 4)
     nibbles = jax.lax.bitcast_convert_type(pairs, jnp.int8).reshape(*rows, 2 * n)
-    return (nibbles ^ 8) - 8
+    return (nibbles ^ 8) - 8  # extends the sign of a 4-bit number to 8 bits
