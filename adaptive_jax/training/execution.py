@@ -151,7 +151,7 @@ class Execution:
     def _epoch_program(self, group, args):
         static = group.blocks, group.with_rates, group.skips
         fn = functools.partial(self._programs.epoch, *static)
-        # Old and new states never exist at once, which for Adam is a third of the memory.
+        # The states are donated, so that the old and the new ones never exist at the same time.
         return self.compiler.compile(("epoch", *static), fn, _EPOCH, args, donate=(0, 1))
 
     def _evaluation_models(self, group, model, optimizers):
