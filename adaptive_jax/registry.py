@@ -114,7 +114,7 @@ def register(
     search = {"learning_rate": learning_rate}
 
     def decorate(recipe: Callable[P, T]) -> Callable[P, T]:
-        built = constructor(recipe)
+        built: Any = constructor(recipe)
         name = recipe.__name__
         OPTIMIZERS[name] = Optimizer(
             name,

@@ -28,6 +28,7 @@ from adaptive_jax.lab.training import (
 )
 from adaptive_jax.lab.training.batches import chunks
 from adaptive_jax.lab.training.config import parse_settings
+from adaptive_jax.lab.training.devices import WHOLE, arrange
 from adaptive_jax.lab.training.groups import blocks_of, fitting
 from adaptive_jax.lab.workloads import Data, Split, Workload
 
@@ -225,6 +226,15 @@ def test_members_are_dealt_out_in_equal_shares():
     assert [fitting(members, width, 1) for width in (1, 2, 9)] == [1, 2, 7]
     with pytest.raises(ValueError, match=r"devices_per_batch must divide .*, got 3 and 8"):
         Population(SMALL, load(None), devices_per_batch=3)
+
+
+def test_one_device_need_not_be_the_default():
+    device = jax.devices()[3]
+    one = arrange([device], 1)
+    assert one.put(np.zeros(2), WHOLE).devices() == {device}
+    assert one.jit(lambda seed: seed + 1, (WHOLE,), WHOLE)(np.int32(1)).devices() == {device}
+    record = train(RunConfig(SMALL, "adam", epochs=1), devices=[device])
+    assert record.curve == train(RunConfig(SMALL, "adam", epochs=1)).curve
 
 
 def test_devices_that_share_a_batch_give_the_same_as_one():

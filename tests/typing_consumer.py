@@ -18,7 +18,11 @@ from adaptive_jax.lab.workloads import WORKLOADS, Data, Workload, get
 
 def composed() -> optax.GradientTransformationExtraArgs:
     schedule = schedules.cosine_decay(1e-3, decay_steps=1000)
-    at_most_one = aj.ScaleModifier(lambda scale, state: optax.tree.clip(scale, max_value=1.0))
+
+    def modify(scale: optax.Updates, state: optax.OptState) -> tuple[optax.Updates, optax.OptState]:
+        return optax.tree.clip(scale, max_value=1.0), state
+
+    at_most_one = aj.ScaleModifier(optax.init_empty_state, modify)
     assert_type(aj.bound_lr(base_lr=1e-3)(aj.scale_by_adam()), aj.Preconditioner)
     return aj.chain(
         aj.clip_by_global_norm(1.0),

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 
 from adaptive_jax.typing import Device, PyTree
@@ -18,7 +17,10 @@ MEMBERS, WHOLE = P("population"), P()
 
 
 class OneDevice:
-    """JAX's default device, which holds everything.
+    """A single device, which holds everything.
+
+    Args:
+      device: The device.
 
     Attributes:
       parts: The number of parts that members are divided into, one.
@@ -26,13 +28,22 @@ class OneDevice:
 
     parts = 1
 
+    def __init__(self, device: Device):
+        self._sharding = SingleDeviceSharding(device)
+
     def put(self, tree: PyTree, spec: P) -> PyTree:
         """Returns the host's arrays on the device."""
-        return jax.tree.map(jnp.asarray, tree)
+        return jax.device_put(tree, self._sharding)
 
     def jit(self, fn: Callable, inputs: Sequence[P], outputs: P, donate=()) -> Callable:
         """Returns `fn` jitted for arguments and results that are placed as `put` places them."""
-        return jax.jit(fn, donate_argnums=donate)
+        # Without shardings, what takes no array from `put` would run on JAX's default device.
+        return jax.jit(
+            fn,
+            in_shardings=self._sharding,
+            out_shardings=self._sharding,
+            donate_argnums=donate,
+        )
 
     def shard(self, batch: PyTree) -> PyTree:
         """Divides a batch, inside of `fn`, among the devices that share it."""
@@ -105,7 +116,7 @@ def arrange(devices: Sequence[Device], devices_per_batch: int) -> OneDevice | Gr
             f"devices_per_batch must divide the number of devices, got {devices_per_batch} and "
             f"{len(devices)}"
         )
-    return OneDevice() if len(devices) == 1 else Grid(devices, devices_per_batch)
+    return OneDevice(devices[0]) if len(devices) == 1 else Grid(devices, devices_per_batch)
 
 
 def device_name(devices: Sequence[Device]) -> str:

@@ -25,7 +25,7 @@ _EVALUATE = (MEMBERS, MEMBERS, WHOLE, WHOLE), MEMBERS  # model, totals, chunk, w
 
 
 class Compiler:
-    """Compiles functions for some devices, each once for every structure and shapes of arguments.
+    """Compiles functions for the devices, once for all arguments of the same shapes.
 
     `jax.jit` has such a cache, too. This one also measures the time of compilation, tells how
     much memory a program needs before it runs, and never compiles during a timed call.
@@ -125,12 +125,12 @@ class Execution:
           "validation_loss", ... -> the mean score of each member, in the order of the members.
         """
         model = self._evaluation_models(group, model, optimizers)
-        totals = group.by_member({split: self._totals(group, model, split) for split in splits})
-        return {
-            f"{split}_{name}": total / self._data.examples[split]
-            for split in splits
-            for name, total in totals[split].items()
-        }
+        means = {}
+        for split in splits:
+            totals = group.by_member(self._totals(group, model, split))
+            count = self._data.examples[split]
+            means |= {f"{split}_{name}": total / count for name, total in totals.items()}
+        return means
 
     def memory(self, group: Group) -> int:
         """Returns the bytes that a group needs on each device; compiles its programs."""
@@ -151,7 +151,7 @@ class Execution:
     def _epoch_program(self, group, args):
         static = group.blocks, group.with_rates, group.skips
         fn = functools.partial(self._programs.epoch, *static)
-        # Old and new states never exist at once, which for Adam is a third of the memory.
+        # The states are donated, so that the old and the new ones never exist at the same time.
         return self.compiler.compile(("epoch", *static), fn, _EPOCH, args, donate=(0, 1))
 
     def _evaluation_models(self, group, model, optimizers):
@@ -165,9 +165,9 @@ class Execution:
     def _totals(self, group, model, split):
         """Returns the sums of a split's scores, name -> (parts · members,), on the devices.
 
-        The totals pass from chunk to chunk. So the host waits once for a split, and no two chunks
-        are evaluated at a time, although calls return at once: independent calls would run side by
-        side on a CPU, each with temporary memory of its own.
+        The totals pass from chunk to chunk. So the host does not wait for each chunk, and yet
+        the chunks are evaluated one after another: independent calls, which return before they
+        are finished, could run side by side on a CPU, each with temporary memory of its own.
         """
         totals = self._zero_totals(group)
         for chunk in self._data.chunks[split]:

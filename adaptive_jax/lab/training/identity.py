@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+import adaptive_jax
 from adaptive_jax.lab.workloads.workload import Data, Workload
 from adaptive_jax.typing import PyTree
 from adaptive_jax.validation import is_traced
@@ -176,7 +177,7 @@ def versions() -> str:
     """
     packages = ("adaptive_jax", "jax", "jaxlib", "flax", "optax")
     known = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-    folder = Path(__file__).parent.parent
+    folder = Path(adaptive_jax.__file__).parent
     if _is_in_packages(folder):
         return known
     paths = sorted(folder.rglob("*.py"))
@@ -185,7 +186,7 @@ def versions() -> str:
 
 
 # Folders of this library whose code starts runs or reads their results, but computes none.
-_RESULT_FREE = {"checkpoint", "cli", "comparison", "report", "statistics", "surfaces"}
+_RESULT_FREE = {"analysis", "checkpoint", "cli", "comparison", "report", "statistics", "surfaces"}
 
 
 class _Walk:

@@ -191,7 +191,9 @@ class Programs:
 
         def member(model):
             scores = self.network.eval_scores(model, chunk)
-            return {name: weights @ values for name, values in scores.items()}
+            # By default a TPU would round the scores to bfloat16 and a GPU to TF32.
+            dot = functools.partial(jnp.dot, weights, precision=jax.lax.Precision.HIGHEST)
+            return {name: dot(values) for name, values in scores.items()}
 
         sums = jax.vmap(member)(model)
         return jax.tree.map(lambda total, s: total + s.astype(total.dtype), totals, sums)

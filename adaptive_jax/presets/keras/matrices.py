@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax.algebra import chain
+from adaptive_jax.methods import adafactor
 from adaptive_jax.methods.adafactor import scale_by_factored_rms, scale_by_param_rms
 from adaptive_jax.methods.muon import scale_by_muon
 from adaptive_jax.presets.arguments import is_zero
-from adaptive_jax.presets.keras.adam_kin import scale_by_adam
+from adaptive_jax.presets.keras.adam_kin import scale_by_adam_or_amsgrad
 from adaptive_jax.presets.keras.constructor import optimizer
 from adaptive_jax.stages.clipping import clip_by_block_rms
 from adaptive_jax.stages.decay import add_decayed_weights
@@ -47,7 +48,7 @@ def Adafactor(
         scale_by_factored_rms(-beta_2_decay, epsilon_1),
         clip_by_block_rms(clip_threshold),
         scale_by_param_rms(epsilon_2),
-        scale_by_learning_rate(relative_step(learning_rate)),
+        scale_by_learning_rate(adafactor.relative_step(learning_rate)),
     )
 
 
@@ -124,7 +125,7 @@ def Muon(
         eps=1e-7,
     )
     adam = chain(
-        scale_by_adam(adam_beta_1, adam_beta_2, epsilon, amsgrad=False),
+        scale_by_adam_or_amsgrad(adam_beta_1, adam_beta_2, epsilon, amsgrad=False),
         scale_by_learning_rate(adam_lr_ratio, flip_sign=False),
     )
     return chain(
