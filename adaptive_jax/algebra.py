@@ -80,8 +80,10 @@ def _shown(value: Any, depth: int = 8) -> str:
         return f"{outer}({', '.join(f'{k}={inner(v)}' for k, v in held if v is not value)})"
     if inspect.isroutine(value) or inspect.isclass(value):
         return value.__qualname__
-    if type(value) in (tuple, list):
-        return f"{type(value).__name__}({', '.join(map(inner, value))})"
+    if type(value) is list:
+        return f"[{', '.join(map(inner, value))}]"
+    if type(value) is tuple:
+        return f"({', '.join(map(inner, value))}{',' if len(value) == 1 else ''})"
     if is_traced(value):
         return f"<traced {value.dtype}>"
     if isinstance(value, jax.Array) and not value.shape:
