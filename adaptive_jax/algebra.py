@@ -1,8 +1,6 @@
 """The algebra: a Preconditioner is direction × scale; a ScaleModifier changes the scale."""
 
 import functools
-import inspect
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn, ParamSpec, Self, TypeVar
 
@@ -11,8 +9,9 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_jax import trees
+from adaptive_jax.calls import Call
 from adaptive_jax.typing import Params, State, Updates
-from adaptive_jax.validation import is_traced, map_leaves
+from adaptive_jax.validation import map_leaves
 
 __all__ = [
     "Chain",
@@ -32,63 +31,6 @@ FIRST_ORDER = ("mu",)
 """Optax's name for a first moment."""
 SQUARES = ("nu",)
 """Optax's name for a second moment."""
-
-
-class Call(NamedTuple):
-    """A function and the arguments it was called with; its repr is source code."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-    def __repr__(self) -> str:
-        bound = inspect.signature(self.function).bind(*self.args, **self.kwargs)
-        shown = []
-        for name, value in bound.arguments.items():
-            kind = bound.signature.parameters[name].kind
-            if kind is inspect.Parameter.POSITIONAL_ONLY:
-                shown.append(_shown(value))
-            elif kind is inspect.Parameter.VAR_POSITIONAL:
-                shown += map(_shown, value)
-            elif kind is inspect.Parameter.VAR_KEYWORD:
-                shown += [f"{k}={_shown(v)}" for k, v in value.items()]
-            else:
-                shown.append(f"{name}={_shown(value)}")
-        return f"{_shown(self.function)}({', '.join(shown)})"
-
-    def again(self) -> tuple[Callable[..., Any], tuple[()]]:
-        """Returns the call in the form of `__reduce__`, so that unpickling repeats it."""
-        return functools.partial(self.function, *self.args, **self.kwargs), ()
-
-
-def _shown(value: Any, depth: int = 8) -> str:
-    """Returns the value's repr without memory addresses, which differ from run to run.
-
-    A function that was built by another function, such as a schedule, is shown as a call of that
-    function with the values it closes over. So is an Optax transformation, which consists of
-    such functions.
-    """
-
-    def inner(value):
-        return _shown(value, depth - 1)
-
-    if isinstance(value, optax.GradientTransformation) and not isinstance(value, Transformation):
-        return inner(value.update)
-    outer, local, _ = getattr(value, "__qualname__", "").partition(".<locals>")
-    if local and inspect.isfunction(value) and value.__closure__ and depth > 0:
-        held = sorted(inspect.getclosurevars(value).nonlocals.items())
-        return f"{outer}({', '.join(f'{k}={inner(v)}' for k, v in held if v is not value)})"
-    if inspect.isroutine(value) or inspect.isclass(value):
-        return value.__qualname__
-    if type(value) is list:
-        return f"[{', '.join(map(inner, value))}]"
-    if type(value) is tuple:
-        return f"({', '.join(map(inner, value))}{',' if len(value) == 1 else ''})"
-    if is_traced(value):
-        return f"<traced {value.dtype}>"
-    if isinstance(value, jax.Array) and not value.shape:
-        return repr(value.item())
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 # Registered as static: JAX would otherwise rebuild it like any NamedTuple, from `init` and `update`

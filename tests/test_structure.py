@@ -19,6 +19,7 @@ ROOMS = (
     "numerics",
     "validation",
     "trees",
+    "calls",
     "algebra",
     "matrices",
     "registry",

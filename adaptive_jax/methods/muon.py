@@ -6,8 +6,6 @@ of kernel launches of one. On a mesh the batch is distributed over the devices, 
 on each, because a product needs all of its own matrix, but no part of another.
 """
 
-import collections
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
@@ -190,14 +188,16 @@ def scale_by_muon(
         )
         direction, state = accumulate.update(wide, state)
         leaves, structure = jax.tree.flatten(direction)
-        shapes = _stack_shapes(direction, flatten, output_axis)
-        stacks = [_as_stack(leaf, to) for leaf, to in zip(leaves, shapes, strict=True)]
-        stacks = _in_batches(
+        shapes = matrices.stack_shapes(direction, flatten, output_axis)
+        stacks = [matrices.as_stack(leaf, to) for leaf, to in zip(leaves, shapes, strict=True)]
+        stacks = matrices.in_batches(
             lambda batch: _orthogonalize(batch, triples, eps, min_norm, iteration_dtype), stacks
         )
         if factor is not None:
             stacks = [_times(factor, stack, output_axis) for stack in stacks]
-        orthogonal = [_from_stack(stack, leaf) for stack, leaf in zip(stacks, leaves, strict=True)]
+        orthogonal = [
+            matrices.from_stack(stack, leaf) for stack, leaf in zip(stacks, leaves, strict=True)
+        ]
         return trees.cast_updates(structure.unflatten(orthogonal), updates, params), state
 
     return Transformation(init, update)
@@ -295,7 +295,7 @@ def muon(
     adam_eps = number("adam_eps", adam_eps, "[0, inf)")
 
     def default_mask(params):
-        attention = attention_kernels(params)
+        attention = matrices.attention_kernels(params)
         return jax.tree_util.tree_map_with_path(
             lambda path, p: np.ndim(p) == 2 or leaf_names(path) in attention, params
         )
@@ -362,81 +362,6 @@ def _check_matrices(tree) -> None:
                 f"{jax.tree_util.keystr(path) or 'the only leaf'}; use the recipe muon, which "
                 "gives such leaves to Adam, or partition_by_mask to choose another optimizer"
             )
-
-
-def attention_kernels(tree: PyTree) -> dict[tuple[str, ...], int]:
-    """Finds the kernels of Flax's attention in a tree.
-
-    Those of `query`, `key` and `value` have the shape (inputs, heads, dim); that of the `out` next
-    to them has (heads, dim, outputs).
-
-    Args:
-      tree: parameters, or a tree with the same paths and shapes.
-
-    Returns:
-      Path as names -> how many leading axes of the kernel are inputs.
-
-    >>> layer = {"query": {"kernel": jnp.ones((6, 2, 3))}, "out": {"kernel": jnp.ones((2, 3, 6))}}
-    >>> attention_kernels(layer)
-    {('query', 'kernel'): 1, ('out', 'kernel'): 2}
-    """
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    shapes = {leaf_names(path): jnp.shape(leaf) for path, leaf in leaves}
-    found = {}
-    for names, shape in shapes.items():
-        if len(shape) != 3 or names[-1:] != ("kernel",):
-            continue
-        out = (*names[:-2], "out", "kernel")
-        projects = names[-2:-1] in (("query",), ("key",), ("value",))
-        if projects and len(shapes.get(out, ())) == 3 and shapes[out][:2] == shape[1:]:
-            found |= {names: 1, out: 2}
-    return found
-
-
-def _stack_shapes(tree, flatten, output_axis):
-    """The shape of each leaf as a stack: matrices, rows, columns."""
-    inputs = attention_kernels(tree) if output_axis == -1 else {}
-    return [
-        _as_one_matrix(leaf.shape, inputs[leaf_names(path)])
-        if leaf_names(path) in inputs
-        else _stack_shape(leaf.shape, flatten, output_axis)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    ]
-
-
-def _as_one_matrix(shape, inputs):
-    return 1, math.prod(shape[:inputs]), math.prod(shape[inputs:])
-
-
-def _stack_shape(shape, flatten, output_axis):
-    *leading, rows, columns = shape
-    if not (flatten and leading):
-        return math.prod(leading), rows, columns
-    if output_axis == -1:
-        return 1, math.prod(leading) * rows, columns
-    return 1, shape[0], math.prod(shape[1:])
-
-
-def _in_batches(iterate, stacks):
-    """Applies `iterate` to stacks, tall ones transposed, once for each shape and dtype."""
-    wide = [stack.mT if _is_tall(stack) else stack for stack in stacks]
-    groups = collections.defaultdict(list)
-    for i, stack in enumerate(wide):
-        devices = matrices.devices_of(stack)
-        # A stack that the devices divide evenly stays alone: joined with others, its matrices
-        # would move to other devices, and it has no need of zeros to fill up the batch.
-        apart = i if devices > 1 and len(stack) % devices == 0 else None
-        groups[stack.shape[1:], stack.dtype, apart].append(i)
-    for members in groups.values():
-        batch = _dealt_out(iterate, [wide[i] for i in members])
-        ends = list(itertools.accumulate(len(wide[i]) for i in members))
-        for i, part in zip(members, jnp.split(batch, ends[:-1]), strict=True):
-            wide[i] = part
-    return [new.mT if _is_tall(old) else new for new, old in zip(wide, stacks, strict=True)]
-
-
-def _is_tall(stack) -> bool:
-    return stack.shape[1] > stack.shape[2]
 
 
 def _orthogonalize(x, triples, eps, min_norm, dtype):
@@ -513,56 +438,3 @@ def _times(factor, stack, output_axis):
         return stack
     fan_out, fan_in = (columns, rows) if output_axis == -1 else (rows, columns)
     return stack * jnp.asarray(factor(fan_out, fan_in), stack.dtype)
-
-
-# On a mesh. Parameters are usually split along their axes, so every device has a part of every
-# matrix; the iteration needs whole matrices. Gathering the stack on every device would take its
-# memory, and repeat its arithmetic, once per device. Instead each matrix is split along a side
-# (which a reshape from the leaf to the stack keeps on its device), and one exchange of equal parts
-# (all-to-all) turns parts of all matrices into some whole matrices on each device; a second one
-# turns them back. The number of matrices is filled up with zeros to a multiple of the number of
-# devices; as the zeros are split along the same side, they too are exchanged and not gathered.
-
-
-def _as_stack(leaf, shape):
-    """The leaf as a stack of the given shape."""
-    axis, side = _common_axis(leaf, shape)
-    return matrices.reshape(matrices.split(leaf, axis), shape, side)
-
-
-def _from_stack(stack, leaf):
-    """The inverse of `_as_stack`."""
-    axis, side = _common_axis(leaf, stack.shape)
-    x = matrices.reshape(matrices.split(stack, side), leaf.shape, axis)
-    return matrices.split_back(x, axis, leaf)
-
-
-def _common_axis(leaf, shape):
-    """An axis of the leaf that is also an axis of the stack, and that axis of the stack.
-
-    An array that is split along it can be reshaped without communication. (None, None) if there is
-    no such axis that the number of devices divides.
-    """
-    for side in _sides(shape, matrices.devices_of(leaf)):
-        for axis, size in enumerate(leaf.shape):
-            if (math.prod(leaf.shape[:axis]), size) == (math.prod(shape[:side]), shape[side]):
-                return axis, side
-    return None, None
-
-
-def _dealt_out(iterate, stacks):
-    """Applies `iterate` to all matrices of the stacks, each matrix being whole on one device."""
-    devices = matrices.devices_of(stacks[0])
-    side = next(_sides(stacks[0].shape, devices), None)
-    batch = jnp.concatenate([matrices.split(stack, side) for stack in stacks])
-    filled = jnp.pad(batch, [(0, -len(batch) % devices), (0, 0), (0, 0)])
-    return matrices.split(iterate(matrices.split(filled, 0)), side)[: len(batch)]
-
-
-def _sides(shape, devices):
-    """The axes of a stack that the devices can split evenly, the preferred one first."""
-    # The shorter side first, not axis 1: then a tall leaf and the transposed stack that is iterated
-    # agree on the side, and no exchange is needed between the two.
-    shorter = 2 if shape[1] > shape[2] else 1
-    axes = (0, shorter, 3 - shorter) if all(shape) else ()
-    return (axis for axis in axes if shape[axis] % devices == 0)

@@ -14,7 +14,8 @@ import numpy as np
 import optax
 
 from adaptive_jax import numerics, trees
-from adaptive_jax.algebra import Call, Preconditioner, ScaleModifier, Transformation
+from adaptive_jax.algebra import Preconditioner, ScaleModifier, Transformation
+from adaptive_jax.calls import Call
 from adaptive_jax.typing import Scalar, State
 from adaptive_jax.validation import is_traced, near_misses
 

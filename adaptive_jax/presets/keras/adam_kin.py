@@ -63,6 +63,7 @@ def AdamW(
 
 
 def scale_by_adam_or_amsgrad(beta_1, beta_2, epsilon, amsgrad):
+    """Adam's transformation or AMSGrad's, with Keras's epsilon."""
     scale_by = scale_by_amsgrad if amsgrad else scale_by_adam
     return scale_by(beta_1, beta_2, eps=0.0, eps_hat=epsilon)
 
