@@ -6,7 +6,7 @@ They are those of `notebooks/docs/which_optimizer.md`, which says how the folder
 import argparse
 
 from adaptive_jax.lab import Comparison
-from adaptive_jax.lab.analysis.names import names
+from adaptive_jax.lab.analysis.labels import display_labels
 from adaptive_jax.lab.report.tables import Column, markdown_table
 
 FORMATS = {"accuracy": (100, ".1f"), "loss": (1, ".3f")}
@@ -19,7 +19,7 @@ def column(title, text):
 
 def tuned(each):
     """Test metrics after tuning; bold where no other optimizer is distinguishably better."""
-    rows = {row.optimizer: row for row in each.rows}
+    rows = {row.optimizer: row for row in each.summaries}
     beaten = {pair.worse for pair in each.differences if pair.distinguishable}
     factor, form = FORMATS[each.metric]
 
@@ -33,7 +33,7 @@ def tuned(each):
 
 def untuned(each):
     """Validation metrics at the default learning rate and after tuning, and the tuned rate."""
-    rows = {row.optimizer: row for row in each.rows}
+    rows = {row.optimizer: row for row in each.summaries}
     factor, form = FORMATS[each.metric]
 
     def text(standing):
@@ -53,7 +53,7 @@ def versus_adam(standing):
 def tables(analysis):
     """Both, as Markdown."""
     standings = analysis.overall.standings
-    shown = names(standing.optimizer for standing in standings)
+    shown = display_labels(standing.optimizer for standing in standings)
     optimizer = column("optimizer", lambda standing: f"`{shown[standing.optimizer]}`")
     better = column("better than Adam", versus_adam)
     yield markdown_table([optimizer, *map(tuned, analysis.workloads), better], standings)

@@ -189,14 +189,16 @@ def _show(out: Path, formats: Sequence[str]) -> None:
     analysis = Comparison.load(out).analysis
     terminal = console()
     terminal.print(f"{analysis.verdict}\n")
-    for each in filter(lambda each: each.rows, analysis.workloads):
-        columns = [column for column in result_columns(each) if column.brief]
+    for workload in analysis.workloads:
+        if not workload.summaries:
+            continue
+        columns = [column for column in result_columns(workload) if column.brief]
         table = Table(box=None)
         for column in columns:
             numeric = bool(column.best)
             table.add_column(column.title, justify="right" if numeric else "left", no_wrap=numeric)
-        for row in each.rows:
-            table.add_row(*(column.text(row) for column in columns))
+        for summary in workload.summaries:
+            table.add_row(*(column.text(summary) for column in columns))
         terminal.print(table)
-        terminal.print(footnote(each))
+        terminal.print(footnote(workload))
     terminal.print(*reports, path, sep="\n", soft_wrap=True)

@@ -63,7 +63,7 @@ def run(args: Surfaces) -> int:
 def _surface_table(surface, paths):
     from rich.table import Table
 
-    from adaptive_jax.lab.analysis.names import short
+    from adaptive_jax.lab.analysis.labels import short_label
 
     table = Table(surface.name, box=None)
     for heading in ("rate", "last value", "highest at end", "steps to 1/1000"):
@@ -71,7 +71,7 @@ def _surface_table(surface, paths):
     for path in paths:
         steps = path.steps_to(1e-3)
         table.add_row(
-            short(path.optimizer.label),
+            short_label(path.optimizer.label),
             f"{path.learning_rate:g}",
             f"{path.values[-1]:.3g}",
             f"{path.highest_at_end:.3g}",
