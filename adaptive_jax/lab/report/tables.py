@@ -194,16 +194,25 @@ def text_table(columns: list[Column], rows: Sequence[Any]) -> str:
     )
 
 
-def markdown(text: str) -> str:
+class MarkdownText(str):
+    """A text that is Markdown already, which `markdown` does not escape."""
+
+
+def markdown(text: str) -> MarkdownText:
     r"""Escapes a text for Markdown, on one line.
 
     >>> print(markdown("<b>sgd</b> | [lr](x) *0.1* my_sgd"))
     \<b>sgd\</b> \| \[lr\](x) \*0.1\* my_sgd
+    >>> print(markdown(MarkdownText("**sgd**")))
+    **sgd**
     """
+    if isinstance(text, MarkdownText):
+        return text
     # An underscore inside a word is no markup, and labels are full of them: it stays.
     marks = r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)|<(?=[\w/!?])|&(?=#?\w+;)"
     text = re.sub(marks, r"\\\g<0>", one_line(text).strip())
-    return re.sub(r"^(\d*)([#+.)-](?=[#\s]|$)|>)", r"\1\\\2", text)  # a heading, list or quote
+    # A heading, a list or a quote begins a line.
+    return MarkdownText(re.sub(r"^(\d*)([#+.)-](?=[#\s]|$)|>)", r"\1\\\2", text))
 
 
 def markdown_table(columns: list[Column], rows: Sequence[Any]) -> str:
