@@ -46,7 +46,7 @@ class Compare:
     trials: int | None = None
     """Settings to try for each optimizer; 1 means its defaults. Default: the workload's."""
     extra_trials: int | None = None
-    """Further trials, at most, if the best rate is at the edge of the grid. Default: 4 (quick: 2)."""
+    """Further trials, at most, if the best rate is at the edge. Default: 4 (quick: 2)."""
     tuning_seeds: int | None = None
     """Runs of each trial. Default: 1 (full: 3)."""
     seeds: int | None = None
