@@ -272,6 +272,14 @@ def test_hostile_names_are_text_in_the_page(hostile):
         assert shown.count(" ".join(words(name))) > 12  # in tables, captions, legends and axes
 
 
+def test_hostile_names_are_text_in_a_notebook(hostile):
+    _, runs = hostile
+    text = Comparison(runs)._repr_html_()
+    assert "<script" not in text and "<!--" not in text
+    for table in Page(text).tables:
+        check_names(table)
+
+
 def test_hostile_names_are_text_in_markdown(hostile):
     folder, _ = hostile
     text = (folder / "report.md").read_text()
