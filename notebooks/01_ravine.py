@@ -24,7 +24,7 @@ import os
 import numpy as np
 
 from adaptive_jax.diagnostics import get_surface
-from adaptive_jax.lab.analysis.names import short
+from adaptive_jax.lab.analysis.labels import short_label
 from adaptive_jax.lab.report import figures
 from adaptive_jax.lab.surfaces import tune_on_surface, vary_on_surface
 from adaptive_jax.lab.surfaces.pictures import draw_gallery, draw_trajectories
@@ -45,7 +45,7 @@ paths = tune_on_surface(CLASSICS[:2] if SMALL else CLASSICS, ravine)
 draw_trajectories(ravine, paths)
 
 # %%
-axes = figures.by_step({short(path.optimizer.label): path.values for path in paths})
+axes = figures.by_step({short_label(path.optimizer.label): path.values for path in paths})
 axes.set(yscale="log", ylim=(1e-9, 1e2), title="f after each update")
 axes.figure
 

@@ -34,7 +34,7 @@
 import os
 
 from adaptive_jax.lab import compare, workloads
-from adaptive_jax.lab.analysis.names import short
+from adaptive_jax.lab.analysis.labels import short_label
 
 SMALL = "ADAPTIVE_JAX_SMALL" in os.environ  # in tests: two optimizers, for less long
 article = workloads.get("digits_mlp")
@@ -69,7 +69,7 @@ comparison.plot_learning_curves()[0].get_figure(root=True)
 # %%
 theirs = {"sgd": 0.849, "sgd momentum=0.9 ema=true": 0.873, "rmsprop": 0.961, "adam": 0.985}
 for row in sorted(comparison.table(), key=lambda row: row["train"]):
-    name = short(row["optimizer"]).removesuffix(" decay=0.9 eps=0.0001")
+    name = short_label(row["optimizer"]).removesuffix(" decay=0.9 eps=0.0001")
     print(f"{name:30} ours {row['train']:.3f}   article's {theirs[name]:.3f}")
 
 # %% [markdown]

@@ -1,13 +1,13 @@
 """Tables of a comparison over several workloads: `python scripts/which_optimizer.py FOLDER`.
 
-They are those of `notebooks/docs/which_optimizer.md`, which says how the folder was made.
+`notebooks/docs/which_optimizer.md` shows them, and says how to make the folder.
 """
 
 import argparse
 
 from adaptive_jax.lab import Comparison
-from adaptive_jax.lab.analysis.names import names
-from adaptive_jax.lab.report.tables import Column, markdown_table
+from adaptive_jax.lab.analysis.labels import display_labels
+from adaptive_jax.lab.report.tables import Column, MarkdownText, markdown_table
 
 FORMATS = {"accuracy": (100, ".1f"), "loss": (1, ".3f")}
 
@@ -17,31 +17,32 @@ def column(title, text):
     return Column(title, text, text)
 
 
-def tuned(each):
-    """Test metrics after tuning; bold where no other optimizer is distinguishably better."""
-    rows = {row.optimizer: row for row in each.rows}
-    beaten = {pair.worse for pair in each.differences if pair.distinguishable}
-    factor, form = FORMATS[each.metric]
+def tuned(workload):
+    """Test metrics after tuning; bold where no other optimizer is significantly better."""
+    summaries = {summary.optimizer: summary for summary in workload.summaries}
+    beaten = {pair.worse for pair in workload.differences if pair.distinguishable}
+    factor, form = FORMATS[workload.metric]
 
     def text(standing):
-        row = rows[standing.optimizer]
-        cell = f"{factor * row.mean:{form}} ± {factor * (row.high - row.low) / 2:{form}}"
-        return cell if row.optimizer in beaten else f"**{cell}**"
+        summary = summaries[standing.optimizer]
+        half = factor * (summary.high - summary.low) / 2
+        cell = f"{factor * summary.mean:{form}} ± {half:{form}}"
+        return cell if summary.optimizer in beaten else MarkdownText(f"**{cell}**")
 
-    return column(each.workload, text)
+    return column(workload.workload, text)
 
 
-def untuned(each):
+def untuned(workload):
     """Validation metrics at the default learning rate and after tuning, and the tuned rate."""
-    rows = {row.optimizer: row for row in each.rows}
-    factor, form = FORMATS[each.metric]
+    summaries = {summary.optimizer: summary for summary in workload.summaries}
+    factor, form = FORMATS[workload.metric]
 
     def text(standing):
-        row = rows[standing.optimizer]
-        before, after = (factor * x for x in (row.default_score, row.tuned_score))
-        return f"{before:{form}} → {after:{form}} at {row.learning_rate:.2g}"
+        summary = summaries[standing.optimizer]
+        before, after = (factor * x for x in (summary.default_score, summary.tuned_score))
+        return f"{before:{form}} → {after:{form}} at {summary.learning_rate:.2g}"
 
-    return column(each.workload, text)
+    return column(workload.workload, text)
 
 
 def versus_adam(standing):
@@ -51,10 +52,10 @@ def versus_adam(standing):
 
 
 def tables(analysis):
-    """Both, as Markdown."""
+    """Yields both tables as Markdown."""
     standings = analysis.overall.standings
-    shown = names(standing.optimizer for standing in standings)
-    optimizer = column("optimizer", lambda standing: f"`{shown[standing.optimizer]}`")
+    labels = display_labels(standing.optimizer for standing in standings)
+    optimizer = column("optimizer", lambda s: MarkdownText(f"`{labels[s.optimizer]}`"))
     better = column("better than Adam", versus_adam)
     yield markdown_table([optimizer, *map(tuned, analysis.workloads), better], standings)
     yield markdown_table([optimizer, *map(untuned, analysis.workloads)], standings)

@@ -270,7 +270,7 @@ def test_runs_are_paired_by_seed_and_not_by_place():
 def test_only_tuning_runs():
     analysis = analyze([run for run in made({"adam": BASE}) if run.phase != "final"])
     workload = only(analysis)
-    assert workload.rows == () and workload.differences == () and math.isnan(workload.target)
+    assert workload.summaries == () and workload.differences == () and math.isnan(workload.target)
     assert workload.seeds == 0 and analysis.verdict == "No optimizer has final runs yet."
 
 
@@ -291,7 +291,7 @@ def test_the_better_of_a_pair_is_so_on_their_common_seeds():
     high_elsewhere = [0.80, 0.81, 0.80, 0.99, 0.99]
     records = made({"adam": high_elsewhere, "sgd": [0.85, 0.86, 0.85]})
     workload = only(analyze(records))
-    assert workload.rows[0].optimizer == "adam"
+    assert workload.summaries[0].optimizer == "adam"
     (difference,) = workload.differences
     assert (difference.better, difference.worse) == ("sgd", "adam")
     assert workload.verdict.startswith("sgd beats adam by 5.0 ± 0.3 points at n = 3.")
@@ -327,7 +327,7 @@ def test_overall():
     records = several("abc", losses="b", noise=0.01)
     analysis = analyze(records)
     assert [each.workload for each in analysis.workloads] == ["a", "b", "c"]
-    assert analysis.workloads[1].rows[0].optimizer == "sgd"  # 0.8 is the lowest loss
+    assert analysis.workloads[1].summaries[0].optimizer == "sgd"  # 0.8 is the lowest loss
     standings = {standing.optimizer: standing for standing in analysis.overall.standings}
     runs = [
         [r for r in records if (r.workload, r.optimizer, r.phase) == (w, "adam", "final")]

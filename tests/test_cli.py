@@ -161,7 +161,7 @@ def interrupted(out, signal_number):
 def test_ctrl_c_leaves_what_was_finished(tmp_path):
     status, out, err = interrupted(tmp_path, signal.SIGINT)
     assert status == 130, err
-    assert f"to go on: adaptive-jax compare --resume {tmp_path}" in err and "Traceback" not in err
+    assert f"to resume: adaptive-jax compare --resume {tmp_path}" in err and "Traceback" not in err
     assert "sgd" in out and (tmp_path / "report.html").exists()
     (line,) = (tmp_path / "runs.jsonl").read_text().splitlines()
     assert json.loads(line)["phase"] == "final"
@@ -214,11 +214,11 @@ def test_what_stops_a_command_is_told_with_how_to_go_on(capsys, tmp_path, stoppe
     assert cli.main(["compare", "digits_mlp", "--out", str(out)]) == 128 + number
     err = capsys.readouterr().err
     again = f"adaptive-jax compare --resume {shlex.quote(str(out))}"
-    assert f"stopped: the finished runs are kept; to go on: {again}" in err
+    assert f"stopped: the finished runs are kept; to resume: {again}" in err
     assert cli.main(["train", "digits_mlp"]) == 128 + number
     assert capsys.readouterr().err.splitlines()[-1] == "stopped"
     assert cli.main(["train", "digits_mlp", "--checkpoint", str(tmp_path / "c")]) == 128 + number
-    assert "to go on from the last checkpoint, give the same command again" in (
+    assert "to resume from the last checkpoint, run the same command again" in (
         capsys.readouterr().err
     )
     assert cli.main(["list"]) == 128 + number
@@ -250,7 +250,7 @@ def test_an_interrupt_that_cannot_be_raised_comes_again(capsys, monkeypatch):
 
 
 def test_ctrl_c_twice(capsys, tmp_path, stopped_by):
-    """The second ends the report; how to go on is still said."""
+    """The second ends the report; how to resume is still printed."""
     stopped_by(signal.SIGINT, report=lambda out, formats: signal.raise_signal(signal.SIGINT))
     assert cli.main(["compare", "digits_mlp", "--out", str(tmp_path)]) == 130
     assert f"--resume {tmp_path}" in capsys.readouterr().err
@@ -294,7 +294,7 @@ def test_ctrl_c_while_jax_is_imported(tmp_path):
 )
 def test_a_disk_that_fails_is_one_line(capsys, tmp_path, stopped_by, error, message):
     stopped_by(error)
-    again = f"to go on: adaptive-jax compare --resume {tmp_path}"
+    again = f"to resume: adaptive-jax compare --resume {tmp_path}"
     for argv in (["compare", "digits_mlp", "--out", str(tmp_path)], ["list"]):
         assert cli.main(argv) == 2
         (line,) = [x for x in capsys.readouterr().err.splitlines() if "adaptive-jax: error" in x]

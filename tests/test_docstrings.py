@@ -50,7 +50,7 @@ SHOWN_BY = {
     "lab.statistics.Interval": "lab.statistics.t_interval",
     "lab.statistics.Profiles": "lab.statistics.performance_profiles",
     "lab.analysis.Analysis": "lab.analysis.analyze",
-    "lab.analysis.Row": "lab.results.run_comparison",  # which trains: so it is one for three
+    "lab.analysis.Summary": "lab.results.run_comparison",  # which trains: so it is one for three
     "lab.analysis.summarize": "lab.results.run_comparison",
     "lab.report.write_report": "lab.results.run_comparison",
     "lab.surfaces.Trajectory": "lab.surfaces.tune_on_surface",

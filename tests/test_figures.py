@@ -19,9 +19,11 @@ def line_of(axes, label):
     return next(line for line in axes.get_lines() if line.get_label() == label)
 
 
-def test_looks_differ_for_all_optimizers():
-    looks = [tuple(map(str, look.values())) for look in figures.styles(OPTIMIZERS).values()]
-    assert len({look[1:] for look in looks}) == len(OPTIMIZERS)
+def test_styles_differ_for_all_optimizers():
+    palette = [
+        tuple(map(str, style.values())) for style in figures.make_palette(OPTIMIZERS).values()
+    ]
+    assert len({style[1:] for style in palette}) == len(OPTIMIZERS)
 
 
 def test_learning_curves_are_medians():
@@ -94,7 +96,7 @@ def test_random_search_is_points_without_lines():
 
 
 def test_missed_targets_are_crosses_and_costs_are_dots():
-    rows = analyze(made(["adam", "rmsprop"], targets={"digits": 0.948})).workloads[0].rows
+    rows = analyze(made(["adam", "rmsprop"], targets={"digits": 0.948})).workloads[0].summaries
     steps, _ = figures.dots(rows, figures.TO_TARGET)
     by_marker = {line.get_marker(): line for line in steps.get_lines()}
     assert math.isfinite(rows[0].steps_to_target) and math.isinf(rows[1].steps_to_target)

@@ -18,7 +18,7 @@ from adaptive_jax.lab import Comparison
 from adaptive_jax.lab.analysis import analyze
 from adaptive_jax.lab.cli.compare import _show
 from adaptive_jax.lab.report import figures, write_report
-from adaptive_jax.lab.report.facts import train_command
+from adaptive_jax.lab.report.description import train_command
 from adaptive_jax.lab.report.tables import difference_columns, result_columns, shown_pairs
 from adaptive_jax.lab.training import records as disk
 from adaptive_jax.registry import OPTIMIZERS
@@ -127,8 +127,8 @@ def check_page(text, analysis):
         heads, *lines = page.tables.pop(0)
         columns = result_columns(each)
         assert [head["text"] for head in heads] == [c.title for c in columns] + ["records"]
-        assert len(lines) == len(each.rows)
-        for line, row in zip(lines, each.rows, strict=True):
+        assert len(lines) == len(each.summaries)
+        for line, row in zip(lines, each.summaries, strict=True):
             for cell, column in zip(line, columns, strict=False):
                 assert column.text(row) in cell["text"]
                 value = column.value(row)
@@ -158,7 +158,7 @@ def test_six_optimizers(six):
     assert len(page.images) == 2 + 2 + 1 + 2 + 4
     assert "adaptive-jax compare --config config.json" in text
     assert '{"workload": "<digits>"}' in page.text and "&lt;digits&gt;" in text
-    assert "no direction times a scale: sgd momentum=0.9, rmsprop." in text
+    assert "not a direction times a scale per coordinate: sgd momentum=0.9, rmsprop." in text
 
 
 def test_all_optimizers_are_a_page_of_moderate_size(tmp_path):
@@ -214,7 +214,7 @@ def test_markdown(six):
     (each,) = analyze(runs).workloads
     assert text.startswith(f"# Optimizers on digits\n\n{each.verdict}\n")
     tables = re.findall(r"(?:^\|.*\|\n)+", text, re.M)
-    contents = (result_columns(each), each.rows), (difference_columns(each), each.differences)
+    contents = (result_columns(each), each.summaries), (difference_columns(each), each.differences)
     for table, (columns, rows) in zip(tables, contents, strict=True):
         cells = [re.split(r" \| ", line.strip("| ")) for line in table.splitlines()]
         expected = [[column.text(row).strip() for column in columns] for row in rows]
@@ -272,6 +272,14 @@ def test_hostile_names_are_text_in_the_page(hostile):
         assert shown.count(" ".join(words(name))) > 12  # in tables, captions, legends and axes
 
 
+def test_hostile_names_are_text_in_a_notebook(hostile):
+    _, runs = hostile
+    text = Comparison(runs)._repr_html_()
+    assert "<script" not in text and "<!--" not in text
+    for table in Page(text).tables:
+        check_names(table)
+
+
 def test_hostile_names_are_text_in_markdown(hostile):
     folder, _ = hostile
     text = (folder / "report.md").read_text()
@@ -313,7 +321,7 @@ def test_hostile_names_are_printed_as_they_are(hostile, capsys):
 def test_csv_has_every_number_in_full(six):
     folder, runs = six
     (each,) = analyze(runs).workloads
-    for name, rows in (("results", each.rows), ("differences", each.differences)):
+    for name, rows in (("results", each.summaries), ("differences", each.differences)):
         with (folder / f"{name}.csv").open(newline="") as file:
             lines = list(csv.DictReader(file))
         assert len(lines) == len(rows)
@@ -353,7 +361,7 @@ def test_commands_repeat_runs():
 def test_text_tables():
     (accuracy,) = analyze(made(["adam"], seeds=5, noise=0, diverged={})).workloads
     brief = [column for column in result_columns(accuracy) if column.brief]
-    assert {column.title: column.text(accuracy.rows[0]) for column in brief} == {
+    assert {column.title: column.text(accuracy.summaries[0]) for column in brief} == {
         "optimizer": "adam",
         "learning rate": "0.001",
         "test %": "95.00 ± 0.09",  # the resolution of 400 examples
@@ -364,7 +372,7 @@ def test_text_tables():
     }
     (loss,) = analyze(made(["adam"], losses=["digits"], noise=0, tune=2, diverged={})).workloads
     brief = [column for column in result_columns(loss) if column.brief]
-    assert {column.title: column.text(loss.rows[0]) for column in brief} == {
+    assert {column.title: column.text(loss.summaries[0]) for column in brief} == {
         "optimizer": "adam",
         "learning rate": "0.001*",
         "test loss": "0.9500 ± 0.0000",
@@ -380,7 +388,7 @@ def test_the_result_in_python(six):
     assert comparison.verdict == analyze(runs).verdict
     rows = comparison.table()
     assert [row["optimizer"] for row in rows] == [
-        row.optimizer for row in comparison.analysis.workloads[0].rows
+        row.optimizer for row in comparison.analysis.workloads[0].summaries
     ]
     assert rows[0]["workload"] == "digits" and isinstance(rows[0]["mean"], float)
     assert comparison.verdict in repr(comparison) and "adabound" in repr(comparison)
@@ -479,7 +487,7 @@ addEventListener("load", () => {
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the path")
 def test_in_a_browser(six, tmp_path):
     folder, runs = six
-    rows = analyze(runs).workloads[0].rows
+    rows = analyze(runs).workloads[0].summaries
     text = (folder / "report.html").read_text()
     control = tmp_path / "control.html"
     control.write_text('<img src="http://127.0.0.1:9/x.png"><script>console.error(1)</script>')

@@ -64,7 +64,7 @@ def test_losses_are_better_when_lower():
 
 def test_one_seed_tells_nothing_about_seeds():
     assert verdict({"adam": 0.98, "sgd": 0.9}, seeds=1, noise=0) == (
-        "adam has the highest test accuracy, 98.00 %, but one run each tells nothing about what "
+        "adam has the highest test accuracy, 98.00 %, but one run each does not show what "
         "another seed would change."
     )
 

@@ -1,4 +1,4 @@
-"""A comparison to work with in Python: its records, what they say, and their figures."""
+"""A comparison in Python: run it, read its verdict, plot and save it."""
 
 import dataclasses
 import functools
@@ -25,20 +25,20 @@ from adaptive_jax.lab.workloads.workload import Workload
 if typing.TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Matplotlib is imported where it is used: who looks at the verdict need not wait for it.
+# Matplotlib is imported where it is used, so that a verdict does not wait for it.
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Comparison:
-    """The records of a comparison and what they say.
+    """The result of a comparison: the records of its runs, and their analysis.
 
-    In a notebook it shows itself as its verdict and its table, `print` gives the same in text.
-    The `plot_` methods return Matplotlib axes; `axes[0].get_figure(root=True)` is the
-    figure that they share, in the report's look.
+    A notebook shows its verdict and its table, and `print` shows the same as text. The `plot_`
+    methods return Matplotlib axes in the style of the report; `axes[0].get_figure(root=True)` is
+    the figure that they share.
 
     Attributes:
-      records: of all runs.
-      folder: where they are on disk, if they are; None by default.
+      records: the records of all runs.
+      folder: the folder that holds them on disk. Default: None, they are in memory alone.
 
     >>> from adaptive_jax.lab import compare
     >>> comparison = compare("noisy_quadratic", ("sgd", "adam"), trials=1, seeds=2)
@@ -54,41 +54,41 @@ class Comparison:
 
     @classmethod
     def load(cls, folder: Path | str) -> "Comparison":
-        """The comparison whose `runs.jsonl` is in the folder."""
+        """Loads a comparison from the folder that holds its `runs.jsonl`."""
         folder = Path(folder)
         return cls(list(disk.read(folder / "runs.jsonl")), folder)
 
     @functools.cached_property
     def analysis(self) -> Analysis:
-        """All that was found, see `analyze`."""
+        """The analysis of the records, see `analyze`."""
         return analyze(self.records)
 
     @property
     def verdict(self) -> str:
-        """What was found, in words."""
+        """The main result, in words."""
         return self.analysis.verdict
 
     def table(self) -> list[dict[str, Any]]:
-        """A dict for each optimizer on each workload, the best first, as `pandas.DataFrame` reads.
+        """Returns a dict for each optimizer on each workload, as `pandas.DataFrame` takes them.
 
-        Keys are "workload" and the fields of `Row`.
+        The keys are "workload" and the fields of `Summary`. The best optimizer is first.
         """
         return [
-            tables.as_dict(each.workload, row)
-            for each in self.analysis.workloads
-            for row in each.rows
+            tables.as_dict(workload.workload, summary)
+            for workload in self.analysis.workloads
+            for summary in workload.summaries
         ]
 
     def plot_learning_curves(self, workload: str | None = None) -> "list[Axes]":
-        """Draws training loss and validation metric by epoch, pairs of axes for groups of eight.
+        """Draws training loss and validation metric by epoch, a pair of axes per eight optimizers.
 
         Args:
-          workload: which, here and below; None if there is only one.
+          workload: name of the workload, here and below. None is enough if there is only one.
         """
         return self._plot("learning_curves", workload)
 
     def plot_tuning(self, workload: str | None = None) -> "list[Axes]":
-        """Draws what tuning found against learning rate and number of trials, pairs of axes."""
+        """Draws the tuning results against learning rate and number of trials, in pairs of axes."""
         return self._plot("tuning", workload)
 
     def plot_differences(self, workload: str | None = None) -> "list[Axes]":
@@ -96,19 +96,19 @@ class Comparison:
         return self._plot("differences", workload)
 
     def plot_costs(self, workload: str | None = None) -> "list[Axes]":
-        """Draws steps and seconds to the target, and what was measured of the optimizers' cost."""
+        """Draws steps and seconds to the target, and the measured costs of the optimizers."""
         return self._plot("costs", workload)
 
     def plot_effective_learning_rates(self, workload: str | None = None) -> "list[Axes]":
-        """Draws how coordinates' own learning rates spread, axes for each adaptive optimizer."""
+        """Draws the distribution of effective learning rates, axes for each adaptive optimizer."""
         return self._plot("effective_learning_rates", workload)
 
     def save(self, folder: Path | str, formats: Sequence[str] = ("html",)) -> list[Path]:
-        """Writes the records and reports on them; see `write_report` for the formats.
+        """Writes the records, and reports on them in the formats of `write_report`.
 
         Args:
-          folder: made if it is missing.
-          formats: of the reports, may be none.
+          folder: is created if it is missing.
+          formats: formats of the reports. Default: "html". Empty for the records alone.
 
         Returns:
           The paths of the reports.
@@ -134,16 +134,16 @@ class Comparison:
         from adaptive_jax.lab.report import charts, figures
 
         analysis = self._workload(workload)
-        mine = [record for record in self.records if record.workload == analysis.workload]
-        looks = charts.all_looks(self.analysis, self.records)
-        for chart in charts.workload_charts(analysis, mine, looks):
+        own = [record for record in self.records if record.workload == analysis.workload]
+        palette = charts.report_palette(self.analysis, self.records)
+        for chart in charts.workload_charts(analysis, own, palette):
             if chart.name == name:
                 with figures.theme():
                     return chart.figure().axes
         raise ValueError(f"the records of {analysis.workload} have nothing to plot {name} from")
 
     def _workload(self, name: str | None) -> WorkloadAnalysis:
-        known = {each.workload: each for each in self.analysis.workloads}
+        known = {analysis.workload: analysis for analysis in self.analysis.workloads}
         if name is None and len(known) == 1:
             (name,) = known
         if name not in known:
@@ -152,19 +152,19 @@ class Comparison:
 
     def __repr__(self) -> str:
         parts = [self.verdict]
-        for each in self.analysis.workloads:
-            if each.rows:
-                columns = [column for column in tables.result_columns(each) if column.brief]
-                parts += [each.workload, tables.text_table(columns, each.rows)]
+        for workload in self.analysis.workloads:
+            if workload.summaries:
+                columns = [column for column in tables.result_columns(workload) if column.brief]
+                parts += [workload.workload, tables.text_table(columns, workload.summaries)]
         return "\n\n".join(parts)
 
     def _repr_html_(self) -> str:
-        tables_shown = [
-            (each.workload, tables.result_columns(each), each.rows)
-            for each in self.analysis.workloads
-            if each.rows
+        results = [
+            (workload.workload, tables.result_columns(workload), workload.summaries)
+            for workload in self.analysis.workloads
+            if workload.summaries
         ]
-        return render("notebook.html", verdict=self.verdict, tables=tables_shown)
+        return render("notebook.html", verdict=self.verdict, tables=results)
 
 
 def compare(
@@ -197,7 +197,8 @@ def compare(
         registry entries, or factories such as `optax.adam`. An optimizer whose learning rate is
         given runs at that rate; the others are tuned. Default: the workload's own list.
       budget: "default" is the workload's budget. "quick" has a third of its epochs, and at most
-        3 trials and 3 seeds. "full" has twice its trials, 3 tuning seeds, and 4 times its seeds.
+        3 trials and 3 seeds. "full" has about twice its trials, 3 tuning seeds, and 4 times its
+        seeds.
       trials: settings to try for each optimizer; 1 means its defaults. Default: the budget's.
       extra_trials: further trials, at most, if the best learning rate is at the edge of the grid.
         Default: 4, or 2 for "quick".
@@ -250,29 +251,31 @@ def compare(
 def run_comparison(
     config: CompareConfig, out: str | Path | None = None, callback: Callback | None = None
 ) -> Comparison:
-    """Runs a comparison, or what is left of it.
+    """Runs a comparison, or resumes it.
 
-    On each workload all tuned optimizers have the same number of trials, judged by the
-    validation metric at the end of training, with seeds that no final run has. A best learning
-    rate at the edge of its grid is followed beyond it, as far as the budget's `extra_trials` go.
-    Final runs share initial parameters and order of examples across optimizers, and only they
-    see the test set, once.
+    On each workload all tuned optimizers have the same number of trials, judged by the final
+    validation metric, with seeds that no final run has. If the best learning rate is at the edge
+    of the grid, up to `extra_trials` further trials extend the grid there. Final runs share initial
+    parameters and order of examples across optimizers, and only they use the test set, once.
 
     Args:
       config: what to compare.
-      out: a folder, made if there is none, for `config.json` and `runs.jsonl`. If it has those of
-        the same config, the runs in it are not run again, as long as nothing that they were made
-        of has changed, see `Population.identity`; what has is printed to stderr, and the old runs
-        are moved to `runs.old.jsonl`. Default: none is written.
-      callback: is told what is planned, and of each epoch.
+      out: a folder for `config.json` and `runs.jsonl`, created if it is missing. If it holds a
+        comparison with the same config, finished runs are kept. Runs of code or data that changed
+        since, see `Population.identity`, move to `runs.old.jsonl` and run again, and stderr says
+        what changed. Default: nothing is written.
+      callback: receives the plan and every epoch. Default: none.
 
-    Processes that have joined by `jax.distributed` all call this; the first has the folder, and
-    all get the same numbers, but for times.
+    With several processes joined by `jax.distributed`, all call this. The first process has the
+    folder, and all return the same numbers, except for times.
+
+    Returns:
+      The comparison, with its records, verdict, tables and figures.
 
     Raises:
       ValueError: the folder holds a comparison with another config, or another process writes to
-        it; a workload's model or loss do not fit its data; an optimizer cannot be trained; or
-        there is a folder, and the code of a function or what it refers to cannot be read.
+        it; a workload's model or loss does not fit its data; an optimizer cannot be trained; or
+        `out` is given and the source of a function, or a value that it uses, cannot be read.
       DataError: a workload's data are missing or wrong.
 
     >>> import tempfile
@@ -284,7 +287,7 @@ def run_comparison(
     ...     comparison = run_comparison(config, folder)
     ...     [path.name for path in write_report(folder, ["md", "csv"])]
     ['report.md', 'results.csv', 'differences.csv']
-    >>> [(row.optimizer, row.runs) for row in summarize(comparison.records)]
+    >>> [(summary.optimizer, summary.runs) for summary in summarize(comparison.records)]
     [('sgd:learning_rate=0.1', 2), ('sgd:learning_rate=0.01', 2)]
     """
     records = run_protocol(config, out, callback)

@@ -2,5 +2,5 @@
 
 from adaptive_jax.lab.analysis.analysis import Analysis as Analysis
 from adaptive_jax.lab.analysis.analysis import analyze as analyze
-from adaptive_jax.lab.analysis.rows import Row as Row
-from adaptive_jax.lab.analysis.rows import summarize as summarize
+from adaptive_jax.lab.analysis.summaries import Summary as Summary
+from adaptive_jax.lab.analysis.summaries import summarize as summarize

@@ -1,4 +1,4 @@
-"""From the records of a comparison to what it found."""
+"""The analysis of a comparison, from the records of its runs."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,41 +6,42 @@ from collections.abc import Sequence
 from adaptive_jax.lab.analysis import verdict
 from adaptive_jax.lab.analysis.differences import Difference, differences
 from adaptive_jax.lab.analysis.overall import Overall, overall
-from adaptive_jax.lab.analysis.rows import Row, summarize, target
+from adaptive_jax.lab.analysis.summaries import Summary, summarize, target
 from adaptive_jax.lab.training.records import RunRecord
 
 
 @dataclasses.dataclass(frozen=True)
 class WorkloadAnalysis:
-    """What was found on one workload.
+    """The analysis of one workload.
 
     Attributes:
-      workload: its name.
-      metric: "accuracy" or "loss", what it is judged by.
-      target: as `rows.target`.
-      seeds: the most that any optimizer has run.
-      rows: of the optimizers with final runs, the best first.
-      differences: all pairs of them, the better one of each first.
-      verdict: the same in words.
+      workload: name of the workload.
+      metric: "accuracy" or "loss", by which the workload judges.
+      target: see `summaries.target`.
+      seeds: number of final runs, the largest over optimizers.
+      summaries: of the optimizers with final runs, the best first.
+      differences: of all pairs of them.
+      verdict: the main result, in words.
     """
 
     workload: str
     metric: str
     target: float
     seeds: int
-    rows: tuple[Row, ...]
+    summaries: tuple[Summary, ...]
     differences: tuple[Difference, ...]
     verdict: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """What a comparison found.
+    """The analysis of a comparison.
 
     Attributes:
-      workloads: in the order in which they were run.
-      overall: all of them together; None for a single one, or if no optimizer ran on each.
-      verdict: what a reader should know first.
+      workloads: the analysis of each workload, in the order of the runs.
+      overall: standings over all workloads; None for a single workload, or if no optimizer has
+        final runs on every one.
+      verdict: the main result, in words.
     """
 
     workloads: tuple[WorkloadAnalysis, ...]
@@ -49,18 +50,18 @@ class Analysis:
 
 
 def analyze(records: Sequence[RunRecord]) -> Analysis:
-    """Finds which optimizers can be told apart, and by how much.
+    """Finds which optimizers differ significantly, and by how much.
 
     Final runs are paired by their seeds. Every pair of optimizers gets a paired t test, and Holm's
     method keeps the chance of any false difference on a workload at 5%. A run that diverged
-    counts as `scores.counted` says. Records of single runs are left out; what an interrupted
-    comparison lacks is missing here, too.
+    counts as in `scores.counted`. Records of single runs are left out. An interrupted comparison
+    is analyzed as far as it got.
 
     Args:
-      records: at least one of a comparison, of any number of workloads.
+      records: of a comparison, on one or several workloads; at least one.
 
     Raises:
-      ValueError: there is none.
+      ValueError: no record is of a comparison.
 
     >>> from adaptive_jax.lab import compare
     >>> rates = "sgd:learning_rate=0.1", "sgd:learning_rate=0.001"
@@ -74,23 +75,23 @@ def analyze(records: Sequence[RunRecord]) -> Analysis:
             by_workload.setdefault(record.workload, []).append(record)
     if not by_workload:
         raise ValueError("records must hold a run of a comparison, got none: see `compare`")
-    workloads = tuple(_workload(mine) for mine in by_workload.values())
+    workloads = tuple(_workload(runs) for runs in by_workload.values())
     if len(workloads) == 1:
         return Analysis(workloads, None, workloads[0].verdict)
-    together = overall(list(by_workload.values()), [each.rows for each in workloads])
+    together = overall(list(by_workload.values()), [workload.summaries for workload in workloads])
     words = verdict.over_workloads(together, len(workloads))
     return Analysis(workloads, together, words)
 
 
 def _workload(records: list[RunRecord]) -> WorkloadAnalysis:
-    rows = summarize(records)
-    pairs = differences(records, [row.optimizer for row in rows])
+    summaries = summarize(records)
+    pairs = differences(records, [summary.optimizer for summary in summaries])
     return WorkloadAnalysis(
         workload=records[0].workload,
         metric=records[0].metric,
         target=target(records),
-        seeds=max((row.runs for row in rows), default=0),
-        rows=tuple(rows),
+        seeds=max((summary.runs for summary in summaries), default=0),
+        summaries=tuple(summaries),
         differences=pairs,
-        verdict=verdict.of_workload(rows, pairs),
+        verdict=verdict.of_workload(summaries, pairs),
     )

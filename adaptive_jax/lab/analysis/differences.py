@@ -1,4 +1,4 @@
-"""Every pair of optimizers on one workload: can they be told apart?"""
+"""The differences of every pair of optimizers on one workload, and their significance."""
 
 import dataclasses
 import itertools
@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 
 from adaptive_jax.lab import statistics
-from adaptive_jax.lab.analysis.rows import final_runs, resolution
 from adaptive_jax.lab.analysis.scores import score
+from adaptive_jax.lab.analysis.summaries import final_runs, resolution
 from adaptive_jax.lab.training.records import RunRecord
 
 
@@ -22,11 +22,11 @@ class Difference:
       p: of the paired t test, adjusted by Holm's method for all pairs of the workload; NaN for a
         single seed.
       bootstrap_low, bootstrap_high: ends of the studentized bootstrap's 95% interval of the mean,
-        which asks less of the differences' shape; NaN for fewer than four seeds.
+        which assumes less about the distribution; NaN for fewer than four seeds.
       wilcoxon_p: of Wilcoxon's signed-rank test, adjusted likewise. It is below 0.05 for no pair
         of five seeds.
       improvement: probability that a run of the better one beats a run of the worse one.
-      seeds: how many both have run.
+      seeds: number of seeds that both have.
     """
 
     better: str
@@ -48,12 +48,12 @@ class Difference:
 
 
 def differences(records: list[RunRecord], order: list[str]) -> tuple[Difference, ...]:
-    """All pairs of optimizers that have seeds in common.
+    """Returns the differences of all pairs of optimizers that share seeds.
 
     Args:
       records: of one workload.
-      order: the optimizers' labels, the best first. Pairs come in this order; a pair that is equal
-        on its common seeds, too.
+      order: the optimizers' labels, the best first. Pairs come in this order, and of two that tie
+        on their common seeds the first is called better.
     """
     scores = {
         label: {run.seed: score(run) for run in runs} for label, runs in final_runs(records).items()
@@ -73,7 +73,7 @@ def differences(records: list[RunRecord], order: list[str]) -> tuple[Difference,
 
 
 def _difference(first, second, step) -> Difference:
-    """Of two (label, {seed: score}), with the p values of this pair alone."""
+    """Compares two (label, {seed: score}); the p values are of this pair alone."""
     seeds = sorted(first[1].keys() & second[1].keys())
 
     def common(optimizer):

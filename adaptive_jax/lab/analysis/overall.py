@@ -1,4 +1,4 @@
-"""Several workloads together."""
+"""The standings of optimizers over several workloads."""
 
 import dataclasses
 import itertools
@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from adaptive_jax.lab import statistics
-from adaptive_jax.lab.analysis.rows import Row, final_runs
 from adaptive_jax.lab.analysis.scores import normalized, score
+from adaptive_jax.lab.analysis.summaries import Summary, final_runs
 from adaptive_jax.lab.statistics import Interval, Profiles
 from adaptive_jax.lab.training.records import RunRecord
 
 
 @dataclasses.dataclass(frozen=True)
 class Standing:
-    """One optimizer over all workloads.
+    """One optimizer's result over all workloads.
 
     Attributes:
       optimizer: its label.
@@ -31,7 +31,7 @@ class Standing:
 
 @dataclasses.dataclass(frozen=True)
 class Overall:
-    """All workloads together.
+    """The result of a comparison over all workloads.
 
     Attributes:
       standings: of the optimizers that have final runs on every workload, the best score first.
@@ -43,18 +43,20 @@ class Overall:
     profiles: Profiles | None
 
 
-def overall(records: list[list[RunRecord]], rows: Sequence[Sequence[Row]]) -> Overall | None:
-    """What holds over all workloads; None if no optimizer has final runs on each of them.
+def overall(
+    records: list[list[RunRecord]], summaries: Sequence[Sequence[Summary]]
+) -> Overall | None:
+    """Returns the standings, or None if no optimizer has final runs on every workload.
 
     Args:
-      records: for each workload its records.
-      rows: for each workload its rows.
+      records: one list for each workload.
+      summaries: one list for each workload, in the same order.
     """
-    finals = [final_runs(mine) for mine in records]
-    labels = [label for label in finals[0] if all(label in mine for mine in finals)]
+    finals = [final_runs(runs) for runs in records]
+    labels = [label for label in finals[0] if all(label in runs for runs in finals)]
     if not labels:
         return None
-    scores = {label: [[score(run) for run in mine[label]] for mine in finals] for label in labels}
+    scores = {label: [[score(run) for run in runs[label]] for runs in finals] for label in labels}
     improvement = {label: {} for label in labels}
     for a, b in itertools.combinations(labels, 2):
         chance = statistics.mean_improvement(scores[a], scores[b])
@@ -62,13 +64,13 @@ def overall(records: list[list[RunRecord]], rows: Sequence[Sequence[Row]]) -> Ov
         improvement[b][a] = Interval(1 - chance.estimate, 1 - chance.high, 1 - chance.low)
     standings = []
     for label in labels:
-        scales = [[normalized(run) for run in mine[label]] for mine in finals]
+        scales = [[normalized(run) for run in runs[label]] for runs in finals]
         middle = statistics.interquartile_mean(scales)
         standings.append(Standing(label, middle, improvement[label]))
     standings.sort(key=lambda standing: -standing.score.estimate)
     profiles = None
-    if len(rows) >= 4:
-        steps = [{row.optimizer: row.steps_to_target for row in mine} for mine in rows]
-        costs = [[mine[standing.optimizer] for mine in steps] for standing in standings]
+    if len(summaries) >= 4:
+        steps = [{s.optimizer: s.steps_to_target for s in workload} for workload in summaries]
+        costs = [[workload[standing.optimizer] for workload in steps] for standing in standings]
         profiles = statistics.performance_profiles(np.array(costs))
     return Overall(tuple(standings), profiles)

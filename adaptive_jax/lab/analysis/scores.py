@@ -1,4 +1,4 @@
-"""What a run counts for: which way its metric points, and what a diverged one is given."""
+"""The score of a run: higher is better, and a diverged run counts."""
 
 import math
 
@@ -6,20 +6,21 @@ from adaptive_jax.lab.training.records import RunRecord
 
 
 def score(record: RunRecord, split: str = "test") -> float:
-    """The metric at the end on one split, as `counted`, signed so that higher is better."""
+    """Returns the final metric on a split, as `counted`, signed so that higher is better."""
     return signed(record.metric, counted(record, f"{split}_{record.metric}"))
 
 
 def signed(metric: str, value: float) -> float:
-    """The value, or its negative if the metric is a loss. Its own inverse."""
+    """Returns the value, negated if the metric is a loss; applied twice it returns the value."""
     return -value if metric == "loss" else value
 
 
 def counted(record: RunRecord, name: str) -> float:
-    """A final metric as it counts: a run that diverged is never dropped.
+    """Returns a final metric as it counts in means: a diverged run is never dropped.
 
-    Its accuracy is what it is. Its loss is at most the untrained model's, to which one can always
-    return, and so is any loss that is not finite. An accuracy that is not finite counts 0.
+    The loss of a diverged run counts as at most the untrained model's loss, to which one can always
+    return. A loss that is not finite counts as the untrained model's, an accuracy that is not
+    finite as 0. Any other value counts as it is.
 
     Args:
       record: the run.
@@ -33,10 +34,10 @@ def counted(record: RunRecord, name: str) -> float:
 
 
 def normalized(record: RunRecord) -> float:
-    """The test metric on a scale common to workloads: 1 is perfect.
+    """Returns the test metric on a scale common to all workloads, on which 1 is perfect.
 
-    An accuracy as it is, a loss as 1 - loss / initial loss: the share of the untrained model's
-    loss that is gone. This takes 0 for the least loss that there is.
+    An accuracy stays as it is. A loss becomes 1 - loss / initial loss, the fraction of the
+    untrained model's loss that training removed; this takes 0 for the least possible loss.
     """
     if record.metric == "accuracy":
         return score(record)
@@ -44,7 +45,7 @@ def normalized(record: RunRecord) -> float:
 
 
 def epochs_to_target(record: RunRecord, target: float) -> float:
-    """The first epoch, from 1 on, whose validation metric reaches the target; inf if none does."""
+    """Returns the first epoch (from 1) whose validation metric reaches the target, inf if none."""
     for epoch, point in enumerate(record.curve, 1):
         value = point[f"validation_{record.metric}"]
         if signed(record.metric, value) >= signed(record.metric, target):

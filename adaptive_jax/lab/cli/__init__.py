@@ -1,7 +1,7 @@
 """The command line `adaptive-jax`: list, train, compare, surfaces; a file each.
 
-What a command needs is imported where it runs: an unknown option need not wait for Flax,
-Matplotlib and the rest.
+Each command imports its packages when it runs, so that an unknown option is refused before Flax and
+Matplotlib are imported.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         except KeyboardInterrupt as stop:
             return 128 + (stop.args[0] if stop.args else signal.SIGINT)
-        except BrokenPipeError:  # who read the output has enough of it
+        except BrokenPipeError:  # the reader closed the pipe, such as `head`
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + getattr(signal, "SIGPIPE", 13)

@@ -1,4 +1,4 @@
-"""What the commands have in common: errors of one line, interrupts, and progress bars."""
+"""Helpers of the commands: errors of one line, interrupts, and progress bars."""
 
 import contextlib
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 class UsageError(Exception):
-    """What the user asked for cannot be; the message is one line."""
+    """An error of the user's input, with a message of one line."""
 
 
 @contextlib.contextmanager
 def usage_errors():
-    """Turns what a configuration refuses into a usage error."""
+    """Converts a ValueError of a config to a usage error."""
     try:
         yield
     except ValueError as error:
@@ -24,7 +24,7 @@ def usage_errors():
 
 @contextlib.contextmanager
 def disk_errors(path: Path, then: Callable[[], str] = lambda: ""):
-    """Turns a failure to write to a path into a usage error, which ends with `then()`."""
+    """Converts a failure to write to a path to a usage error, which ends with `then()`."""
     try:
         yield
     except BrokenPipeError:  # of stdout
@@ -36,16 +36,16 @@ def disk_errors(path: Path, then: Callable[[], str] = lambda: ""):
 
 @contextlib.contextmanager
 def interruptible():
-    """Turns SIGTERM and SIGHUP, like Ctrl-C, into a KeyboardInterrupt that has the number.
+    """Converts SIGINT, SIGTERM and SIGHUP to a KeyboardInterrupt with the signal's number.
 
-    What is ignored, as SIGHUP under nohup, stays ignored.
+    An ignored signal, such as SIGHUP under nohup, stays ignored.
     """
 
     def interrupt(number, frame):
         raise KeyboardInterrupt(number)
 
-    def come_again(event):
-        """Where an interrupt cannot be raised, as in the callbacks of imports, it comes later."""
+    def send_again(event):
+        """Sends a signal again that was lost where nothing can be raised, as in import hooks."""
         if isinstance(event.exc_value, KeyboardInterrupt) and event.exc_value.args:
             arguments = (os.getpid(), *event.exc_value.args)  # which wakes the main thread
             timer = threading.Timer(0.05, os.kill, arguments)
@@ -60,7 +60,7 @@ def interruptible():
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
                 before[number] = signal.signal(number, interrupt)
-    sys.unraisablehook = come_again
+    sys.unraisablehook = send_again
     try:
         yield
     finally:
@@ -71,9 +71,9 @@ def interruptible():
 
 @contextlib.contextmanager
 def progress(callbacks: Sequence = ()):
-    """A progress bar for each workload on stderr; yields the callback that advances them.
+    """Shows a progress bar for each workload on stderr; yields the callback that advances them.
 
-    Of several processes only the first shows them.
+    With several processes only the first shows them.
     """
     import jax
     from rich.console import Console
@@ -111,11 +111,11 @@ def progress(callbacks: Sequence = ()):
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]},"),
         TimeElapsedColumn(),
-        TextColumn("gone,"),
+        TextColumn("elapsed,"),
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    # The estimate is of the mean speed so far: a short window would forget compilations.
+    # The estimate uses the mean speed so far, because a short window would omit compilation.
     bars = Progress(
         *columns,
         console=Console(stderr=True),
@@ -130,7 +130,7 @@ def progress(callbacks: Sequence = ()):
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder, if it is missing; a usage error says why it cannot be made."""
+    """Creates a folder if it is missing; a usage error says why it cannot."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -138,7 +138,7 @@ def make_folder(path: Path) -> None:
 
 
 def console():
-    """Returns a console that prints names as they are, whatever markup they look like."""
+    """Returns a console that prints labels as they are, without markup."""
     from rich.console import Console
 
     return Console(markup=False, highlight=False, emoji=False)

@@ -22,61 +22,63 @@ from adaptive_jax.lab.cli.common import (
 from adaptive_jax.lab.cli.processes import ALONE, Processes, join
 from adaptive_jax.lab.files import read_at_most
 
-_CONFIG_BYTES = 2**20  # of which a config may have no more
+_CONFIG_BYTES = 2**20  # at most, of a config
 
 
 @dataclasses.dataclass(frozen=True)
 class Compare:
-    """Tune optimizers on validation data, run fresh seeds, test, and say what can be told."""
+    """Compare optimizers: tune on validation data, run new seeds, test, and write a report."""
 
     workloads: tyro.conf.Positional[tuple[str, ...]] = ()
-    """What to train, see `adaptive-jax list`; several are summed up. Default: digits_cnn."""
+    """Workloads, see `adaptive-jax list`; several also get standings over all. Default:
+    digits_cnn."""
     optimizers: tuple[str, ...] = ()
-    """Names, with fixed settings or ranges if wanted: adam sgd:momentum=0.9,nesterov=true
-    optax.adamw adam:learning_rate=1e-4..1e-2. One with a learning_rate is not tuned. Default: the
+    """Names, optionally with fixed settings or ranges: adam sgd:momentum=0.9,nesterov=true
+    optax.adamw adam:learning_rate=1e-4..1e-2. A fixed learning_rate is not tuned. Default: the
     workload's."""
     quick: bool = False
-    """A third of the epochs, 3 trials and 3 seeds."""
+    """Use a third of the epochs, and at most 3 trials and 3 seeds."""
     full: bool = False
-    """Twice the trials, 3 tuning seeds, 4 times the seeds."""
+    """Use about twice the trials, 3 tuning seeds, and 4 times the seeds."""
     search: Literal["grid", "random"] | None = None
-    """Try the learning rate on a log grid (default), or draw whatever has a range at random."""
+    """Tune the learning rate on a log grid (default), or all hyperparameters with ranges at
+    random."""
     trials: int | None = None
-    """Settings to try for each optimizer; 1 means its default. Default: the workload's."""
+    """Settings to try for each optimizer; 1 means its defaults. Default: the workload's."""
     extra_trials: int | None = None
-    """At most so many more beyond the edge of the grid, if the best one lies there. Default: 4."""
+    """Further trials, at most, if the best rate is at the edge. Default: 4 (quick: 2)."""
     tuning_seeds: int | None = None
-    """Runs of each trial. Default: 1."""
+    """Runs of each trial. Default: 1 (full: 3)."""
     seeds: int | None = None
     """Final runs of each optimizer. Default: the workload's."""
     epochs: int | None = None
-    """Default: the workload's."""
+    """Epochs of every run. Default: the workload's."""
     seed: int | None = None
     """The first seed of the final runs. Default: 0."""
     schedule: str | None = None
     """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
     data_dir: str | None = None
-    """Folder (or for char_transformer a text file) with the data. Default: the cache, else a
+    """Folder with the data (for char_transformer a text file). Default: the cache, else a
     download."""
     width: int | None = None
     """Runs side by side on each device. Default: the workload's on a CPU, else as many as fit."""
     max_memory: float | None = None
-    """GiB that the runs side by side may take on each device. Default: half of what there is."""
+    """GiB that runs side by side may take on each device. Default: half of the memory."""
     config: Path | None = None
-    """A config.json to run again; options given besides are in place of what it says."""
+    """A config.json to run again; other options replace its values."""
     resume: Path | None = None
-    """Folder of a comparison that was interrupted: go on with it."""
+    """Folder of an interrupted comparison to resume."""
     out: Path | None = None
     """New folder for config, runs and report. Default: comparisons/WORKLOAD-DATE-TIME."""
     format: str = "html"
-    """Of the report, one or several: html,md,csv,png"""
+    """Formats of the report, one or several: html,md,csv,png"""
     log: tuple[Literal["csv", "tensorboard"], ...] = ()
-    """Also write every epoch of every run to log.csv, or to tensorboard/, in the folder."""
+    """Also log every epoch of every run to log.csv, or to tensorboard/, in the folder."""
     processes: tyro.conf.OmitArgPrefixes[Processes] = ALONE
 
 
 def run(args: Compare) -> int:
-    """Compares, or goes on with it, and reports; returns the exit status."""
+    """Runs or resumes a comparison, and reports; returns the exit status."""
     import jax
 
     from adaptive_jax.lab.report.report import check_formats
@@ -85,7 +87,7 @@ def run(args: Compare) -> int:
     if args.resume is not None:
         given = [f.name for f in dataclasses.fields(args) if getattr(args, f.name) != f.default]
         if others := set(given) - {"resume", "format", "log", "processes"}:
-            raise UsageError(f"--resume goes on with the folder's own config: drop --{min(others)}")
+            raise UsageError(f"--resume uses the folder's own config: drop --{min(others)}")
     formats = list(dict.fromkeys(name.strip() for name in args.format.split(",")))
     join(args.processes)
     with usage_errors():
@@ -113,16 +115,16 @@ def run(args: Compare) -> int:
 
 @contextlib.contextmanager
 def _resumable(out: Path):
-    """Says how to go on where a comparison is stopped, or cannot be written.
+    """Prints how to resume a comparison that stopped or could not be written.
 
-    A folder in which nothing was written, as where the data are missing, is removed.
+    A folder in which nothing was written, as when the data are missing, is removed.
     """
 
     def how():
         if not (out / "config.json").exists():
             return ""
         again = f"adaptive-jax compare --resume {shlex.quote(str(out))}"
-        return f": the finished runs are kept; to go on: {again}"
+        return f": the finished runs are kept; to resume: {again}"
 
     try:
         with disk_errors(out, how):
@@ -137,7 +139,7 @@ def _resumable(out: Path):
 
 
 def _config(args: Compare):
-    """The comparison's config: from the options, a file, or the folder to go on with."""
+    """Returns the config from the options, from a file, or from the folder to resume."""
     from adaptive_jax.lab.comparison import CompareConfig
 
     if args.quick and args.full:
@@ -162,7 +164,7 @@ def _new_folder(config) -> Path:
 
 
 def _logs(names: Sequence[str], out: Path):
-    """The callbacks that write logs."""
+    """Returns the callbacks that write logs."""
     from adaptive_jax.lab.training import CsvLogger, TensorBoardLogger
 
     try:
@@ -189,14 +191,16 @@ def _show(out: Path, formats: Sequence[str]) -> None:
     analysis = Comparison.load(out).analysis
     terminal = console()
     terminal.print(f"{analysis.verdict}\n")
-    for each in filter(lambda each: each.rows, analysis.workloads):
-        columns = [column for column in result_columns(each) if column.brief]
+    for workload in analysis.workloads:
+        if not workload.summaries:
+            continue
+        columns = [column for column in result_columns(workload) if column.brief]
         table = Table(box=None)
         for column in columns:
             numeric = bool(column.best)
             table.add_column(column.title, justify="right" if numeric else "left", no_wrap=numeric)
-        for row in each.rows:
-            table.add_row(*(column.text(row) for column in columns))
+        for summary in workload.summaries:
+            table.add_row(*(column.text(summary) for column in columns))
         terminal.print(table)
-        terminal.print(footnote(each))
+        terminal.print(footnote(workload))
     terminal.print(*reports, path, sep="\n", soft_wrap=True)

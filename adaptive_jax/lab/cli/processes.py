@@ -7,28 +7,28 @@ from adaptive_jax.lab.cli.common import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Processes:
-    """Options of a run by several processes; each is started with the same command."""
+    """Options of a run by several processes, each started with the same command."""
 
     distributed: bool = False
-    """Use the devices of several processes, of which this is one: train shares the work on every
-    batch among them, compare the runs. The first prints and writes. The next three options are
-    needed where no cluster says them."""
+    """Use the devices of several processes, of which this is one. `train` splits every batch among
+    them, `compare` splits the runs. The first process prints and writes. Without a cluster that
+    JAX detects, the next three options are required."""
     coordinator: str | None = None
-    """HOST:PORT at which the first process is to be reached by the others."""
+    """HOST:PORT at which the others reach the first process."""
     num_processes: int | None = None
-    """How many there are."""
+    """Number of processes."""
     process_id: int | None = None
-    """Which of them this is; 0 is the first."""
+    """Number of this process; the first is 0."""
     wait: int = 300
     """Seconds to wait for the others."""
 
 
 ALONE = Processes()
-"""Where none of them is given."""
+"""The options of a single process."""
 
 
 def join(processes: Processes) -> None:
-    """Makes this process one of several, if that is asked for."""
+    """Joins several processes, if the options say so."""
     given = {field.name: getattr(processes, field.name) for field in dataclasses.fields(processes)}
     if not given.pop("distributed"):
         for field in dataclasses.fields(processes):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from adaptive_jax.lab.cli.common import console, disk_errors, make_folder, usage_errors
 
-_MOST_STEPS = 100_000  # of which every one is drawn, for 50 learning rates at once
+_MOST_STEPS = 100_000  # each is drawn, and 50 learning rates run at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,16 +13,16 @@ class Surfaces:
     """Draw the paths of optimizers over functions of two variables, at tuned learning rates."""
 
     optimizers: tuple[str, ...] = ()
-    """Names, with fixed settings if wanted: adam sgd:momentum=0.9,nesterov=true.
-    One with a learning_rate is not tuned. Default: six classics."""
+    """Names, optionally with fixed settings: adam sgd:momentum=0.9,nesterov=true.
+    A fixed learning_rate is not tuned. Default: six classic optimizers."""
     surface: tuple[str, ...] = ("ravine",)
-    """ravine, rosenbrock, beale, himmelblau, rastrigin, saddle, several of them, or all."""
+    """One or several of ravine, rosenbrock, beale, himmelblau, rastrigin, saddle; or all."""
     steps: int | None = None
-    """Updates to make. Default: the surface's."""
+    """Number of updates. Default: the surface's."""
     out: Path = Path("surfaces")
     """Folder for SURFACE.png and SURFACE.gif."""
     gallery: bool = False
-    """Also SURFACE_gallery.png: a small picture for every optimizer there is."""
+    """Also write SURFACE_gallery.png with a small picture of every optimizer."""
 
 
 def run(args: Surfaces) -> int:
@@ -63,7 +63,7 @@ def run(args: Surfaces) -> int:
 def _surface_table(surface, paths):
     from rich.table import Table
 
-    from adaptive_jax.lab.analysis.names import short
+    from adaptive_jax.lab.analysis.labels import short_label
 
     table = Table(surface.name, box=None)
     for heading in ("rate", "last value", "highest at end", "steps to 1/1000"):
@@ -71,7 +71,7 @@ def _surface_table(surface, paths):
     for path in paths:
         steps = path.steps_to(1e-3)
         table.add_row(
-            short(path.optimizer.label),
+            short_label(path.optimizer.label),
             f"{path.learning_rate:g}",
             f"{path.values[-1]:.3g}",
             f"{path.highest_at_end:.3g}",

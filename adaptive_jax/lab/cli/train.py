@@ -24,29 +24,29 @@ class Train:
     """Train one model with one optimizer."""
 
     workload: tyro.conf.Positional[str]
-    """What to train, see `adaptive-jax list`."""
+    """Workload, see `adaptive-jax list`."""
     optimizer: str = "adam"
-    """Its name, see `adaptive-jax list`."""
+    """Name of the optimizer, see `adaptive-jax list`."""
     set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
     """Hyperparameters: learning_rate=0.01 nesterov=true"""
     epochs: int | None = None
-    """Default: the workload's."""
+    """Number of epochs. Default: the workload's."""
     seed: int = 0
-    """Of the initial parameters and the order of the examples."""
+    """Seed of the initial parameters and the order of the examples."""
     schedule: str | None = None
     """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
     data_dir: str | None = None
-    """Folder (or for char_transformer a text file) with the data. Default: the cache, else a
+    """Folder with the data (for char_transformer a text file). Default: the cache, else a
     download."""
     out: Path | None = None
-    """Folder whose runs.jsonl the record is added to."""
+    """Folder with the runs.jsonl to which the record is appended."""
     checkpoint: Path | None = None
-    """Folder for checkpoints, and to go on from if it has some."""
+    """Folder for checkpoints; if it has some, training resumes from the last."""
     checkpoint_every: int = 1
-    """So many epochs there is one."""
+    """Epochs between checkpoints."""
     on_nonfinite: Literal["stop", "skip", "restore"] | None = None
-    """Where a loss is not finite: end the run, leave out the update, or go on from the last
-    checkpoint with other data. Default: train on, and say that the run diverged."""
+    """Action if a loss is not finite: stop the run, skip the update, or restore the last checkpoint
+    and resume with other data. Default: continue, and mark the run as diverged."""
     processes: tyro.conf.OmitArgPrefixes[Processes] = ALONE
 
 
@@ -84,22 +84,22 @@ def run(args: Train) -> int:
         with _checkpoint_errors(args.checkpoint), progress() as callback:
             record = train(config, callback, **options)
     except KeyboardInterrupt:
-        go_on = ": to go on from the last checkpoint, give the same command again"
+        how = ": to resume from the last checkpoint, run the same command again"
         with contextlib.suppress(OSError):  # the terminal may be gone
-            print(f"stopped{go_on if args.checkpoint else ''}", file=sys.stderr)
+            print(f"stopped{how if args.checkpoint else ''}", file=sys.stderr)
         raise
     if is_first:
         _show_run(record)
         if args.out is not None:
             with disk_errors(args.out / "runs.jsonl"):
                 records.append(args.out / "runs.jsonl", record)
-            print(f"record added to {args.out / 'runs.jsonl'}")
+            print(f"record appended to {args.out / 'runs.jsonl'}")
     return 0
 
 
 @contextlib.contextmanager
 def _checkpoint_errors(folder: Path | None):
-    """Turns what is wrong with checkpoints into a usage error, of one line."""
+    """Converts errors of checkpoints to a usage error of one line."""
     if folder is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""What to compare and how: one frozen value, which is written beside the results."""
+"""The config of a comparison: one frozen value, written beside the results."""
 
 import dataclasses
 import json
@@ -20,22 +20,22 @@ from adaptive_jax.registry import Optimizer
 from adaptive_jax.validation import near_misses, number, steps
 
 TUNING_SEED = 1_000_000
-"""Tuning uses seeds from here on, final runs those from `seed` on: they never meet."""
+"""The first tuning seed. Final seeds start at `seed` and stay below it."""
 
 FORMAT = 1
-"""Of the JSON text; a newer one is refused."""
+"""Version of the JSON text; newer ones are refused."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """How much a comparison may spend on each optimizer of one workload.
+    """The budget of each optimizer on one workload.
 
     Attributes:
-      trials: settings tried in tuning; 1 means the defaults, untuned.
-      extra_trials: how many more at most, where the best learning rate is at the grid's edge.
+      trials: settings to try in tuning; 1 means the defaults, without tuning.
+      extra_trials: further trials, at most, if the best learning rate is at the edge of the grid.
       tuning_seeds: runs of each trial, whose mean counts.
       seeds: final runs.
-      epochs: of every run.
+      epochs: epochs of every run.
     """
 
     trials: int
@@ -47,27 +47,28 @@ class Budget:
 
 @dataclasses.dataclass(frozen=True)
 class CompareConfig:
-    """What to compare, and how.
+    """The config of a comparison: what to compare, and how.
 
     Attributes:
-      workloads: one or several, or the names of registered ones.
-      optimizers: specs, texts such as `"sgd:momentum=0.9"` or `"optax.adamw"`, registry entries,
-        or factories such as `optax.adam`. One with a learning rate given is run at that; the
-        others are tuned. None given (default) means the workload's own.
-      budget: "default" is what the workload says; "quick" a third of its epochs, and 3 trials and
-        seeds; "full" twice its trials, 3 tuning seeds and 4 times its final seeds.
-      trials, extra_trials, tuning_seeds, seeds, epochs: in place of the budget's, see `Budget`.
-      search: "grid" tunes the learning rate on a log grid, both ends included; "random" draws
-        all that has a range, with the same random numbers for all optimizers.
-      schedule: shape of the learning rate, a name in `SCHEDULES`. None means the workload's own.
-      seed: the first seed of the final runs. Default 0.
+      workloads: a workload or the name of a registered one, or several.
+      optimizers: texts such as `"sgd:momentum=0.9"` or `"optax.adamw"`, specs, registry entries,
+        or factories such as `optax.adam`. An optimizer whose learning rate is given runs at that
+        rate; the others are tuned. Default: the workload's own list.
+      budget: "default" is the workload's budget. "quick" has a third of its epochs, and at most
+        3 trials and 3 seeds. "full" has about twice its trials, 3 tuning seeds, and 4 times its
+        final seeds.
+      trials, extra_trials, tuning_seeds, seeds, epochs: replace those of the budget, see `Budget`.
+      search: "grid" tunes the learning rate on a log grid that includes both ends. "random" draws
+        every hyperparameter that has a range, with the same random numbers for all optimizers.
+      schedule: shape of the learning rate, a name in `SCHEDULES`. Default: the workload's own.
+      seed: the first seed of the final runs. Default: 0.
       data_dir: a folder with the data, or a text file, for workloads that read one.
-      width, max_memory: as in `Population`, the latter in GiB. What runs beside a run may change
-        its last bits, so a number once derived from the machine is kept; another number of devices
-        may change them, too.
+      width, max_memory: as in `Population`, the latter in GiB. The runs beside a run may change its
+        last bits, so values derived from the machine are stored with the config. A different
+        number of devices may change them, too.
 
     Raises:
-      ValueError: a name is unknown (near misses are named), or a value out of range.
+      ValueError: a name is unknown (the error names near misses), or a value is out of range.
 
     >>> config = CompareConfig("digits_mlp", ("sgd", "adam"), budget="quick")
     >>> config.budgets["digits_mlp"].epochs
@@ -138,7 +139,7 @@ class CompareConfig:
 
     @property
     def chosen(self) -> tuple[Workload, ...]:
-        """The workloads themselves, whatever they were given as."""
+        """The workloads, looked up by name if necessary."""
         return cast(tuple[Workload, ...], self.workloads)
 
     @property
@@ -146,18 +147,18 @@ class CompareConfig:
         return cast(tuple[OptimizerSpec, ...], self.optimizers)
 
     def specs(self, workload: Workload) -> tuple[OptimizerSpec, ...]:
-        """The optimizers to compare on a workload."""
+        """Returns the optimizers to compare on a workload."""
         return self._given or tuple(map(OptimizerSpec.of, workload.optimizers))
 
     def tuned(self, workload: Workload) -> list[OptimizerSpec]:
-        """Those of them for which something is to be found."""
+        """Returns those of them that are tuned."""
         if self.budgets[workload.name].trials == 1:
             return []
         return [spec for spec in self.specs(workload) if spec.search]
 
     @property
     def budgets(self) -> dict[str, Budget]:
-        """Name of a workload -> what may be spent on it."""
+        """The budgets by the names of the workloads."""
         return {workload.name: self._budget(workload) for workload in self.chosen}
 
     def _budget(self, workload):
@@ -167,7 +168,7 @@ class CompareConfig:
         return dataclasses.replace(budget, **own)
 
     def to_json(self) -> str:
-        """The config as JSON; what is an object in Python is there by its name."""
+        """Returns the config as JSON, in which workloads and optimizers are their names."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["workloads"] = [workload.name for workload in self.chosen]
         values["optimizers"] = [spec.label for spec in self._given]
@@ -175,15 +176,15 @@ class CompareConfig:
 
     @classmethod
     def from_json(cls, text: str, **changes: Any) -> "CompareConfig":
-        """The config of such a text.
+        """Returns the config of a JSON text.
 
         Args:
-          text: what `to_json` returned.
-          **changes: values in place of those in the text. Workloads and optimizers that are not
-            registered must be given so.
+          text: a text from `to_json`.
+          **changes: fields that replace those of the text. Workloads and optimizers that are not
+            registered must be passed here.
 
         Raises:
-          ValueError: the text is no config, or of a newer format, or a value is refused.
+          ValueError: the text is not a config, or has a newer format, or a value is refused.
         """
         try:
             values = json.loads(text)
@@ -200,7 +201,7 @@ class CompareConfig:
                 raise ValueError(f"the config has an unknown {name!r}: {near_misses(name, known)}")
         try:
             return cls(**{**values, **changes})
-        except TypeError as error:  # a number that is none
+        except TypeError as error:  # not a number
             raise ValueError(str(error)) from error
 
 
@@ -212,7 +213,7 @@ _BUDGETS = {
 
 
 def _several(name: str, given: Any) -> tuple[Any, ...]:
-    """One or several workloads or optimizers, as a tuple."""
+    """Converts one or several workloads or optimizers to a tuple."""
     if isinstance(given, (str, Workload, OptimizerSpec, Optimizer)) or callable(given):
         return (given,)
     if isinstance(given, (Mapping, bytes)) or not isinstance(given, Iterable):

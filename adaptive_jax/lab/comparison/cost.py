@@ -1,4 +1,4 @@
-"""What an optimizer costs on a workload's model: memory, and the time of a step of its own."""
+"""The cost of an optimizer on a workload's model: its memory, and the time of its update."""
 
 import functools
 import time
@@ -11,19 +11,19 @@ import numpy as np
 from adaptive_jax.lab.training.config import OptimizerSpec
 from adaptive_jax.lab.training.population import Population
 
-_UPDATES, _SEARCHES = 20, 2  # in one call, so that the call itself does not count
-_CALL = 0.005  # seconds that a call of gradients is to take at least, within 1 to 20 of them
+_UPDATES, _SEARCHES = 20, 2  # in one call, so that its overhead is negligible
+_CALL = 0.005  # seconds of a call of gradients, at least, within 1 to 20 of them
 _ROUNDS, _FEWEST, _SECONDS = 15, 5, 4.0  # at least the fewest, the others within these seconds
 
 
 def measure_costs(
     population: Population, specs: Sequence[OptimizerSpec]
 ) -> dict[str, Mapping[str, float]]:
-    """The cost of each optimizer, measured in turns so that all meet the same disturbances.
+    """Measures the cost of each optimizer, in turns, so that disturbances affect all alike.
 
-    A step of a run is a gradient and an update. The gradient is the same work for all, and is
-    measured by itself. An update is that of one run with its addition to the parameters; where it
-    evaluates the loss, as a line search does, that is part of it.
+    A step of a run is a gradient and an update. The gradient is the same work for all optimizers,
+    and is measured by itself. The update is that of one run, with its addition to the parameters.
+    If it evaluates the loss, as a line search does, that is part of it.
 
     Returns:
       For the label of each: "state_bytes_per_parameter"; "update_microseconds", the median, and
@@ -70,7 +70,7 @@ def measure_costs(
 
 
 def _gradients(programs, count, model, batch):
-    """So many gradients one after another, none of which XLA may leave out."""
+    """Computes `count` gradients in sequence, none of which XLA may omit."""
 
     def step(_, carry):
         rest, grads = carry
@@ -82,9 +82,10 @@ def _gradients(programs, count, model, batch):
 
 
 def _update(programs, spec, hyper, model, batch, state):
-    """Some updates in one call, the seconds to compile them, and whether they ask for the loss.
+    """Returns a call of updates, the seconds to compile it, and whether they evaluate the loss.
 
-    If they do, they get their gradients, which are to be taken off; if not, any that change.
+    Updates that do so get real gradients, whose time the caller subtracts. For others the
+    parameters serve as gradients.
     """
     asked = []
 
@@ -121,13 +122,13 @@ def _timed(call):
 
 
 def _count(call):
-    """How many gradients are to be in a call."""
+    """Returns the number of gradients in a call."""
     _timed(call)
     return int(np.clip(_CALL / _timed(call), 1, _UPDATES))
 
 
 def _in_turns(calls):
-    """Seconds of each call, a row for each round."""
+    """Returns the seconds of each call, one row per round."""
     for call in calls:
         _timed(call)
     end, rows = time.perf_counter() + _SECONDS, []

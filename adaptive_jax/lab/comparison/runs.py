@@ -1,4 +1,4 @@
-"""Comparing optimizers: tune each on validation data, then run fresh seeds and test."""
+"""The runs of a comparison: tuning on validation data, then final runs on new seeds."""
 
 import contextlib
 import sys
@@ -26,25 +26,25 @@ _AT_ONCE = 2  # rates beyond an edge that are tried together: each time a progra
 def run_protocol(
     config: CompareConfig, out: str | Path | None = None, callback: Callback | None = None
 ) -> list[RunRecord]:
-    """Returns the records of a comparison's runs, of which it runs those that are missing.
+    """Runs what is missing of a comparison and returns the records of all its runs.
 
-    `run_comparison` says how, and has the same arguments and errors.
+    The arguments and errors are those of `run_comparison`, which describes the protocol.
     """
     data = [workload.load(config.data_dir) for workload in config.chosen]
     out = None if out is None or jax.process_index() > 0 else Path(out)
     with contextlib.nullcontext() if out is None else _held(config, out):
-        told = told_by_first("" if out is None else records.recover(out / "runs.jsonl"))
+        text = told_by_first("" if out is None else records.recover(out / "runs.jsonl"))
         name = "runs.jsonl" if out is None else out / "runs.jsonl"
-        finished = {record.id: record for record in records.parse(told, name)}
-        made = []
+        finished = {record.id: record for record in records.parse(text, name)}
+        runs = []
         for workload, splits in zip(config.chosen, data, strict=True):
-            made += _Runs(config, workload, splits, out, finished, callback or Callback()).all()
-    return made
+            runs += _Runs(config, workload, splits, out, finished, callback or Callback()).all()
+    return runs
 
 
 @contextlib.contextmanager
 def _held(config: CompareConfig, out: Path):
-    """The folder, which has this config, while no other process writes to it."""
+    """Locks the folder and checks that it holds this config, or writes the config there."""
     out.mkdir(parents=True, exist_ok=True)
     with records.one_writer(out):
         path = out / "config.json"
@@ -82,7 +82,7 @@ class _Runs:
             self._set_aside(out)
 
     def _set_aside(self, out):
-        """Takes runs of what has changed out of the file, and says what has."""
+        """Moves runs of code or data that changed out of the file, and reports the changes."""
         changes = Counter()
 
         def is_stale(record):
@@ -99,11 +99,11 @@ class _Runs:
             )
 
     def _changes(self, record):
-        """What a record was made of that is no more so."""
+        """Lists what changed since a record was written."""
         label = record.optimizer
         now = self._identities.get(label)
         if now is None:
-            return [f"{label} is not compared any more"]
+            return [f"{label} is not compared anymore"]
         if not record.identity:
             return ["the version that made them kept no digests of code and data"]
         settings = {name: getattr(self.population, name) for name in _SETTINGS}
@@ -122,14 +122,14 @@ class _Runs:
         tuning = self._tune(self.config.tuned(self.workload))
         finals = []
         for spec in self.config.specs(self.workload):
-            mine = _trials(tuning, spec)
-            chosen = best_settings(mine) if mine else {}
+            trials = _trials(tuning, spec)
+            chosen = best_settings(trials) if trials else {}
             seeds = range(self.config.seed, self.config.seed + self.budget.seeds)
             finals += [Member(spec, seed, chosen, "final") for seed in seeds]
         return tuning + self._run(finals)
 
     def _tune(self, specs):
-        """Trials, and each optimizer at its defaults; then trials beyond the edges."""
+        """Runs the trials and each optimizer's defaults, then trials beyond the edges."""
         tuning_seeds = range(TUNING_SEED, TUNING_SEED + self.budget.tuning_seeds)
 
         def members(spec, tried, phase="tune"):
@@ -142,14 +142,14 @@ class _Runs:
             defaults = {name: spec.defaults.get(name) for name in tried[0]}
             if None not in defaults.values():
                 first += members(spec, [defaults], "default")
-        made = self._run(first)
+        tuning = self._run(first)
         while more := [
             member
             for spec in specs
-            for member in members(spec, self._beyond(spec, _trials(made, spec)))
+            for member in members(spec, self._beyond(spec, _trials(tuning, spec)))
         ]:
-            made += self._run(more)
-        return made
+            tuning += self._run(more)
+        return tuning
 
     def _beyond(self, spec, trials):
         if self.config.search != "grid":
@@ -161,7 +161,7 @@ class _Runs:
         return [{"learning_rate": rate} for rate in rates]
 
     def _run(self, members):
-        """The records of the members, in order; those that there are already are not run again."""
+        """Runs the members without a record, and returns the records of all in order."""
 
         def is_finished(member):
             return records.run_id(self.population, member) in self.finished

@@ -1,4 +1,4 @@
-"""What to try in tuning: settings within their ranges, and beyond the edge of a grid."""
+"""The search of tuning: settings within their ranges, and beyond the edge of a grid."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -9,17 +9,17 @@ import numpy as np
 from adaptive_jax.lab.training.config import OptimizerSpec
 from adaptive_jax.lab.training.records import RunRecord
 
-_DIGITS = 4  # significant ones of a setting that is tried
+_DIGITS = 4  # significant digits of a setting
 
 
 def settings(
     spec: OptimizerSpec, trials: int, search: Literal["grid", "random"], seed: int
 ) -> list[dict[str, float]]:
-    """The settings to try for one optimizer.
+    """Returns the settings to try for one optimizer.
 
-    A grid is even on a log scale, both ends of the range included. Random search is uniform on
-    that scale; its random numbers depend on the seed alone, so that all optimizers have the same
-    luck. A range between 1/2 and 1, such as that of a decay rate, is searched in 1 - value.
+    A grid is evenly spaced on a log scale and includes both ends of the range. Random search is
+    uniform on that scale; its random numbers depend only on the seed, so that all optimizers get
+    the same ones. A range between 1/2 and 1, as of a decay rate, is searched in 1 - value.
 
     >>> settings(OptimizerSpec("adam"), 3, "grid", seed=0)
     [{'learning_rate': 0.0001}, {'learning_rate': 0.003162}, {'learning_rate': 0.1}]
@@ -51,7 +51,7 @@ def _rounded(value):
 
 
 def beyond_the_edge(tried: Collection[float], best: float, count: int) -> list[float]:
-    """The next learning rates of a log grid beyond its end, if the best one lies there.
+    """Returns the next learning rates of a log grid beyond its end, if the best rate is there.
 
     >>> beyond_the_edge([0.001, 0.01, 0.1], best=0.1, count=2)
     [1.0, 10.0]
@@ -66,10 +66,10 @@ def beyond_the_edge(tried: Collection[float], best: float, count: int) -> list[f
 
 
 def best_settings(tuning: Sequence[RunRecord]) -> Mapping[str, float]:
-    """Of one optimizer's tuning runs the settings with the best validation metric at the end.
+    """Returns the settings of one optimizer with the best final validation metric.
 
-    The mean over tuning seeds counts, ties go to the lower loss. Settings of which a run
-    diverged are best only if that is so of all.
+    The mean over tuning seeds counts, and ties go to the lower loss. Settings with a diverged run
+    win only if all settings have one.
     """
     trials = {}
     for record in tuning:

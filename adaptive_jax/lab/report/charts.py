@@ -1,4 +1,4 @@
-"""Which figures a report has, of which axes, and what is said about them."""
+"""The charts of a report: their panels, titles and captions."""
 
 import functools
 import math
@@ -15,14 +15,14 @@ from adaptive_jax.lab.report.tables import shown_pairs
 from adaptive_jax.lab.training.records import RunRecord
 
 
-class Piece(NamedTuple):
-    """What stands alone on a narrow page and beside others on a wide one.
+class Panel(NamedTuple):
+    """A part of a chart, beside others on a wide page and below them on a narrow one.
 
     Attributes:
-      draw: draws on the axes it is given.
-      description: what the picture shows, in words.
+      draw: function that draws on given axes.
+      description: the content in words, for screen readers.
       width, height: in inches.
-      columns: how many axes side by side.
+      columns: number of axes side by side.
     """
 
     draw: Callable[..., Any]
@@ -32,56 +32,56 @@ class Piece(NamedTuple):
     columns: int = 1
 
     def on(self, figure: FigureBase) -> None:
-        """Draws it on a figure, or on a part of one."""
+        """Draws the panel on a figure, or on a subfigure."""
         axes = figure.subplots(1, self.columns, squeeze=False)[0]
         self.draw(axes=axes[0] if self.columns == 1 else axes)
 
     def figure(self) -> Figure:
-        """A figure of its own."""
+        """Draws the panel on a new figure."""
         figure = Figure(figsize=(self.width, self.height), layout="constrained")
         self.on(figure)
         return figure
 
 
 class Chart(NamedTuple):
-    """Pieces with a common subject.
+    """A titled group of panels on one subject.
 
     Attributes:
-      name: of files, such as `"learning_curves"`.
-      title: a heading.
-      caption: how to read it.
-      pieces: none if the records say nothing about it.
+      name: name in files, such as `"learning_curves"`.
+      title: heading in the page.
+      caption: how to read the chart.
+      panels: empty if the records have no data for it.
     """
 
     name: str
     title: str
     caption: str
-    pieces: Sequence[Piece]
+    panels: Sequence[Panel]
 
     def figure(self) -> Figure:
-        """All pieces on one figure, in as many columns as are not too wide together."""
-        columns = min(len(self.pieces), int(11.5 // self.pieces[0].width))
-        rows = [self.pieces[i : i + columns] for i in range(0, len(self.pieces), columns)]
-        heights = [max(piece.height for piece in row) for row in rows]
-        size = (columns * max(piece.width for piece in self.pieces), sum(heights))
+        """Draws all panels on one figure, in as many columns as fit."""
+        columns = min(len(self.panels), int(11.5 // self.panels[0].width))
+        rows = [self.panels[i : i + columns] for i in range(0, len(self.panels), columns)]
+        heights = [max(panel.height for panel in row) for row in rows]
+        size = (columns * max(panel.width for panel in self.panels), sum(heights))
         whole = Figure(figsize=size, layout="constrained")
         parts = whole.subfigures(len(rows), columns, squeeze=False, height_ratios=heights)
         for row, places in zip(rows, parts, strict=True):
-            for piece, place in zip(row, places, strict=False):
-                piece.on(place)
+            for panel, place in zip(row, places, strict=False):
+                panel.on(place)
         return whole
 
 
 def learning_curves(
-    analysis: WorkloadAnalysis, records: Sequence[RunRecord], looks: Mapping[str, Style]
+    analysis: WorkloadAnalysis, records: Sequence[RunRecord], palette: Mapping[str, Style]
 ) -> Chart:
-    """Training loss and validation metric by epoch."""
-    groups = _groups(row.optimizer for row in analysis.rows)
-    pieces = [
-        Piece(
-            functools.partial(figures.learning_curves, records, quantity, group, looks),
-            f"{quantity} by epoch of {_listed(group, looks)}".replace("_", " "),
-            height=_with_legend(group, looks),
+    """Charts training loss and validation metric by epoch."""
+    groups = _groups(row.optimizer for row in analysis.summaries)
+    panels = [
+        Panel(
+            functools.partial(figures.learning_curves, records, quantity, group, palette),
+            f"{quantity} by epoch of {_listed(group, palette)}".replace("_", " "),
+            height=_with_legend(group, palette),
         )
         for group in groups
         for quantity in ("train_loss", f"validation_{analysis.metric}")
@@ -92,20 +92,20 @@ def learning_curves(
     )
     if analysis.metric == "accuracy":
         caption += " The axis of the accuracy leaves out the lowest tenth of all values."
-    return Chart("learning_curves", "Learning curves", caption + _grouped(groups), pieces)
+    return Chart("learning_curves", "Learning curves", caption + _grouped(groups), panels)
 
 
 def tuning(
-    analysis: WorkloadAnalysis, records: Sequence[RunRecord], looks: Mapping[str, Style]
+    analysis: WorkloadAnalysis, records: Sequence[RunRecord], palette: Mapping[str, Style]
 ) -> Chart:
-    """Validation metric against learning rate, and against the number of trials."""
+    """Charts the validation metric against learning rate, and against the number of trials."""
     tuned = {record.optimizer for record in records if record.phase == "tune"}
-    groups = _groups(optimizer for optimizer in looks if optimizer in tuned)
-    pieces = [
-        Piece(
-            functools.partial(draw, records, group, looks),
-            f"Validation {analysis.metric} against {against} of {_listed(group, looks)}",
-            height=_with_legend(group, looks),
+    groups = _groups(optimizer for optimizer in palette if optimizer in tuned)
+    panels = [
+        Panel(
+            functools.partial(draw, records, group, palette),
+            f"Validation {analysis.metric} against {against} of {_listed(group, palette)}",
+            height=_with_legend(group, palette),
         )
         for group in groups
         for draw, against in (
@@ -114,133 +114,137 @@ def tuning(
         )
     ]
     caption = (
-        "By learning rate: a disc is the one that was chosen, a hollow diamond the optimizer's "
-        "default, a cross a run that diverged. By number of trials: the best that so many of the "
-        "trials would have found in the mean, and its 95% band."
+        "By learning rate: a disc marks the chosen rate, a hollow diamond the optimizer's default, "
+        "a cross a diverged run. By number of trials: the expected best of that many trials, with "
+        "its 95% band."
     )
-    return Chart("tuning", "Tuning", caption + _grouped(groups), pieces)
+    return Chart("tuning", "Tuning", caption + _grouped(groups), panels)
 
 
 def differences(analysis: WorkloadAnalysis) -> Chart:
-    """Paired differences with intervals."""
+    """Charts paired differences with their intervals."""
     pairs = shown_pairs(analysis)
     caption = (
-        "By how much the first of two optimizers is better, in the mean over the seeds that both "
-        "ran with, and the 95% interval of that. Filled: the two can be told apart."
+        "The mean difference over the seeds that both optimizers have, with its 95% interval; the "
+        "first of the two is better. A filled mark is a significant difference."
     )
     if len(pairs) < len(analysis.differences):
-        caption += " Pairs with the best optimizer only; differences.csv has them all."
+        caption += " Only pairs with the best optimizer are shown; differences.csv has them all."
     draw = functools.partial(figures.differences, pairs, analysis.metric)
     description = f"Differences of test {analysis.metric} of {len(pairs)} pairs of optimizers"
-    piece = Piece(draw, description, height=figures.line_inches(len(pairs)))
-    return Chart("differences", "Paired differences", caption, [piece] if pairs else [])
+    panel = Panel(draw, description, height=figures.line_inches(len(pairs)))
+    return Chart("differences", "Paired differences", caption, [panel] if pairs else [])
 
 
-def costs(analysis: WorkloadAnalysis, looks: Mapping[str, Style]) -> Chart:
-    """What training to the target takes, and what the optimizers cost."""
-    pieces = []
+def costs(analysis: WorkloadAnalysis, palette: Mapping[str, Style]) -> Chart:
+    """Charts steps and seconds to the target, and the cost of the optimizers."""
+    panels = []
     for fields in (figures.TO_TARGET, figures.COST):
         known = {
             field: title
             for field, title in fields.items()
-            if not all(math.isnan(getattr(row, field)) for row in analysis.rows)
+            if not all(math.isnan(getattr(row, field)) for row in analysis.summaries)
         }
         if known:
             titles = ", ".join(title.replace("\n", " ") for title in known.values())
-            draw = functools.partial(figures.dots, analysis.rows, known, looks)
-            height = figures.line_inches(len(analysis.rows))
+            draw = functools.partial(figures.dots, analysis.summaries, known, palette)
+            height = figures.line_inches(len(analysis.summaries))
             description = f"For each optimizer: {titles}"
-            pieces.append(Piece(draw, description, figures.WIDTH, height, len(known)))
+            panels.append(Panel(draw, description, figures.WIDTH, height, len(known)))
     caption = (
         "Medians over seeds; seconds are steps times the time of a gradient and of the optimizer's "
-        "own update, without compilation and evaluation. A cross is a target that was missed."
+        "own update, without compilation and evaluation. A cross marks a missed target."
     )
-    return Chart("costs", "Time to the target, and cost", caption, pieces)
+    return Chart("costs", "Time to the target, and cost", caption, panels)
 
 
 def effective_learning_rates(
-    analysis: WorkloadAnalysis, records: Sequence[RunRecord], looks: Mapping[str, Style]
+    analysis: WorkloadAnalysis, records: Sequence[RunRecord], palette: Mapping[str, Style]
 ) -> Chart:
-    """How the coordinates' own learning rates spread over training."""
+    """Charts the distribution of effective learning rates over training."""
     known = {record.optimizer for record in records if record.phase == "final" and record.rates}
-    shown = [row.optimizer for row in analysis.rows if row.optimizer in known]
-    pieces = [
-        Piece(
-            functools.partial(figures.effective_learning_rates, records, optimizer, looks),
-            f"Effective learning rates by epoch of {looks[optimizer]['label']}",
+    shown = [row.optimizer for row in analysis.summaries if row.optimizer in known]
+    panels = [
+        Panel(
+            functools.partial(figures.effective_learning_rates, records, optimizer, palette),
+            f"Effective learning rates by epoch of {palette[optimizer]['label']}",
             2.7,
             2.3,
         )
         for optimizer in shown
     ]
     caption = (
-        "How many parameters have which learning rate of their own at the end of an epoch, over "
-        "all seeds: the stronger the color, the more. The line is the median parameter's."
+        "The distribution of the parameters' effective learning rates at the end of each epoch, "
+        "over all seeds: the stronger the color, the more parameters. The line is the median."
     )
-    others = [looks[row.optimizer]["label"] for row in analysis.rows if row.optimizer not in known]
+    others = [
+        palette[row.optimizer]["label"] for row in analysis.summaries if row.optimizer not in known
+    ]
     if others:
         caption += (
-            " Without one, since their updates are, by coordinate, no direction times a scale: "
+            " Not shown, because the update is not a direction times a scale per coordinate: "
         )
         caption += f"{', '.join(others)}."
-    return Chart("effective_learning_rates", "Effective learning rates", caption, pieces)
+    return Chart("effective_learning_rates", "Effective learning rates", caption, panels)
 
 
 def workload_charts(
-    analysis: WorkloadAnalysis, records: Sequence[RunRecord], looks: Mapping[str, Style]
+    analysis: WorkloadAnalysis, records: Sequence[RunRecord], palette: Mapping[str, Style]
 ) -> list[Chart]:
-    """Those of one workload with something to show, in the order of the report.
+    """Returns the charts of one workload that have data, in the order of the report.
 
     Args:
-      analysis: of the workload.
-      records: of the workload.
-      looks: of all its optimizers.
+      analysis: the analysis of the workload.
+      records: the records of the workload.
+      palette: the styles of all its optimizers.
     """
     charts = [
-        learning_curves(analysis, records, looks),
-        tuning(analysis, records, looks),
+        learning_curves(analysis, records, palette),
+        tuning(analysis, records, palette),
         differences(analysis),
-        costs(analysis, looks),
-        effective_learning_rates(analysis, records, looks),
+        costs(analysis, palette),
+        effective_learning_rates(analysis, records, palette),
     ]
-    return [chart for chart in charts if chart.pieces]
+    return [chart for chart in charts if chart.panels]
 
 
-def overall_charts(overall: Overall, looks: Mapping[str, Style]) -> list[Chart]:
-    """Those of all workloads together with something to show."""
-    charts = [performance_profiles(overall, looks)]
-    return [chart for chart in charts if chart.pieces]
+def overall_charts(overall: Overall, palette: Mapping[str, Style]) -> list[Chart]:
+    """Returns the charts of all workloads together that have data."""
+    charts = [performance_profiles(overall, palette)]
+    return [chart for chart in charts if chart.panels]
 
 
-def all_looks(analysis: Analysis, records: Sequence[RunRecord]) -> dict[str, Style]:
-    """One look for each optimizer in all charts, in the order of the first workload's table."""
-    ranked = [row.optimizer for each in analysis.workloads for row in each.rows]
-    return figures.styles([*ranked, *(record.optimizer for record in records)])
+def report_palette(analysis: Analysis, records: Sequence[RunRecord]) -> dict[str, Style]:
+    """Returns the palette of all charts, in the order of the first workload's table."""
+    ranked = [
+        summary.optimizer for workload in analysis.workloads for summary in workload.summaries
+    ]
+    return figures.make_palette([*ranked, *(record.optimizer for record in records)])
 
 
-def performance_profiles(overall: Overall, looks: Mapping[str, Style]) -> Chart:
-    """How often each optimizer is how much slower than the best."""
-    pieces = []
+def performance_profiles(overall: Overall, palette: Mapping[str, Style]) -> Chart:
+    """Charts how often each optimizer reaches the target within a multiple of the best's steps."""
+    panels = []
     if overall.profiles is not None:
         labels = [standing.optimizer for standing in overall.standings]
         fractions = dict(zip(labels, overall.profiles.fractions, strict=True))
         for group in _groups(labels):
             profiles = {optimizer: fractions[optimizer] for optimizer in group}
-            pieces.append(
-                Piece(
+            panels.append(
+                Panel(
                     functools.partial(
-                        figures.performance_profile, overall.profiles.taus, profiles, looks
+                        figures.performance_profile, overall.profiles.taus, profiles, palette
                     ),
-                    f"Performance profiles of {_listed(group, looks)}",
-                    height=_with_legend(group, looks),
+                    f"Performance profiles of {_listed(group, palette)}",
+                    height=_with_legend(group, palette),
                 )
             )
     caption = (
-        "The share of workloads on which an optimizer reached the target within so many times the "
-        "steps of the best one there: at the left how often it was the best, at the right how "
-        "often it arrived at all."
+        "The fraction of workloads on which an optimizer reached the target within that multiple "
+        "of the best optimizer's steps: at the left how often it was the best, at the right how "
+        "often it reached the target at all."
     )
-    return Chart("performance_profiles", "Performance profiles", caption, pieces)
+    return Chart("performance_profiles", "Performance profiles", caption, panels)
 
 
 def _groups(optimizers: Iterable[str]) -> list[list[str]]:
@@ -252,10 +256,10 @@ def _grouped(groups):
     return "" if len(groups) < 2 else f" In groups of {figures.GROUP}, in the order of the table."
 
 
-def _listed(group, looks):
-    return ", ".join(looks[optimizer]["label"] for optimizer in group)
+def _listed(group, palette):
+    return ", ".join(palette[optimizer]["label"] for optimizer in group)
 
 
-def _with_legend(group, looks):
-    """Height in inches of a figure with a legend below."""
-    return 2.8 + 0.21 * figures.legend_lines([looks[optimizer]["label"] for optimizer in group])
+def _with_legend(group, palette):
+    """Returns the height in inches of a figure with a legend below."""
+    return 2.8 + 0.21 * figures.legend_lines([palette[optimizer]["label"] for optimizer in group])

@@ -8,7 +8,12 @@ from adaptive_jax.lab.analysis.analysis import Analysis, WorkloadAnalysis
 from adaptive_jax.lab.analysis.overall import Overall
 from adaptive_jax.lab.report import charts, figures
 from adaptive_jax.lab.report.charts import Chart
-from adaptive_jax.lab.report.facts import facts, protocol, train_command, warning
+from adaptive_jax.lab.report.description import (
+    describe_protocol,
+    describe_runs,
+    schedule_warning,
+    train_command,
+)
 from adaptive_jax.lab.report.html import render
 from adaptive_jax.lab.report.svg import to_svg
 from adaptive_jax.lab.report.tables import (
@@ -29,31 +34,31 @@ def page(analysis: Analysis, records: Sequence[RunRecord], config: str | None) -
       records: all records, of one or several workloads.
       config: the text of the comparison's `config.json`, None if there is none.
     """
-    looks = charts.all_looks(analysis, records)
+    palette = charts.report_palette(analysis, records)
     prefixes = (f"f{i}" for i in itertools.count())
     workloads = []
     for workload in analysis.workloads:
         own = [record for record in records if record.workload == workload.workload]
-        workloads.append(_workload(workload, own, looks, prefixes))
+        workloads.append(_workload(workload, own, palette, prefixes))
     return render(
         "page.html",
         title=f"Optimizers on {', '.join(workload['name'] for workload in workloads)}",
         verdict=analysis.verdict,
         several=len(workloads) > 1,
         workloads=workloads,
-        overall=None if analysis.overall is None else _overall(analysis.overall, looks, prefixes),
-        protocol=protocol(records),
+        overall=None if analysis.overall is None else _overall(analysis.overall, palette, prefixes),
+        protocol=describe_protocol(records),
         config=config,
         colors=figures.COLORS,
         dark_colors=figures.DARK_COLORS,
-        swatches={label: figures.COLORS.index(style["color"]) for label, style in looks.items()},
+        swatches={label: figures.COLORS.index(style["color"]) for label, style in palette.items()},
     )
 
 
 def _workload(
     analysis: WorkloadAnalysis,
     records: Sequence[RunRecord],
-    looks: Mapping[str, figures.Style],
+    palette: Mapping[str, figures.Style],
     prefixes: Iterator[str],
 ) -> dict[str, Any]:
     """Returns what the template shows of one workload."""
@@ -62,40 +67,40 @@ def _workload(
         phase = "final" if record.phase == "final" else "tuning"
         run_ids.setdefault(record.optimizer, {}).setdefault(phase, []).append(record.id)
     by_id = {record.id: record for record in records}
-    drawn = charts.workload_charts(analysis, records, looks)
+    drawn = charts.workload_charts(analysis, records, palette)
     return {
         "name": analysis.workload,
         "verdict": analysis.verdict,
-        "warning": warning(records),
+        "warning": schedule_warning(records),
         "columns": result_columns(analysis),
-        "rows": analysis.rows,
+        "summaries": analysis.summaries,
         "run_ids": run_ids,
         "footnote": footnote(analysis),
         "charts": [_drawn(chart, prefixes) for chart in drawn],
         "difference_columns": difference_columns(analysis),
         "differences": shown_pairs(analysis),
-        "details": facts(records),
-        "commands": [train_command(by_id[row.ids[0]]) for row in analysis.rows],
+        "details": describe_runs(records),
+        "commands": [train_command(by_id[row.ids[0]]) for row in analysis.summaries],
     }
 
 
 def _overall(
-    overall: Overall, looks: Mapping[str, figures.Style], prefixes: Iterator[str]
+    overall: Overall, palette: Mapping[str, figures.Style], prefixes: Iterator[str]
 ) -> dict[str, Any]:
     """Returns what the template shows of all workloads together."""
     return {
         "columns": standing_columns(overall),
         "standings": overall.standings,
-        "charts": [_drawn(chart, prefixes) for chart in charts.overall_charts(overall, looks)],
+        "charts": [_drawn(chart, prefixes) for chart in charts.overall_charts(overall, palette)],
     }
 
 
 def _drawn(chart: Chart, prefixes: Iterator[str]) -> dict[str, Any]:
     """Returns what the template shows of a chart, drawn as SVG."""
-    small = chart.pieces[0].width < 4
+    small = chart.panels[0].width < 4
     with figures.theme():
         pictures = [
-            to_svg(piece.figure(), next(prefixes), piece.description) for piece in chart.pieces
+            to_svg(panel.figure(), next(prefixes), panel.description) for panel in chart.panels
         ]
     return {
         "name": chart.name,

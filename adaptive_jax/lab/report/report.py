@@ -1,4 +1,4 @@
-"""What a comparison found, written beside its records: a web page, Markdown, tables, pictures."""
+"""Reports on a comparison beside its records: a web page, Markdown, tables, pictures."""
 
 import csv
 import io
@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from adaptive_jax.lab.analysis.analysis import Analysis, analyze
+from adaptive_jax.lab.analysis.analysis import Analysis, WorkloadAnalysis, analyze
 from adaptive_jax.lab.files import file_name, spreadsheet_text, write_whole
-from adaptive_jax.lab.report.facts import facts, protocol, train_command, warning
+from adaptive_jax.lab.report.description import (
+    describe_protocol,
+    describe_runs,
+    schedule_warning,
+    train_command,
+)
 from adaptive_jax.lab.report.tables import (
     as_dict,
     difference_columns,
@@ -24,20 +29,20 @@ from adaptive_jax.lab.training import records
 from adaptive_jax.lab.training.records import RunRecord
 from adaptive_jax.validation import near_misses
 
-# What draws is imported where it is used: a comparison need not wait for Matplotlib.
+# Matplotlib is imported where it is used, so that a comparison starts without it.
 
 
 def write_report(folder: Path | str, formats: Sequence[str] = ("html",)) -> list[Path]:
-    """Writes what a comparison found, from its folder's files alone; see `run_comparison`.
+    """Writes reports on a comparison from the files in its folder; see `run_comparison`.
 
     Args:
-      folder: has `runs.jsonl` with at least one run of a comparison and, if it is to be shown,
-        `config.json`.
-      formats: "html" makes `report.html`; "md" `report.md`; "csv" `results.csv` and
+      folder: holds `runs.jsonl` with at least one run of a comparison. The page also shows its
+        `config.json`, if there is one.
+      formats: "html" writes `report.html`; "md" `report.md`; "csv" `results.csv` and
         `differences.csv`; "png" each figure, as `WORKLOAD-FIGURE.png`. Default: "html" alone.
 
     Returns:
-      The paths of the files.
+      The paths of the reports.
 
     Raises:
       ValueError: a format is unknown, or `runs.jsonl` has no run of a comparison.
@@ -47,14 +52,14 @@ def write_report(folder: Path | str, formats: Sequence[str] = ("html",)) -> list
     check_formats(formats)
     runs = [run for run in records.read(folder / "runs.jsonl") if run.phase != "train"]
     analysis = analyze(runs)
-    return [path for each in formats for path in _WRITERS[each](folder, analysis, runs)]
+    return [path for format in formats for path in _WRITERS[format](folder, analysis, runs)]
 
 
 def check_formats(formats: Sequence[str]) -> None:
-    """Raises a ValueError if one of them is no format of `write_report`."""
-    for each in formats:
-        if each not in _WRITERS:
-            raise ValueError(f"no format {each!r}: {near_misses(each, _WRITERS)}")
+    """Raises a ValueError if `write_report` does not know one of the formats."""
+    for format in formats:
+        if format not in _WRITERS:
+            raise ValueError(f"no format {format!r}: {near_misses(format, _WRITERS)}")
 
 
 def _html(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
@@ -68,41 +73,46 @@ def _html(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]
 
 
 def _markdown(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
-    several = len(analysis.workloads) > 1
-    names = ", ".join(each.workload for each in analysis.workloads)
-    parts = [f"# Optimizers on {markdown(names)}", markdown(analysis.verdict)]
-    for each in analysis.workloads:
-        mine = [run for run in runs if run.workload == each.workload]
-        parts += [f"## {markdown(each.workload)}", markdown(each.verdict) if several else ""]
-        parts += [warning(mine)]
-        if each.rows:
-            parts += [markdown_table(result_columns(each), each.rows), markdown(footnote(each))]
-        if each.differences:
-            pairs = shown_pairs(each)
-            parts += ["### Paired differences", markdown_table(difference_columns(each), pairs)]
+    by_workload = {w.workload: _runs_of(w, runs) for w in analysis.workloads}
+    parts = [f"# Optimizers on {markdown(', '.join(by_workload))}", markdown(analysis.verdict)]
+    for workload in analysis.workloads:
+        parts.append(f"## {markdown(workload.workload)}")
+        if len(analysis.workloads) > 1:
+            parts.append(markdown(workload.verdict))
+        parts.append(schedule_warning(by_workload[workload.workload]))
+        if workload.summaries:
+            parts.append(markdown_table(result_columns(workload), workload.summaries))
+            parts.append(markdown(footnote(workload)))
+        if workload.differences:
+            pairs = shown_pairs(workload)
+            parts += ["### Paired differences", markdown_table(difference_columns(workload), pairs)]
     if analysis.overall is not None:
         standings = analysis.overall.standings
         table = markdown_table(standing_columns(analysis.overall), standings)
         parts += ["## Across workloads", table]
-    parts += ["## What was run", protocol(runs)]
-    for each in analysis.workloads:
-        mine = [run for run in runs if run.workload == each.workload]
-        known = facts(mine).items()
-        parts.append("\n".join(f"- {name}: {markdown(fact)}" for name, fact in known))
-        if each.rows:
-            best = next(run for run in mine if run.id == each.rows[0].ids[0])
-            parts += [textwrap.indent(train_command(best), "    ", lambda line: True)]
+    parts += ["## What was run", describe_protocol(runs)]
+    for workload in analysis.workloads:
+        own = by_workload[workload.workload]
+        details = describe_runs(own).items()
+        parts.append("\n".join(f"- {term}: {markdown(detail)}" for term, detail in details))
+        if workload.summaries:
+            best = next(run for run in own if run.id == workload.summaries[0].ids[0])
+            parts.append(textwrap.indent(train_command(best), "    ", lambda line: True))
     path = folder / "report.md"
     write_whole(path, "\n\n".join(filter(None, parts)) + "\n")
     return [path]
 
 
+def _runs_of(workload: WorkloadAnalysis, runs: Sequence[RunRecord]) -> list[RunRecord]:
+    return [run for run in runs if run.workload == workload.workload]
+
+
 def _csv(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
-    results = [(each.workload, row) for each in analysis.workloads for row in each.rows]
-    pairs = [(each.workload, pair) for each in analysis.workloads for pair in each.differences]
+    summaries = [(w.workload, summary) for w in analysis.workloads for summary in w.summaries]
+    differences = [(w.workload, pair) for w in analysis.workloads for pair in w.differences]
     paths = [folder / "results.csv", folder / "differences.csv"]
-    for path, lines in zip(paths, (results, pairs), strict=True):
-        dicts = [_cells(as_dict(workload, line)) for workload, line in lines]
+    for path, results in zip(paths, (summaries, differences), strict=True):
+        dicts = [_cells(as_dict(workload, result)) for workload, result in results]
         table = io.StringIO(newline="")
         writer = csv.DictWriter(table, dicts[0] if dicts else ["workload"])
         writer.writeheader()
@@ -118,7 +128,7 @@ def _cells(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _png(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
     from adaptive_jax.lab.report import charts, figures
 
-    looks = charts.all_looks(analysis, runs)
+    palette = charts.report_palette(analysis, runs)
     paths = []
 
     def save(chart, prefix=""):
@@ -126,12 +136,11 @@ def _png(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
         chart.figure().savefig(paths[-1], dpi=144)
 
     with figures.theme():
-        for each in analysis.workloads:
-            mine = [run for run in runs if run.workload == each.workload]
-            for chart in charts.workload_charts(each, mine, looks):
-                save(chart, f"{file_name(each.workload)}-")
+        for workload in analysis.workloads:
+            for chart in charts.workload_charts(workload, _runs_of(workload, runs), palette):
+                save(chart, f"{file_name(workload.workload)}-")
         if analysis.overall is not None:
-            for chart in charts.overall_charts(analysis.overall, looks):
+            for chart in charts.overall_charts(analysis.overall, palette):
                 save(chart)
     return paths
 

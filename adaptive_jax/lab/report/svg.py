@@ -1,4 +1,4 @@
-"""Matplotlib's figures as SVG elements that follow the colors and fonts of the page around them."""
+"""SVG elements of Matplotlib figures, in the colors and fonts of the page around them."""
 
 import io
 import re
@@ -10,15 +10,15 @@ from adaptive_jax.lab.report.figures.style import COLORS
 
 
 def to_svg(figure: Figure, prefix: str, description: str) -> Markup:
-    """An `<svg>` element without outside links, to stand in a page with others.
+    """Draws a figure as an `<svg>` element without external links.
 
     Black becomes `currentColor` and the optimizers' colors become `var(--c0)` to `var(--c7)`,
-    which the page defines. Texts stay texts.
+    which the page defines. Text remains text.
 
     Args:
       figure: drawn within `figures.theme()`.
-      prefix: begins every id in the element: one of its own for each element of the page.
-      description: what a screen reader says.
+      prefix: prefix of every id in the element, unique in the page.
+      description: text for screen readers.
     """
     file = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -40,5 +40,5 @@ def to_svg(figure: Figure, prefix: str, description: str) -> Markup:
 
 
 def _coarser(attribute: re.Match) -> str:
-    """Coordinates in hundredths of a point, on one line."""
+    """Rounds coordinates to hundredths of a point, on one line."""
     return " " + " ".join(re.sub(r"(\.\d\d)\d+", r"\1", attribute[0]).split())

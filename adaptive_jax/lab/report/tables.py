@@ -1,4 +1,4 @@
-"""Rows of an analysis as texts: the same in the page, in Markdown and in the terminal."""
+"""Tables of an analysis, for the page, for Markdown and for the terminal."""
 
 import dataclasses
 import math
@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from adaptive_jax.lab.analysis.analysis import WorkloadAnalysis
 from adaptive_jax.lab.analysis.differences import Difference
-from adaptive_jax.lab.analysis.names import names
+from adaptive_jax.lab.analysis.labels import display_labels
 from adaptive_jax.lab.analysis.overall import Overall
 from adaptive_jax.lab.files import one_line
 from adaptive_jax.lab.statistics import Interval
 
 _PAIRS = 21
-"""Of more pairs than this, a report shows those with the best optimizer only."""
+"""A report shows at most this many pairs, or else only those with the best optimizer."""
 
 
 class Column(NamedTuple):
@@ -23,10 +23,10 @@ class Column(NamedTuple):
 
     Attributes:
       title: its heading.
-      text: row -> what is shown, "" where there is nothing.
-      value: row -> what is sorted by.
-      best: "high" or "low" for numbers, "" for texts.
-      brief: whether it belongs in a terminal, too.
+      text: row -> the text of its cell, "" for an empty one.
+      value: row -> the value by which rows are sorted.
+      best: "high" or "low", the better numbers; "" for texts.
+      brief: whether a terminal shows it, too.
       flag: row -> a remark that the page shows before the text, "" for none.
     """
 
@@ -49,8 +49,8 @@ class Column(NamedTuple):
 
 
 def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
-    """The columns of a workload's results, without those that are empty in all rows."""
-    shown = names(row.optimizer for row in analysis.rows)
+    """Returns the columns of a workload's results, without those that are empty."""
+    labels = display_labels(row.optimizer for row in analysis.summaries)
     score = _score(analysis.metric)
     best, unit = ("high", "%") if analysis.metric == "accuracy" else ("low", "loss")
 
@@ -60,7 +60,7 @@ def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
         )
 
     def name(row):
-        return shown[row.optimizer]
+        return labels[row.optimizer]
 
     def rate(row):
         return f"{row.learning_rate:.3g}" + ("*" if row.tuning.endswith("edge") else "")
@@ -87,29 +87,29 @@ def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
         Column("update, µs (quartiles)", _update, lambda row: row.update_microseconds, "low"),
         number("s/run", "seconds", _general, brief=True),
     ]
-    return [column for column in columns if any(column.text(row) for row in analysis.rows)]
+    return [column for column in columns if any(column.text(row) for row in analysis.summaries)]
 
 
 def footnote(analysis: WorkloadAnalysis) -> str:
-    """How to read the table of results."""
-    rows = analysis.rows
+    """Explains how to read the table of results."""
+    summaries = analysis.summaries
     parts = ["Accuracies in % and losses are those after the last epoch."]
     if analysis.seeds > 1:
         parts.append(
             f"± is half the width of the 95% interval of the mean over {analysis.seeds} seeds."
         )
-    if any(row.tuning != "given" for row in rows):
+    if any(row.tuning != "given" for row in summaries):
         parts.append("Learning rates were tuned on validation data.")
-    if any(row.tuning.endswith("edge") for row in rows):
+    if any(row.tuning.endswith("edge") for row in summaries):
         parts.append("* was the lowest or highest rate tried: a better one may lie beyond it.")
-    if any(row.diverged for row in rows):
-        parts.append("A diverged run counts, its loss as the untrained model's at most.")
-    if any(math.isfinite(row.seconds) for row in rows):
-        gradient = _general(rows[0].gradient_microseconds)
+    if any(row.diverged for row in summaries):
+        parts.append("A diverged run counts, with a loss of at most the untrained model's.")
+    if any(math.isfinite(row.seconds) for row in summaries):
+        gradient = _general(summaries[0].gradient_microseconds)
         parts.append(
             f"Seconds are steps times the time of a gradient ({gradient} µs, the same for all) and "
-            "of the optimizer's own update; both are medians, measured in turns apart from the "
-            "runs, one run at a time, without compilation and evaluation."
+            "of the optimizer's own update. Both are medians, measured in turns outside the runs, "
+            "for one run at a time, without compilation and evaluation."
         )
     if math.isfinite(analysis.target):
         target = _score(analysis.metric)(analysis.target)
@@ -119,16 +119,16 @@ def footnote(analysis: WorkloadAnalysis) -> str:
 
 
 def difference_columns(analysis: WorkloadAnalysis) -> list[Column]:
-    """The columns of a workload's paired differences."""
-    shown = names(row.optimizer for row in analysis.rows)
+    """Returns the columns of a workload's paired differences."""
+    labels = display_labels(row.optimizer for row in analysis.summaries)
     score = _score(analysis.metric)
     unit = "points" if analysis.metric == "accuracy" else "in loss"
 
     def better(pair):
-        return shown[pair.better]
+        return labels[pair.better]
 
     def worse(pair):
-        return shown[pair.worse]
+        return labels[pair.worse]
 
     def verdict(pair):
         return "better" if pair.distinguishable else "not distinguishable"
@@ -144,23 +144,23 @@ def difference_columns(analysis: WorkloadAnalysis) -> list[Column]:
 
 
 def shown_pairs(analysis: WorkloadAnalysis) -> Sequence[Difference]:
-    """All differences, or those with the best optimizer if they are too many to read."""
+    """Returns all differences, or only those with the best optimizer if there are too many."""
     if len(analysis.differences) <= _PAIRS:
         return analysis.differences
-    best = analysis.rows[0].optimizer
+    best = analysis.summaries[0].optimizer
     return [pair for pair in analysis.differences if best in (pair.better, pair.worse)]
 
 
 def standing_columns(overall: Overall) -> list[Column]:
-    """The columns of the optimizers' standings over all workloads."""
-    shown = names(standing.optimizer for standing in overall.standings)
+    """Returns the columns of the optimizers' standings over all workloads."""
+    labels = display_labels(standing.optimizer for standing in overall.standings)
     best = overall.standings[0]
 
     def score(standing):
         return standing.score
 
     def chance(standing):
-        """That a run of the best optimizer beats one of this one."""
+        """Returns the probability that a run of the best optimizer beats one of this one."""
         return best.improvement.get(standing.optimizer, Interval(math.nan, math.nan, math.nan))
 
     def estimate(title, of, first):
@@ -172,16 +172,16 @@ def standing_columns(overall: Overall) -> list[Column]:
         )
 
     return [
-        Column("optimizer", lambda s: shown[s.optimizer], lambda s: shown[s.optimizer]),
+        Column("optimizer", lambda s: labels[s.optimizer], lambda s: labels[s.optimizer]),
         estimate("interquartile mean score", score, "high"),
         interval(score, "high"),
-        estimate(f"beaten by {shown[best.optimizer]} with probability", chance, "low"),
+        estimate(f"beaten by {labels[best.optimizer]} with probability", chance, "low"),
         interval(chance, "low"),
     ]
 
 
 def text_table(columns: list[Column], rows: Sequence[Any]) -> str:
-    """A table in plain text, texts to the left and numbers to the right."""
+    """Formats a table as plain text, with texts to the left and numbers to the right."""
     cells = [[column.title for column in columns]]
     cells += [[column.text(row) for column in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -194,20 +194,29 @@ def text_table(columns: list[Column], rows: Sequence[Any]) -> str:
     )
 
 
-def markdown(text: str) -> str:
-    r"""A text of one line in Markdown, of which nothing is taken for markup.
+class MarkdownText(str):
+    """A text that is Markdown already, which `markdown` does not escape."""
+
+
+def markdown(text: str) -> MarkdownText:
+    r"""Escapes a text for Markdown, on one line.
 
     >>> print(markdown("<b>sgd</b> | [lr](x) *0.1* my_sgd"))
     \<b>sgd\</b> \| \[lr\](x) \*0.1\* my_sgd
+    >>> print(markdown(MarkdownText("**sgd**")))
+    **sgd**
     """
-    # Only what could be markup: an underscore in a word, of which names are full, could not.
+    if isinstance(text, MarkdownText):
+        return text
+    # An underscore inside a word is no markup, and labels are full of them: it stays.
     marks = r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)|<(?=[\w/!?])|&(?=#?\w+;)"
     text = re.sub(marks, r"\\\g<0>", one_line(text).strip())
-    return re.sub(r"^(\d*)([#+.)-](?=[#\s]|$)|>)", r"\1\\\2", text)  # a heading, list or quote
+    # A heading, a list or a quote begins a line.
+    return MarkdownText(re.sub(r"^(\d*)([#+.)-](?=[#\s]|$)|>)", r"\1\\\2", text))
 
 
 def markdown_table(columns: list[Column], rows: Sequence[Any]) -> str:
-    """A table in GitHub's Markdown."""
+    """Formats a table as GitHub's Markdown."""
     lines = [
         [markdown(column.title) for column in columns],
         ["---:" if column.best else "---" for column in columns],
@@ -216,10 +225,10 @@ def markdown_table(columns: list[Column], rows: Sequence[Any]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def as_dict(workload: str, row: Any) -> dict[str, Any]:
-    """A row or a difference with its workload, the ids of its records in one text."""
-    fields = {"workload": workload, **dataclasses.asdict(row)}
-    return fields | {"ids": " ".join(row.ids)} if "ids" in fields else fields
+def as_dict(workload: str, result: Any) -> dict[str, Any]:
+    """Converts a summary or a difference to a dict with its workload, the ids as one text."""
+    fields = {"workload": workload, **dataclasses.asdict(result)}
+    return fields | {"ids": " ".join(result.ids)} if "ids" in fields else fields
 
 
 def _formatter(form: str) -> Callable[[float], str]:
@@ -235,7 +244,7 @@ _general, _whole, _two, _three, _four = map(_formatter, (".3g", ".0f", ".2f", ".
 
 
 def _score(metric: str) -> Callable[[float], str]:
-    """Shows an accuracy in percent with two digits, a loss with four."""
+    """Returns the format of a score: accuracies in percent with two digits, losses with four."""
     return (lambda value: _two(100 * value)) if metric == "accuracy" else _four
 
 

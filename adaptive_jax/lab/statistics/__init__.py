@@ -1,7 +1,7 @@
 """Statistics of repeated runs: intervals, tests and summaries of NumPy arrays.
 
-Runs are few and dear, so everything here states what it does with five of them. Functions that
-take `(..., n)` arrays work along the last axis. NaN among the runs gives NaN.
+Runs are few and expensive, so each function documents its behavior for about five. Functions of
+`(..., n)` arrays work along the last axis. NaN among the runs gives NaN.
 """
 
 from adaptive_jax.lab.statistics.aggregate import Profiles as Profiles

@@ -1,9 +1,9 @@
-"""Several workloads in one number or curve.
+"""Statistics over several workloads: scores, probabilities, performance profiles.
 
 Intervals come from the stratified bootstrap of Agarwal et al. 2021 (arXiv 2108.13264): runs are
-drawn anew within each optimizer and workload. They say what other seeds would change, not what
-other workloads would. On 2 to 6 workloads with 5 to 10 normal runs each, 91 to 94% of such 95%
-intervals held the truth. A workload with a single run or an infinite score leaves their ends NaN.
+resampled within each optimizer and workload. They cover the effect of other seeds, not of other
+workloads. On 2 to 6 workloads with 5 to 10 normal runs each, 91 to 94% of such 95% intervals
+contained the true value. A workload with a single run or an infinite score makes their ends NaN.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,14 +19,14 @@ from adaptive_jax.lab.statistics.interval import Interval
 def interquartile_mean(
     scores: Sequence[ArrayLike], resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """Mean of the middle half of all runs on all workloads (arXiv 2108.13264).
+    """Returns the mean of the middle half of all runs on all workloads (arXiv 2108.13264).
 
-    A quarter of the runs, rounded down, is left out at each end, so that neither one hopeless
-    workload nor one that everything solves decides.
+    A quarter of the runs, rounded down, is left out at each end, so that neither a workload that
+    every optimizer fails on nor one that all solve dominates.
 
     Args:
-      scores: for each workload its runs' scores, on a scale common to all. NaN gives NaN.
-      resamples, seed: of the bootstrap.
+      scores: the scores of the runs on each workload, on a common scale. NaN gives NaN.
+      resamples, seed: number of resamples and seed of the bootstrap. Defaults: 2000 and 0.
 
     >>> interval = interquartile_mean([[0.1, 0.2, 0.3, 0.2], [0.8, 0.9, 0.7, 0.8]])
     >>> [round(float(x), 3) for x in interval]
@@ -40,10 +40,10 @@ def interquartile_mean(
 
 
 def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> np.ndarray:
-    """P(A > B) + P(A = B)/2 for a run of each, over all pairs of runs (arXiv 2108.13264).
+    """Returns P(A > B) + P(A = B)/2 over all pairs of runs (arXiv 2108.13264).
 
-    The Mann-Whitney statistic over its largest value. Pairing is not used: it asks which of two
-    optimizers to try on a new seed.
+    This is the Mann-Whitney statistic divided by its largest value. It does not use the pairing of
+    seeds, because the question is which of two optimizers to try on a new seed.
 
     Args:
       a, b: `(..., n)` and `(..., m)`, higher is better. NaN gives NaN.
@@ -59,15 +59,15 @@ def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> np.ndarray:
 def mean_improvement(
     a: Sequence[ArrayLike], b: Sequence[ArrayLike], resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """`probability_of_improvement`, averaged over workloads.
+    """Returns `probability_of_improvement`, averaged over workloads.
 
     Args:
-      a, b: for each workload the runs' scores, higher is better; scales may differ between
+      a, b: the scores of the runs on each workload, higher is better. Scales may differ between
         workloads. NaN gives NaN.
-      resamples, seed: of the bootstrap.
+      resamples, seed: number of resamples and seed of the bootstrap. Defaults: 2000 and 0.
 
     Raises:
-      ValueError: `a` and `b` have not as many workloads.
+      ValueError: `a` and `b` have different numbers of workloads.
 
     >>> mean_improvement([[3, 4], [5, 6]], [[1, 2], [5, 6]]).estimate
     0.75
@@ -83,11 +83,11 @@ def mean_improvement(
 
 
 class Profiles(NamedTuple):
-    """Curves that rise in steps: row i of `fractions` holds optimizer i's values from each tau on.
+    """Performance profiles, as step functions: row i of `fractions` is that of optimizer i.
 
     Attributes:
-      taus: `(t,)`, rising; the first is 1, beyond the last nothing changes.
-      fractions: `(optimizers, t)`, in [0, 1].
+      taus: `(t,)`, ascending from 1; beyond the last one nothing changes.
+      fractions: `(optimizers, t)`, the values in [0, 1] from each tau on.
     """
 
     taus: np.ndarray
@@ -95,15 +95,15 @@ class Profiles(NamedTuple):
 
 
 def performance_profiles(costs: ArrayLike) -> Profiles:
-    """Dolan & Moré's performance profiles (2002, doi 10.1007/s101070100263).
+    """Returns Dolan & Moré's performance profiles (2002, doi 10.1007/s101070100263).
 
-    For each optimizer and tau, the fraction of workloads on which it needed at most tau times what
-    the best optimizer needed there: at 1 how often it was the best, at the right how often it
-    reached the target at all.
+    For each optimizer and tau this is the fraction of workloads on which it needed at most tau
+    times the cost of the best optimizer there: at 1 how often it was the best, at the right how
+    often it reached the target at all.
 
     Args:
-      costs: `(optimizers, workloads)`, steps or seconds to the target, inf where it was missed.
-        A workload that all missed counts for none.
+      costs: `(optimizers, workloads)`, steps or seconds to the target, inf for a missed target.
+        A workload on which all missed it counts for none.
 
     Raises:
       ValueError: there are fewer than four workloads, or a cost is NaN or not positive.
@@ -128,9 +128,9 @@ def performance_profiles(costs: ArrayLike) -> Profiles:
 
 
 def _stratified(statistic: Callable, runs: Sequence[ArrayLike], resamples: int, seed: int):
-    runs = [np.asarray(each, float) for each in runs]
+    runs = [np.asarray(scores, float) for scores in runs]
     estimate = float(statistic(*runs))
-    if min(map(len, runs)) < 2 or not all(np.isfinite(each).all() for each in runs):
+    if min(map(len, runs)) < 2 or not all(np.isfinite(scores).all() for scores in runs):
         return Interval(estimate, np.nan, np.nan)
     low, high = stats.bootstrap(
         runs,

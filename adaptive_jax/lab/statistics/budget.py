@@ -1,4 +1,4 @@
-"""What a tuning budget buys."""
+"""The expected result of a tuning budget."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,23 +8,22 @@ from adaptive_jax.lab.statistics.interval import Interval
 
 
 def best_so_far(scores: ArrayLike, resamples: int = 2000, seed: int = 0) -> Interval:
-    """Expected best score of k tuning trials, for every k up to the n that were made.
+    """Returns the expected best score of k of the n tuning trials, for every k up to n.
 
-    The mean of the best over all ways to pick k of the n trials, without replacement: with the
-    scores in ascending order,
+    This is the mean of the best over all subsets of k trials. With the scores in ascending order,
 
         E[best of k] = Σᵢ C(i-1, k-1) / C(n, k) · x₍ᵢ₎ .
 
-    Dodge et al. 2019 (arXiv 1909.03004) draw with replacement, which estimates it too low; this is
-    the unbiased estimate of Tang et al. 2020 (arXiv 2004.13705). Like them, mistrust the band where
-    k nears n: it cannot reach above the best trial.
+    Dodge et al. 2019 (arXiv 1909.03004) draw with replacement, which is biased downwards; this is
+    the unbiased estimate of Tang et al. 2020 (arXiv 2004.13705). As they warn, the band is not
+    reliable for k near n, where it cannot exceed the best trial.
 
     Args:
       scores: `(n,)`, validation scores, higher is better: negate losses.
-      resamples, seed: of the bootstrap over trials that the band comes from.
+      resamples, seed: of the bootstrap over trials that gives the band. Defaults: 2000 and 0.
 
     Returns:
-      Arrays `(n,)`; for a single trial the band is NaN.
+      Arrays of shape `(n,)`. For a single trial the band is NaN.
 
     Raises:
       ValueError: there is no score, or one is not finite.

@@ -9,10 +9,10 @@ from scipy import stats
 
 
 class Interval(NamedTuple):
-    """An estimate and the ends of its 95% interval, which are NaN where there is none.
+    """An estimate and the ends of its 95% interval, NaN if there is no interval.
 
     Attributes:
-      estimate, low, high: float64, of one shape, or Python numbers.
+      estimate, low, high: float64 arrays of one shape, or Python numbers.
     """
 
     estimate: np.ndarray | float
@@ -21,16 +21,17 @@ class Interval(NamedTuple):
 
 
 def t_interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
-    """Student's t interval of the mean.
+    """Returns Student's t interval of the mean.
 
-    A metric that moves in steps can repeat itself although the runs differ. Rounding to steps of
+    A metric with a finite resolution can have equal values for different runs. Rounding to steps of
     `resolution` has variance resolution²/12, so a standard deviation below resolution/√12 is
     raised to that.
 
     Args:
-      values: `(..., n)`, one for each run. A single run has no interval: its ends are NaN, and
-        so are they where a value is not finite.
-      resolution: 0.0 (default), or the step of the metric: 1/325 for an accuracy on 325 examples.
+      values: `(..., n)`, one for each run. The ends are NaN for a single run, and if a value is not
+        finite.
+      resolution: the step of the metric, such as 1/325 for an accuracy on 325 examples. Default:
+        0.0.
 
     Raises:
       ValueError: there is no run on the last axis.
@@ -44,7 +45,7 @@ def t_interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
 
 
 def mean_and_error(values: ArrayLike, resolution: float) -> tuple[np.ndarray, np.ndarray, int]:
-    """Mean over the last axis, its standard error (NaN for one value), degrees of freedom."""
+    """Returns mean, standard error (NaN for one value) and degrees of freedom on the last axis."""
     values = np.asarray(values, float)
     count = values.shape[-1]
     if count == 0:
@@ -58,10 +59,10 @@ def mean_and_error(values: ArrayLike, resolution: float) -> tuple[np.ndarray, np
 
 
 def wilson_interval(successes: int, trials: int) -> Interval:
-    """Wilson's score interval of a proportion (Wilson 1927, doi 10.2307/2276774).
+    """Returns Wilson's score interval of a proportion (Wilson 1927, doi 10.2307/2276774).
 
-    Unlike the normal approximation it is no point at 0 of n, which is what most optimizers'
-    divergences are.
+    Unlike the normal approximation it has a positive width at 0 of n, the usual count of diverged
+    runs.
 
     Args:
       successes, trials: counts, `0 <= successes <= trials`. No trials give NaN.

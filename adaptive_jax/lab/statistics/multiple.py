@@ -1,18 +1,18 @@
-"""Many tests at once."""
+"""Corrections for multiple tests."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """Holm's adjusted p values (Holm 1979, Scandinavian Journal of Statistics 6, 65-70).
+    """Returns Holm's adjusted p values (Holm 1979, Scandinavian Journal of Statistics 6, 65-70).
 
-    The i-th smallest of m is multiplied by m + 1 - i, raised to those before it, and at most 1.
-    Calling those below 0.05 different makes any mistake at all in at most 5% of comparisons,
-    however the tests depend on each other.
+    The i-th smallest of m is multiplied by m + 1 - i, raised to the largest before it, and capped
+    at 1. With a threshold of 0.05 the probability of any false difference is at most 5%, whatever
+    the dependence between the tests.
 
     Args:
-      p: `(..., m)`. NaN, where no test could be made, stays NaN and does not count.
+      p: `(..., m)`. NaN, for a test that could not be made, stays NaN and does not count.
 
     >>> holm([0.01, 0.04, 0.03])
     array([0.03, 0.06, 0.06])

@@ -1,7 +1,7 @@
-"""Two optimizers run with the same seeds: is their difference more than the seeds' doing?
+"""Paired statistics of two optimizers that ran with the same seeds.
 
-Both share each seed's initial parameters and order of examples, so it is the differences, seed by
-seed, that are looked at: what a seed does to both cancels.
+Both share each seed's initial parameters and order of examples. So these statistics use the
+differences seed by seed, in which the effect of a seed on both cancels.
 """
 
 import math
@@ -15,13 +15,13 @@ from adaptive_jax.lab.statistics.interval import Interval, mean_and_error, t_int
 
 
 def paired_t_interval(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> Interval:
-    """Student's t interval of the mean of `a - b`.
+    """Returns Student's t interval of the mean of `a - b`.
 
     Args:
       a, b: `(..., n)`, the same seeds in the same order. One seed has no interval.
       resolution: as in `t_interval`, of `a` and of `b`: a standard deviation of the differences
-        below √(resolution²/6), which the rounding of both gives alone, is raised to that. So
-        three equal differences of one example are no certainty.
+        below √(resolution²/6), the effect of rounding alone, is raised to that. So three equal
+        differences of one example do not give an interval of width 0. Default: 0.0.
 
     Raises:
       ValueError: there is no seed, or shapes do not match.
@@ -33,10 +33,10 @@ def paired_t_interval(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> In
 
 
 def paired_t_test(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> np.ndarray:
-    """Two-sided p value of Student's t test that the mean of `a - b` is 0.
+    """Returns the two-sided p value of Student's t test that the mean of `a - b` is 0.
 
-    It is below 0.05 where `paired_t_interval` leaves 0 out. All differences 0 give 1, one seed or
-    a value that is not finite gives NaN, and equal differences at `resolution` 0 give 0.
+    It is below 0.05 if `paired_t_interval` excludes 0. It is 1 if all differences are 0, NaN for
+    one seed or a value that is not finite, and 0 for equal differences at `resolution` 0.
 
     Args:
       a, b, resolution: as in `paired_t_interval`.
@@ -56,15 +56,15 @@ def paired_t_test(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> np.nda
 
 
 def wilcoxon_test(a: ArrayLike, b: ArrayLike) -> float:
-    """Two-sided p value of Wilcoxon's signed-rank test that `a - b` is symmetric about 0.
+    """Returns the two-sided p value of Wilcoxon's signed-rank test of `a - b` about 0.
 
-    Exact: with ties, over all assignments of signs (for more than 13 seeds over 9999 of them).
-    It asks nothing of the distribution's shape, but n seeds give at least 2/2ⁿ, which for 5 is
-    0.0625, so that nothing can be told apart below 6 seeds and with Holm's correction far above.
+    The test is exact: with ties, over all assignments of signs (for more than 13 seeds over 9999 of
+    them). It assumes only symmetry, but the p value of n seeds is at least 2/2ⁿ. That is 0.0625 for
+    5 seeds, so nothing is significant below 6 seeds, and with Holm's correction far above.
 
     Args:
-      a, b: `(n,)`, the same seeds in the same order. Differences of 0 say nothing and are left
-        out; if all are, the p value is 1. NaN gives NaN.
+      a, b: `(n,)`, the same seeds in the same order. Differences of 0 are left out; if all are
+        0, the p value is 1. NaN gives NaN.
 
     Raises:
       ValueError: shapes do not match.
@@ -88,11 +88,11 @@ def wilcoxon_test(a: ArrayLike, b: ArrayLike) -> float:
 def paired_bootstrap_interval(
     a: ArrayLike, b: ArrayLike, resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """Studentized bootstrap interval of the mean of `a - b` (Efron & Tibshirani 1993, chapter 12).
+    """Returns the studentized bootstrap interval of the mean of `a - b` (Efron & Tibshirani 1993).
 
-    Each resample's deviation from the mean is measured in its own standard error, and the
-    quantiles of these ratios take the place of Student's. That is what makes it usable for few
-    runs: of 10000 intervals of 95% each, these percentages held the true mean.
+    Each resample's deviation from the mean is divided by its own standard error, and the quantiles
+    of these ratios replace Student's (chapter 12). That makes it usable for few runs: of 10000
+    intervals of 95% each, these percentages contained the true mean.
 
         differences      normal        exponential     log-normal
         seeds            5    10        5    10        5    10
@@ -101,13 +101,13 @@ def paired_bootstrap_interval(
         percentile      83.5  89.9     77.5  86.2     72.5  81.0
 
     Percentile intervals are too short by √((n-1)/n) and lack Student's tails. The price is length:
-    at 5 seeds of normal differences this interval is in the median 1.29 times the t interval.
+    for 5 seeds of normal differences the median length is 1.29 times that of the t interval.
 
     Args:
       a, b: `(..., n)`, the same seeds in the same order. Below four seeds, where a tenth of the
-        resamples and more repeat one seed, the ends are NaN. Ties can make an end infinite; for
-        metrics that move in steps prefer `paired_t_interval`.
-      resamples, seed: of the bootstrap; the same seed gives the same interval.
+        resamples or more repeat one seed, the ends are NaN. Ties can make an end infinite; for
+        metrics of finite resolution prefer `paired_t_interval`.
+      resamples, seed: of the bootstrap; the same seed gives the same interval. Defaults: 2000, 0.
 
     Raises:
       ValueError: there is no seed, or shapes do not match.
@@ -126,11 +126,11 @@ def paired_bootstrap_interval(
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = (means - mean[..., None]) / errors
     ratios = np.where(np.isnan(ratios), 0.0, ratios)  # all differences are equal
-    # An order statistic, since between infinite ones there is nothing to interpolate.
+    # An order statistic: infinite ratios cannot be interpolated.
     low, high = np.quantile(ratios, [0.025, 0.975], axis=-1, method="inverted_cdf")
     return Interval(mean, mean - high * error, mean - low * error)
 
 
 def _of_differences(resolution: float) -> float:
-    """The step of one rounding with the variance of two."""
+    """Returns the step of one rounding that has the variance of two."""
     return math.sqrt(2) * resolution

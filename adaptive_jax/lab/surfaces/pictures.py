@@ -1,4 +1,4 @@
-"""Paths over a test surface as pictures: together, in motion, and side by side."""
+"""Pictures of paths on a test function: together, animated, and side by side."""
 
 import math
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from matplotlib.figure import Figure  # of its own, so that no display or backen
 from PIL import Image
 
 from adaptive_jax.diagnostics import Surface
-from adaptive_jax.lab.analysis.names import short
+from adaptive_jax.lab.analysis.labels import short_label
 from adaptive_jax.lab.report.figures import COLORS, legend_label, verbatim
 from adaptive_jax.lab.surfaces.trajectories import Trajectory
 
-_DASHES = ("-", (0, (4, 1.5)))  # in turn, so that of two equal paths both are seen
+_DASHES = ("-", (0, (4, 1.5)))  # in turn, so that two equal paths are both visible
 
 
 def draw_trajectories(surface: Surface, paths: Sequence[Trajectory]) -> Figure:
-    """All paths over the contours of the surface, within its limits, with its start and minima.
+    """Draws all paths over the contours of the surface, with its start and minima.
 
-    The legend has the learning rates.
+    The legend shows the learning rates.
     """
     figure, lines = _figure_of_all(surface, paths)
     for line, path in zip(lines, paths, strict=True):
@@ -35,12 +35,12 @@ def draw_trajectories(surface: Surface, paths: Sequence[Trajectory]) -> Figure:
 def animate_trajectories(
     surface: Surface, paths: Sequence[Trajectory], file: Path, frames: int = 60
 ) -> None:
-    """Writes a GIF of five seconds in which the paths grow, and then stand for one.
+    """Writes a GIF in which the paths grow for five seconds and then pause for one.
 
     Args:
       surface, paths: as for `draw_trajectories`.
-      file: where to write it.
-      frames: how many pictures it has at most while the paths grow.
+      file: path of the GIF.
+      frames: number of frames, at most, while the paths grow.
     """
     figure, lines = _figure_of_all(surface, paths)
     figure.set_dpi(75)
@@ -72,7 +72,7 @@ def animate_trajectories(
 
 
 def draw_gallery(surface: Surface, paths: Sequence[Trajectory]) -> Figure:
-    """A small picture for every path, with its learning rate and its highest value at the end."""
+    """Draws a small picture of every path, with its learning rate and highest value at the end."""
     columns = math.ceil(math.sqrt(1.3 * len(paths)))
     rows = math.ceil(len(paths) / columns)
     width = 1.75
@@ -85,7 +85,7 @@ def draw_gallery(surface: Surface, paths: Sequence[Trajectory]) -> Figure:
         _draw_surface(axes, surface, levels=8)
         axes.plot(*path.points.T, color=COLORS[0], linewidth=1.1, marker=".", markersize=1.5)
         axes.set_title(
-            f"{short(path.optimizer.label)}\nrate {path.learning_rate:g}, "
+            f"{short_label(path.optimizer.label)}\nrate {path.learning_rate:g}, "
             f"end {path.highest_at_end:.2g}",
             fontsize=6.5,
             parse_math=False,
@@ -95,7 +95,7 @@ def draw_gallery(surface: Surface, paths: Sequence[Trajectory]) -> Figure:
 
 
 def _figure_of_all(surface, paths):
-    """The figure and a line for each path, which is still to be given its points."""
+    """Returns the figure and an empty line for each path."""
     height = 7.5 * _height_per_width(surface) + 0.8 + 0.22 * math.ceil(len(paths) / 3)
     figure = Figure(figsize=(8, height), layout="constrained", dpi=150)
     axes = figure.subplots()
@@ -104,7 +104,7 @@ def _figure_of_all(surface, paths):
         axes.plot(
             [],
             [],
-            label=legend_label(f"{short(path.optimizer.label)}, rate {path.learning_rate:g}"),
+            label=legend_label(f"{short_label(path.optimizer.label)}, rate {path.learning_rate:g}"),
             color=COLORS[i % len(COLORS)],
             linestyle=_DASHES[(i + i // len(COLORS)) % len(_DASHES)],
             linewidth=1.5,
@@ -119,7 +119,7 @@ def _figure_of_all(surface, paths):
 
 
 def _draw_surface(axes: Axes, surface: Surface, levels: int):
-    """Contours at equal ratios of the values, a dot at the start and a star at each minimum."""
+    """Draws contours at equal ratios, a dot at the start and a star at each minimum."""
     x, y = (np.linspace(*limits, 200, dtype=np.float32) for limits in surface.limits)
     grid = np.stack(np.meshgrid(x, y))
     values = np.asarray(jax.vmap(surface.function, in_axes=1)(jnp.asarray(grid.reshape(2, -1))))

@@ -1,4 +1,4 @@
-"""Optimizers on a test surface, each at the learning rate that suits it best there."""
+"""Paths of optimizers on a test function, each at its best learning rate."""
 
 import dataclasses
 import math
@@ -11,12 +11,12 @@ from adaptive_jax.diagnostics import Surface, trajectory
 from adaptive_jax.lab.training.config import OptimizerSpec
 
 CLASSICS = ("sgd", "sgd:momentum=0.9", "adagrad", "rmsprop", "sign_sgd", "adam")
-"""Six optimizers from which the others descend, to be shown where none are named."""
+"""Six classic optimizers, the default of `adaptive-jax surfaces`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Trajectory:
-    """What an optimizer did on a surface, as `tune_on_surface` and `vary_on_surface` return it.
+    """The path of an optimizer on a surface, from `tune_on_surface` or `vary_on_surface`.
 
     Attributes:
       optimizer: with the settings that were given.
@@ -36,7 +36,7 @@ class Trajectory:
         return float(_highest_at_end(self.values))
 
     def steps_to(self, share: float) -> int | None:
-        """Updates until values stay at most `share` of the first one; None if they do not.
+        """Returns the updates until values stay at most `share` of the first; None if they do not.
 
         >>> values = np.array([8.0, 0.5, 2.0, 1.0, 0.5])
         >>> path = Trajectory(OptimizerSpec("sgd"), 0.1, np.zeros((5, 2)), values)
@@ -54,18 +54,18 @@ def _highest_at_end(values):
 def tune_on_surface(
     optimizers: Iterable[OptimizerSpec | str], surface: Surface, steps: int | None = None
 ) -> list[Trajectory]:
-    """The path of each optimizer at the learning rate with which it ends lowest.
+    """Returns the path of each optimizer at the learning rate with which it ends lowest.
 
     Rates are tried ten a decade, in the optimizer's registered range and a decade on either side
     of it, all at once in one program. Each is judged by the highest value in the last tenth of
-    its path, for a path that jumps about may have one low value by chance. Of equals the smallest
-    is taken, and one that diverges only if all do. An optimizer with a learning rate given runs
-    at that.
+    its path, because an oscillating path may have one low value by chance. The smallest of equal
+    rates wins; a rate that diverges wins only if all diverge. An optimizer whose learning rate is
+    given runs at that rate.
 
     Args:
       optimizers: specs, or texts such as `"sgd:momentum=0.9"`.
-      surface: where.
-      steps: how many updates to make; by default the surface's.
+      surface: the test function, see `get_surface`.
+      steps: number of updates. Default: the surface's.
 
     Raises:
       ValueError: an optimizer is unknown, or `steps` is not a whole number of at least 1.
@@ -100,17 +100,17 @@ def vary_on_surface(
     steps: int | None = None,
     **settings: Sequence[float],
 ) -> list[Trajectory]:
-    """The paths of one optimizer with several settings, all at once in one program.
+    """Returns the paths of one optimizer with several settings, all in one program.
 
     Args:
       optimizer: a spec, or a text such as `"sgd:momentum=0.9"`.
-      surface: where.
-      steps: how many updates to make; by default the surface's.
-      **settings: hyperparameter -> its value on each path, all equally many.
+      surface: the test function, see `get_surface`.
+      steps: number of updates. Default: the surface's.
+      **settings: the values of each varied hyperparameter, one for each path.
 
     Raises:
       ValueError: the optimizer or a hyperparameter is unknown, a value is out of range, or
-        settings are not equally many.
+        settings have different lengths.
 
     >>> from adaptive_jax.diagnostics import get_surface
     >>> rates = [0.02, 0.05]
@@ -141,7 +141,7 @@ def vary_on_surface(
 
 
 def rates_to_try(spec: OptimizerSpec) -> list[float]:
-    """The rates that an optimizer is tried at: the one that is given, else ten a decade.
+    """Returns the rates to try for an optimizer: the given one, or else ten a decade.
 
     >>> rates_to_try(OptimizerSpec("adam"))[::10]
     [1e-05, 0.0001, 0.001, 0.01, 0.1, 1.0]

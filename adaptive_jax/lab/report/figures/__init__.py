@@ -1,4 +1,4 @@
-"""Figures of a comparison: each function draws on given or new axes and returns them.
+"""Figures of a comparison; each function draws on given or new axes and returns them.
 
 None of them uses pyplot. `axes.figure` is the figure, to save or to show in a notebook.
 """
@@ -17,7 +17,7 @@ from adaptive_jax.lab.report.figures.style import WIDTH as WIDTH
 from adaptive_jax.lab.report.figures.style import Style as Style
 from adaptive_jax.lab.report.figures.style import legend_label as legend_label
 from adaptive_jax.lab.report.figures.style import legend_lines as legend_lines
-from adaptive_jax.lab.report.figures.style import styles as styles
+from adaptive_jax.lab.report.figures.style import make_palette as make_palette
 from adaptive_jax.lab.report.figures.style import theme as theme
 from adaptive_jax.lab.report.figures.style import verbatim as verbatim
 from adaptive_jax.lab.report.figures.training import (

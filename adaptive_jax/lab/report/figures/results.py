@@ -1,4 +1,4 @@
-"""What came of it: differences, what training to a target takes, what optimizers cost."""
+"""Figures of results: differences, steps to the target, and costs."""
 
 import math
 import textwrap
@@ -9,15 +9,15 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from adaptive_jax.lab.analysis.differences import Difference
-from adaptive_jax.lab.analysis.names import names
-from adaptive_jax.lab.analysis.rows import Row
+from adaptive_jax.lab.analysis.labels import display_labels
+from adaptive_jax.lab.analysis.summaries import Summary
 from adaptive_jax.lab.report.figures.style import (
     Style,
     grid,
     legend,
+    make_palette,
     neutral,
     new_axes,
-    styles,
 )
 
 TO_TARGET = {
@@ -29,11 +29,11 @@ COST = {
     "update_microseconds": "update,\nµs",
     "update_compile_seconds": "compile,\ns",
 }
-"""Fields of `Row` and the titles of their axes."""
+"""Fields of `Summary` and the titles of their axes."""
 
 
 def line_inches(count: int) -> float:
-    """The height of a figure with a line for each of `count` things."""
+    """Returns the height of a figure with `count` lines."""
     return 0.8 + 0.27 * count
 
 
@@ -42,18 +42,18 @@ def differences(
     metric: str = "accuracy",
     axes: Axes | None = None,
 ) -> Axes:
-    """Draws a forest plot: by how much each pair's better optimizer is better, with 95% intervals.
+    """Draws a forest plot of paired differences with their 95% intervals.
 
-    Pairs that can be told apart are strong with a filled mark, the others faint with a hollow one.
-    If a few differences are far larger than most, the axis is logarithmic beyond what most need.
+    Significant differences are strong with a filled mark, the others faint with a hollow one. If a
+    few differences are far larger than the others, the axis is logarithmic beyond most of them.
 
     Args:
       pairs: from `WorkloadAnalysis.differences`, at least one.
-      metric: what they are differences of; an accuracy's are drawn in points, of a hundred.
+      metric: the metric of the differences. Those of an accuracy are drawn in percentage points.
       axes: where to draw; None makes a figure.
     """
     axes = new_axes(height=line_inches(len(pairs)))[0] if axes is None else axes
-    shown = names(label for pair in pairs for label in (pair.better, pair.worse))
+    labels = display_labels(label for pair in pairs for label in (pair.better, pair.worse))
     scale = 100 if metric == "accuracy" else 1
     for y, pair in enumerate(pairs):
         strong = pair.distinguishable
@@ -69,7 +69,7 @@ def differences(
             linewidth=2.2 if strong else 1.1,
         )
     axes.axvline(0, color=neutral(), linewidth=0.8, alpha=0.6)
-    _lines(axes, [f"{shown[pair.better]} − {shown[pair.worse]}" for pair in pairs])
+    _lines(axes, [f"{labels[pair.better]} − {labels[pair.worse]}" for pair in pairs])
     axes.set(title=f"better by, {'points' if metric == 'accuracy' else 'in loss'}")
     spans = scale * np.array([np.nan_to_num([pair.low, pair.mean, pair.high]) for pair in pairs])
     low, high = min(spans.min(), 0), spans.max()
@@ -82,29 +82,28 @@ def differences(
 
 
 def dots(
-    rows: Sequence[Row],
+    summaries: Sequence[Summary],
     fields: Mapping[str, str],
-    looks: Mapping[str, Style] | None = None,
+    palette: Mapping[str, Style] | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> Sequence[Axes]:
-    """Draws fields of the rows side by side, a line for each optimizer.
+    """Draws fields of summaries side by side, with a line for each optimizer.
 
-    An infinite value, a target that was missed, is a cross at the right edge; there is nothing
-    where a value is NaN.
+    An infinite value, a missed target, is a cross at the right edge. NaN is not drawn.
 
     Args:
-      rows: of one workload.
-      fields: of `Row`, each with the title of its axes: `TO_TARGET`, `COST` or a part of them.
-      looks: from `styles`; None gives each optimizer the next one in the order of the rows.
+      summaries: of one workload.
+      fields: of `Summary`, each with the title of its axes: `TO_TARGET`, `COST` or a part of them.
+      palette: from `make_palette`; None makes one in the order of the summaries.
       axes: one for each field; None makes a figure.
     """
-    looks = looks or styles(row.optimizer for row in rows)
+    palette = palette or make_palette(summary.optimizer for summary in summaries)
     if axes is None:
-        axes = new_axes(height=line_inches(len(rows)), columns=len(fields))
+        axes = new_axes(height=line_inches(len(summaries)), columns=len(fields))
     for i, (ax, (field, title)) in enumerate(zip(axes, fields.items(), strict=True)):
-        values = [getattr(row, field) for row in rows]
-        for y, (row, value) in enumerate(zip(rows, values, strict=True)):
-            color = looks[row.optimizer]["color"]
+        values = [getattr(summary, field) for summary in summaries]
+        for y, (summary, value) in enumerate(zip(summaries, values, strict=True)):
+            color = palette[summary.optimizer]["color"]
             if math.isinf(value):
                 across = ax.get_yaxis_transform()  # x in parts of the width
                 ax.plot(0.97, y, "x", color=color, transform=across)
@@ -117,7 +116,7 @@ def dots(
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.tick_params(axis="x", labelbottom=bool(finite))
         ax.set_title(title)
-        _lines(ax, [looks[row.optimizer]["label"] for row in rows], width=26)
+        _lines(ax, [palette[summary.optimizer]["label"] for summary in summaries], width=26)
         ax.tick_params(axis="y", labelleft=i == 0)
     return axes
 
@@ -125,28 +124,28 @@ def dots(
 def performance_profile(
     taus: np.ndarray,
     profiles: Mapping[str, Sequence[float]],
-    looks: Mapping[str, Style] | None = None,
+    palette: Mapping[str, Style] | None = None,
     axes: Axes | None = None,
 ) -> Axes:
-    """Draws the share of workloads solved within tau times the best optimizer's steps.
+    """Draws the fraction of workloads solved within tau times the best optimizer's steps.
 
     Args:
       taus: at least 1, ascending; beyond the last one nothing changes.
-      profiles: optimizer -> share for each tau.
-      looks, axes: as in `dots`.
+      profiles: optimizer -> fraction for each tau.
+      palette, axes: as in `dots`.
     """
-    looks = looks or styles(profiles)
+    palette = palette or make_palette(profiles)
     axes = new_axes()[0] if axes is None else axes
     for optimizer, shares in profiles.items():
         axes.plot(
             [*taus, 1.1 * taus[-1]],
             [*shares, shares[-1]],
             drawstyle="steps-post",
-            **looks[optimizer],
+            **palette[optimizer],
         )
     axes.set(
         xlabel="steps to the target, relative to the best",
-        title="share of workloads",
+        title="fraction of workloads",
         ylim=(-0.03, 1.03),
     )
     grid(axes)
@@ -155,7 +154,7 @@ def performance_profile(
 
 
 def _lines(axes, labels, width=34):
-    """Names one below the other, the first on top, in two lines if they are wide."""
+    """Labels the lines of the axes, the first on top; a wide label takes two lines."""
     lines = (textwrap.wrap(label, width, max_lines=2, placeholder=" …") for label in labels)
     wrapped = ["\n".join(line) for line in lines]
     small = 7.5 if any("\n" in label for label in wrapped) else None

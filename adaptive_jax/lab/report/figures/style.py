@@ -1,4 +1,4 @@
-"""How figures look: a color and a dash for each optimizer, figures without pyplot."""
+"""The style of figures: a color and a dash for each optimizer, figures without pyplot."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -13,10 +13,10 @@ from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import offset_copy
 
-from adaptive_jax.lab.analysis.names import names
+from adaptive_jax.lab.analysis.labels import display_labels
 
-# Found by a search for eight colors that stay as far apart as can be for the three kinds of
-# color blindness too (Machado et al. 2009) and contrast at least 3 : 1 with white.
+# A search found these eight colors: they differ as much as possible, also with the three kinds of
+# color blindness (Machado et al. 2009), and have a contrast of at least 3 : 1 with white.
 COLORS = (
     "#0c30a3",
     "#b33a12",
@@ -37,49 +37,49 @@ DARK_COLORS = (
     "#a4634c",
     "#b3b3b3",
 )
-"""What stands for `COLORS` on a dark page, found likewise against nearly black."""
+"""The counterparts of `COLORS` on a dark page, found likewise against nearly black."""
 
 _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 1.5, 3, 1.5)))
 
 GROUP = len(COLORS)
-"""How many optimizers share axes: each has a color of its own there."""
+"""Number of optimizers that share axes, each with its own color."""
 
-_LABEL = 70  # characters of a name, so that a legend is hardly wider than a figure
+_LABEL = 70  # characters, so that a legend is hardly wider than a figure
 
 WIDTH = 4.8
-"""Of a figure in inches: on a phone its texts are still legible."""
+"""Width of a figure in inches; its texts are legible on a phone."""
 
 Style = dict[str, Any]
-"""Of one optimizer: label, color, linestyle."""
+"""The label, color and linestyle of one optimizer."""
 
 
-def styles(optimizers: Iterable[str]) -> dict[str, Style]:
-    """Keyword arguments of `Axes.plot` for each optimizer: different looks for up to 40.
+def make_palette(optimizers: Iterable[str]) -> dict[str, Style]:
+    """Returns keyword arguments of `Axes.plot` for each optimizer, distinct for up to 40.
 
-    Neighbors differ in color and in dash, so that either tells them apart.
+    Neighbors differ both in color and in dash.
 
-    >>> look = styles(["sgd", "adam"])
-    >>> look["sgd"]["color"] != look["adam"]["color"]
+    >>> style = make_palette(["sgd", "adam"])
+    >>> style["sgd"]["color"] != style["adam"]["color"]
     True
     """
     return {
         optimizer: {
-            "label": legend_label(name),
+            "label": legend_label(label),
             "color": COLORS[i % GROUP],
             "linestyle": _DASHES[(i + i // GROUP) % len(_DASHES)],
         }
-        for i, (optimizer, name) in enumerate(names(optimizers).items())
+        for i, (optimizer, label) in enumerate(display_labels(optimizers).items())
     }
 
 
-def legend_label(name: str) -> str:
-    """A name as it fits in a legend, where Matplotlib leaves out leading underscores' names."""
-    name = f" {name}" if name.startswith("_") else name
-    return name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
+def legend_label(label: str) -> str:
+    """Shortens a label for a legend, from which Matplotlib omits those that begin with "_"."""
+    label = f" {label}" if label.startswith("_") else label
+    return label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…"
 
 
 def theme() -> AbstractContextManager[None]:
-    """Matplotlib's defaults with the report's font sizes, whatever the user has set."""
+    """Sets Matplotlib's defaults and the report's font sizes, whatever the user has set."""
     return matplotlib.style.context(
         (
             "default",
@@ -101,24 +101,24 @@ def theme() -> AbstractContextManager[None]:
 
 
 def new_axes(width: float = WIDTH, height: float = 3.4, columns: int = 1) -> list[Axes]:
-    """A row of axes in a figure of its own, which no display or backend need know."""
+    """Returns a row of axes in a new figure, which needs no display or backend."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return list(figure.subplots(1, columns, squeeze=False)[0])
 
 
 def neutral() -> str:
-    """The color of what belongs to no optimizer."""
+    """Returns the color of everything that belongs to no optimizer."""
     return matplotlib.rcParams["text.color"]
 
 
 def grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
-    """Faint lines behind what is drawn."""
+    """Draws faint grid lines behind the data."""
     axes.set_axisbelow(True)
     axes.grid(axis=axis, color=neutral(), alpha=0.13, linewidth=0.8)
 
 
 def legend(axes: Axes) -> None:
-    """Names below the axes, where they hide nothing."""
+    """Draws a legend below the axes, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         shown = axes.legend(
@@ -138,13 +138,13 @@ def legend(axes: Axes) -> None:
 
 
 def verbatim(legend: Legend) -> None:
-    """Lets a legend show names as they are, dollar signs included, which may be no formulas."""
+    """Makes a legend show dollar signs as they are, not as formulas."""
     for text in legend.get_texts():
         text.set_parse_math(False)
 
 
 def legend_lines(labels: Sequence[str]) -> int:
-    """How many lines `legend` takes for these."""
+    """Returns the number of lines of a `legend` with these labels."""
     return -(-len(labels) // _legend_columns(labels))
 
 
@@ -153,7 +153,7 @@ def _legend_columns(labels):
 
 
 def log_ticks(axis: XAxis | YAxis) -> None:
-    """A log scale with numbers as they are written on a command line: 0.001, 1e-05."""
+    """Sets a log scale with numbers as on a command line: 0.001, 1e-05."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

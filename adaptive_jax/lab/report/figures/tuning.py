@@ -1,4 +1,4 @@
-"""What tuning found."""
+"""Figures of tuning."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -13,21 +13,21 @@ from adaptive_jax.lab.report.figures.style import (
     grid,
     legend,
     log_ticks,
+    make_palette,
     new_axes,
-    styles,
 )
 from adaptive_jax.lab.statistics import best_so_far
 from adaptive_jax.lab.training.records import RunRecord
 
 
 class Trial(NamedTuple):
-    """One setting that was tried, perhaps with several seeds.
+    """One trial: a setting of the hyperparameters, with one or several seeds.
 
     Attributes:
-      varied: hyperparameter -> value.
-      rate: its learning rate.
+      varied: hyperparameter -> value, of the tuned hyperparameters.
+      rate: learning rate.
       score: mean over seeds of the validation metric, as `scores.score` counts it.
-      diverged: whether any of its runs did.
+      diverged: whether a run diverged.
     """
 
     varied: Mapping[str, float]
@@ -37,7 +37,7 @@ class Trial(NamedTuple):
 
 
 def trials(runs: Iterable[RunRecord]) -> list[Trial]:
-    """The settings of one optimizer's runs, by learning rate."""
+    """Returns the trials of one optimizer's runs, by learning rate."""
     by_setting = {}
     for run in runs:
         by_setting.setdefault(tuple(sorted(run.varied.items())), []).append(run)
@@ -58,7 +58,7 @@ def trials(runs: Iterable[RunRecord]) -> list[Trial]:
 def tuning_curves(
     records: Sequence[RunRecord],
     optimizers: Sequence[str] | None = None,
-    looks: Mapping[str, Style] | None = None,
+    palette: Mapping[str, Style] | None = None,
     axes: Axes | None = None,
 ) -> Axes:
     """Draws the validation metric of the tuning runs, mean over seeds, against the learning rate.
@@ -69,27 +69,27 @@ def tuning_curves(
 
     Args:
       records: of one workload; those of final runs say which setting was chosen.
-      optimizers: labels of those to draw, None for all that were tuned.
-      looks: from `styles`; None gives each optimizer the next one in the order of the records.
+      optimizers: labels to draw, None for all that were tuned.
+      palette: from `make_palette`; None makes one in the order of the records.
       axes: where to draw; None makes a figure.
     """
-    looks = looks or styles(record.optimizer for record in records)
+    palette = palette or make_palette(record.optimizer for record in records)
     axes = new_axes()[0] if axes is None else axes
     metric = records[0].metric
     for optimizer, phases in _tuned(records, optimizers).items():
         tuning, default = trials(phases["tune"]), trials(phases.get("default", ()))
         chosen = [final.varied for final in phases.get("final", ())]
         picked = [trial for trial in tuning if trial.varied in chosen]
-        look = dict(looks[optimizer])
+        style = dict(palette[optimizer])
         if any(set(trial.varied) != {"learning_rate"} for trial in tuning):
-            look["linestyle"] = ""
-        dot = {"linestyle": "", "color": look["color"]}
+            style["linestyle"] = ""
+        dot = {"linestyle": "", "color": style["color"]}
 
         def draw(some, **style):
             kept = [trial for trial in some if not trial.diverged]
             axes.plot([trial.rate for trial in kept], [trial.score for trial in kept], **style)
 
-        draw(tuning, marker=".", markersize=5, **look)
+        draw(tuning, marker=".", markersize=5, **style)
         draw(picked, marker="o", markersize=8, zorder=4, **dot)
         draw(default, marker="D", markersize=7, fillstyle="none", **dot)
         lost = [trial.rate for trial in (*tuning, *default) if trial.diverged]
@@ -106,18 +106,18 @@ def tuning_curves(
 def tuning_budget(
     records: Sequence[RunRecord],
     optimizers: Sequence[str] | None = None,
-    looks: Mapping[str, Style] | None = None,
+    palette: Mapping[str, Style] | None = None,
     axes: Axes | None = None,
 ) -> Axes:
-    """Draws the best validation metric to be expected of so many tuning trials.
+    """Draws the expected best validation metric against the number of tuning trials.
 
-    The mean over all choices of that many of the trials and its 95% band, see
-    `statistics.best_so_far`; a trial that diverged counts as `scores.counted` says.
+    It is the mean over all subsets of that many trials, with its 95% band, see
+    `statistics.best_so_far`. A diverged trial counts as in `scores.counted`.
 
     Args:
-      records, optimizers, looks, axes: as in `tuning_curves`.
+      records, optimizers, palette, axes: as in `tuning_curves`.
     """
-    looks = looks or styles(record.optimizer for record in records)
+    palette = palette or make_palette(record.optimizer for record in records)
     axes = new_axes()[0] if axes is None else axes
     metric = records[0].metric
     for optimizer, phases in _tuned(records, optimizers).items():
@@ -125,9 +125,9 @@ def tuning_budget(
         counts = range(1, len(scores) + 1)
         sign = signed(metric, 1.0)
         expected, low, high = (sign * np.asarray(curve) for curve in best_so_far(scores))
-        look = looks[optimizer]
-        axes.plot(counts, expected, marker=".", markersize=5, **look)
-        axes.fill_between(counts, low, high, color=look["color"], alpha=0.1, linewidth=0)
+        style = palette[optimizer]
+        axes.plot(counts, expected, marker=".", markersize=5, **style)
+        axes.fill_between(counts, low, high, color=style["color"], alpha=0.1, linewidth=0)
     axes.set(xlabel="tuning trials", title=f"best validation {metric} so far")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     grid(axes)
@@ -136,7 +136,7 @@ def tuning_budget(
 
 
 def _tuned(records, optimizers):
-    """Optimizer -> phase -> its runs, of those (or all) that were tuned."""
+    """Returns optimizer -> phase -> runs, of those (or all) that were tuned."""
     runs = {}
     for record in records:
         phases = runs.setdefault(record.optimizer, {})

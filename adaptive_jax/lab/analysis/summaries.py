@@ -1,4 +1,4 @@
-"""From the records of a comparison on one workload to a row for each optimizer."""
+"""Summaries of each optimizer's runs on one workload."""
 
 import dataclasses
 import math
@@ -11,34 +11,34 @@ from adaptive_jax.lab.training.records import RunRecord
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One optimizer's result on one workload. NaN stands for what was not measured.
+class Summary:
+    """One optimizer's result on one workload. A value that was not measured is NaN.
 
     Attributes:
       optimizer: its label.
-      metric: "accuracy" or "loss", what it is judged by.
+      metric: "accuracy" or "loss", by which the workload judges.
       learning_rate: of its final runs.
       tuning: "tuned", "tuned, at the edge" if the best rate was the lowest or highest tried, or
         "given" if none was tried.
       mean, low, high: of the metric on the test set, with its 95% t interval over the final runs;
-        a diverged run counts as `scores.counted` says, here and below.
+        a diverged run counts as in `scores.counted`, here and below.
       std: standard deviation of the same.
       test_loss: mean over final runs, whatever the metric.
       train: mean of the metric on the training set.
       tuned_score, default_score: the metric on validation data of the best tuning run and of the
         one at default hyperparameters, which share a seed.
       runs, diverged: final runs, and how many of them diverged.
-      diverged_low, diverged_high: Wilson's 95% interval of the share that diverges.
+      diverged_low, diverged_high: Wilson's 95% interval of the fraction that diverges.
       steps_to_target, seconds_to_target: medians over final runs to the end of the first epoch
         whose validation metric reaches the target, inf where half of them or more missed it.
-        Seconds are steps, each of a gradient's and the optimizer's own update's median time.
+        Seconds are steps times the median times of a gradient and of the optimizer's update.
       state_bytes_per_parameter, update_microseconds, update_compile_seconds: of the optimizer
         alone.
       update_low, update_high: quartiles of the time of an update, in microseconds.
-      gradient_microseconds: median time of a gradient, the same for all.
-      seconds: of a final run by itself, likewise; neither compilation nor evaluation counts.
-      trials: tuning runs spent.
-      ids: of the final runs' records, by which every number here is traced to `runs.jsonl`.
+      gradient_microseconds: median time of a gradient, the same for all optimizers.
+      seconds: of one final run, computed likewise, without compilation and evaluation.
+      trials: number of tuning runs.
+      ids: of the final runs' records in `runs.jsonl`, from which every number here follows.
     """
 
     optimizer: str
@@ -70,22 +70,22 @@ class Row:
     ids: tuple[str, ...]
 
 
-def summarize(records: list[RunRecord]) -> list[Row]:
-    """A row for each optimizer with final runs, the best mean first; see `run_comparison`.
+def summarize(records: list[RunRecord]) -> list[Summary]:
+    """Returns a summary of each optimizer with final runs, the best mean first.
 
     Args:
-      records: of one workload, at least one.
+      records: of one workload, at least one; see `run_comparison`.
     """
     goal, gradient = target(records), gradient_microseconds(records)
-    rows = []
+    summaries = []
     for label, finals in final_runs(records).items():
         others = [r for r in records if r.optimizer == label and r.phase in ("tune", "default")]
-        rows.append(_row(finals, others, goal, gradient))
-    return sorted(rows, key=lambda row: -signed(row.metric, row.mean))
+        summaries.append(_summary(finals, others, goal, gradient))
+    return sorted(summaries, key=lambda summary: -signed(summary.metric, summary.mean))
 
 
 def final_runs(records: list[RunRecord]) -> dict[str, list[RunRecord]]:
-    """The final runs of each optimizer that has any, by its label."""
+    """Returns label -> final runs, of the optimizers that have any."""
     finals = {}
     for record in records:
         if record.phase == "final":
@@ -94,12 +94,12 @@ def final_runs(records: list[RunRecord]) -> dict[str, list[RunRecord]]:
 
 
 def target(records: list[RunRecord]) -> float:
-    """The workload's target, or one that most runs of every sound optimizer reach.
+    """Returns the workload's target, or one that most runs of every stable optimizer reach.
 
-    That is the worst, over the optimizers of which no final run diverged (over all if there is
-    none), of the median validation metric at the end; of an even number of runs the worse one of
-    the two in the middle, so that more than half of them reach it. It depends on which optimizers
-    are compared. NaN if there are no final runs, or none with a finite metric.
+    The latter is the worst median of the final validation metric over the optimizers of which no
+    final run diverged (over all if every optimizer has one that did). The median of an even number
+    of runs is the worse of the middle two, so that more than half of them reach it. This target
+    depends on which optimizers are compared. It is NaN without final runs of a finite metric.
     """
     if records[0].target is not None:
         return records[0].target
@@ -114,20 +114,20 @@ def target(records: list[RunRecord]) -> float:
 
 
 def _end(run: RunRecord) -> float:
-    """The validation metric after the last epoch, where the target is looked for."""
+    """Returns the signed validation metric after the last epoch, -inf if it is not finite."""
     value = signed(run.metric, run.curve[-1][f"validation_{run.metric}"])
     return value if math.isfinite(value) else -math.inf
 
 
 def resolution(record: RunRecord) -> float:
-    """The step in which the test metric moves: one example for an accuracy."""
+    """Returns the resolution of the test metric: one example for an accuracy, 0 for a loss."""
     return 1 / record.examples["test"] if record.metric == "accuracy" else 0.0
 
 
 def gradient_microseconds(records: list[RunRecord]) -> float:
-    """The time of a gradient, which is the same work for all: the median of what was measured.
+    """Returns the median time of a gradient, which is the same work for all optimizers.
 
-    There are several measurements where a comparison was interrupted and resumed.
+    A comparison that was interrupted and resumed has several measurements.
     """
     measured = {
         run.cost["gradient_microseconds"]
@@ -137,7 +137,9 @@ def gradient_microseconds(records: list[RunRecord]) -> float:
     return float(np.median(list(measured))) if measured else math.nan
 
 
-def _row(finals: list[RunRecord], others: list[RunRecord], goal: float, gradient: float) -> Row:
+def _summary(
+    finals: list[RunRecord], others: list[RunRecord], goal: float, gradient: float
+) -> Summary:
     first = finals[0]
     metric = first.metric
     results = [counted(run, f"test_{metric}") for run in finals]
@@ -152,7 +154,7 @@ def _row(finals: list[RunRecord], others: list[RunRecord], goal: float, gradient
     update = cost.get("update_microseconds", math.nan)
     steps_to_target = float(np.median(epochs * first.steps / first.epochs))
     seconds = (gradient + update) / 1e6  # of a step
-    return Row(
+    return Summary(
         optimizer=first.optimizer,
         metric=metric,
         learning_rate=first.hyperparameters["learning_rate"],

@@ -1,4 +1,4 @@
-"""What a comparison ran, in words and as commands that run it again."""
+"""A description of the runs of a comparison, in words and as commands that repeat them."""
 
 import shlex
 from collections.abc import Iterable, Sequence
@@ -11,24 +11,24 @@ _TUNED = (
 )
 _UNTUNED = "Nothing was tuned: every optimizer ran at given or default hyperparameters."
 _FINAL = (
-    "The final runs have the same fresh seeds for all optimizers, which fix the initial "
-    "parameters and the order of the examples, and the test set was looked at once, at their end."
+    "The final runs have the same new seeds for all optimizers, which fix the initial parameters "
+    "and the order of the examples. The test set was used once, at their end."
 )
 
 
-def protocol(records: Iterable[RunRecord]) -> str:
-    """How the runs were made, in two sentences."""
+def describe_protocol(records: Iterable[RunRecord]) -> str:
+    """Describes the protocol of the runs, in two or three sentences."""
     tuned = any(record.phase == "tune" for record in records)
     return f"{_TUNED if tuned else _UNTUNED} {_FINAL}"
 
 
-def facts(records: Sequence[RunRecord]) -> dict[str, str]:
-    """What the runs of one workload have in common, by name."""
+def describe_runs(records: Sequence[RunRecord]) -> dict[str, str]:
+    """Describes what the runs of one workload have in common, as term -> detail."""
     first = records[0]
     phases = [record.phase for record in records]
     target = (
-        "none given: what most runs of every optimizer reach of which none diverges, so it depends "
-        "on which are compared"
+        "none given: the value that most runs of every optimizer without a diverged run reach, "
+        "so it depends on which optimizers are compared"
     )
     if first.target is not None:
         target = f"validation {first.metric} {first.target:g}"
@@ -50,18 +50,18 @@ def facts(records: Sequence[RunRecord]) -> dict[str, str]:
     }
 
 
-def warning(records: Sequence[RunRecord]) -> str:
-    """What a reader must know of the schedule, "" if it decays."""
+def schedule_warning(records: Sequence[RunRecord]) -> str:
+    """Returns a warning about a constant learning rate, "" if it decays."""
     if records[0].schedule != "constant":
         return ""
     return (
         "The learning rate was constant: without a decay the last steps are as large as the "
-        "first, and the result depends on where training was stopped."
+        "first, and the result depends on when training stopped."
     )
 
 
 def train_command(record: RunRecord) -> str:
-    """The command that repeats one run.
+    """Returns the command that repeats one run.
 
     >>> from adaptive_jax.lab.training import RunConfig, train
     >>> print(train_command(train(RunConfig("noisy_quadratic", "adam"))))

@@ -1,0 +1,37 @@
+"""Labels of optimizers in sentences, tables and figures."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from adaptive_jax.lab.files import one_line
+from adaptive_jax.lab.training.config import split_settings
+
+
+def short_label(label: str) -> str:
+    """Returns a label on one line, without the learning rate, which is shown elsewhere.
+
+    >>> short_label("sgd:learning_rate=0.1,momentum=0.9")
+    'sgd momentum=0.9'
+    """
+    name, _, settings = one_line(label).partition(":")
+    pairs = split_settings(settings)
+    others = [pair for pair in pairs if not pair.startswith("learning_rate=")]
+    return " ".join([name, *filter(None, others)])
+
+
+def display_labels(labels: Iterable[str]) -> dict[str, str]:
+    """Returns label -> `short_label`, with the learning rate where two differ in that alone.
+
+    >>> list(display_labels(["adam", "sgd:momentum=0.9", "adam:learning_rate=0.1"]).values())
+    ['adam', 'sgd momentum=0.9', 'adam learning_rate=0.1']
+    """
+    shown = {label: short_label(label) for label in labels}
+    count = Counter(shown.values())
+    return {
+        label: short if count[short] == 1 else _full_label(label) for label, short in shown.items()
+    }
+
+
+def _full_label(label):
+    name, _, settings = one_line(label).partition(":")
+    return " ".join([name, *filter(None, split_settings(settings))])
