@@ -81,7 +81,7 @@ BAD = [
     (("train", "digits_cn"), "no workload 'digits_cn': did you mean 'digits_cnn'"),
     (("train", "digits_mlp", "--optimizer", "adamm"), "no optimizer 'adamm': did you mean 'adam"),
     (("train", "digits_mlp", "--set", "learning_rat=1"), "did you mean 'learning_rate'?"),
-    (("train", "digits_mlp", "--set", "learning_rate=-1"), "learning_rate must be in [0, inf)"),
+    (("train", "digits_mlp", "--set", "b1=2"), "b1 must be in [0, 1), got 2"),
     (("train", "digits_mlp", "--set", "b1"), "a setting is written key=value"),
     (("train", "digits_mlp", "--epochs", "0"), "epochs must be a whole number of at least 1"),
     (("train", "mnist_cnn", "--data-dir", "/no/such"), "no folder /no/such"),

@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-import adaptive_jax
 from adaptive_jax.lab.workloads.workload import Data, Workload
 from adaptive_jax.typing import PyTree
 from adaptive_jax.validation import is_traced
@@ -177,7 +176,7 @@ def versions() -> str:
     """
     packages = ("adaptive_jax", "jax", "jaxlib", "flax", "optax")
     known = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-    folder = Path(adaptive_jax.__file__).parent
+    folder = Path(__file__).parents[2]  # adaptive_jax
     if _is_in_packages(folder):
         return known
     paths = sorted(folder.rglob("*.py"))
