@@ -310,7 +310,7 @@ def test_float32_under_x64_stays_float32(case):
     An operation is compiled for each shape, and under x64 once more.
     """
     params, grads = make_params(), make_grads()
-    alike = {name: params["w"] for name in params}, {name: grads["w"] for name in params}
+    alike = dict.fromkeys(params, params["w"]), dict.fromkeys(params, grads["w"])
     plain, _, _ = loop(case.build(), *alike)
     with jax.enable_x64(True):
         tx = case.build(**{k: jnp.asarray(v, jnp.float64) for k, v in case.hyper.items()})

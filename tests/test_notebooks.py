@@ -14,8 +14,8 @@ def cells(notebook):
     return [(cell.id, cell.cell_type, cell.source) for cell in notebook.cells]
 
 
-# Nearly all run in one kernel, which imports JAX and Flax only once. Each finds an empty namespace, and
-# Matplotlib as it starts.
+# Nearly all run in one kernel, which imports JAX and Flax only once. Each finds an empty namespace
+# and Matplotlib's own settings.
 ANEW = """%reset -f
 import matplotlib.pyplot
 matplotlib.pyplot.close("all")
