@@ -7,6 +7,8 @@ from pathlib import Path
 import jax
 import pytest
 
+from tests.programs import bound
+
 jax.config.update("jax_num_cpu_devices", 8)
 
 # Nearly all of the suite's time is compilation. XLA has two ways to emit loops until jax 0.11, of
@@ -22,10 +24,11 @@ if _OLDER:
 # entries are never taken for new ones. It does not write them atomically: a process that reads an
 # entry half written, or cut off when a run was killed, gets a warning and compiles.
 _CACHE = Path(__file__).parent.parent / ".jax_cache"
-_CACHE_BYTES = 2**29
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-os.environ["PYTHONWARNINGS"] = "ignore:Error reading persistent compilation"
+os.environ["PYTHONWARNINGS"] = ",".join(
+    f"ignore:Error {access} persistent compilation" for access in ("reading", "writing")
+)
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 collect_ignore_glob = ["reference/*"]  # scripts that need other libraries
@@ -64,19 +67,7 @@ def _optimize_test(request, monkeypatch):
 
 def pytest_sessionstart():
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        bound(_CACHE, _CACHE_BYTES)
-
-
-def bound(folder, most):
-    """Deletes a folder's oldest files if it holds more than `most` bytes, down to half of that."""
-    files = sorted((file.stat().st_mtime, file.stat().st_size, file) for file in folder.glob("*"))
-    total = sum(size for _, size, _ in files)
-    if total > most:
-        for _, size, file in files:
-            if total <= most / 2:
-                break
-            file.unlink(missing_ok=True)
-            total -= size
+        bound(_CACHE, most=2**29)
 
 
 def pytest_collection_modifyitems(items):

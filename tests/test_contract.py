@@ -77,16 +77,23 @@ def loop_through_cond(wrap, tx, params, grads, steps=STEPS):
 
 
 def compiled_within(tx):
-    """`tx` as it runs outside of `jax.disable_jit`: its operations are compiled already."""
+    """`tx` as `loop` runs it elsewhere, whatever is allowed around it.
 
-    def enabled(function):
+    Its operations are compiled then already: JAX compiles anew for each of these settings.
+    """
+
+    def strict(function):
         def call(*args, **kwargs):
-            with jax.disable_jit(False):
+            with (
+                jax.disable_jit(False),
+                jax.numpy_dtype_promotion("strict"),
+                jax.numpy_rank_promotion("raise"),
+            ):
                 return function(*args, **kwargs)
 
         return call
 
-    return optax.GradientTransformationExtraArgs(enabled(tx.init), enabled(tx.update))
+    return optax.GradientTransformationExtraArgs(strict(tx.init), strict(tx.update))
 
 
 def run(tx, params, grads, steps=STEPS):
@@ -536,12 +543,11 @@ def test_gradients_through_an_update_are_finite(case):
     tx = case.build()
 
     def moved(grads):
-        state = tx.init(params)
-        total = 0.0
-        for _ in range(2):
+        def step(state, _):
             updates, state = tx.update(grads, state, params)
-            total += sum(jnp.sum(u) for u in jax.tree.leaves(updates))
-        return total
+            return state, sum(jnp.sum(u) for u in jax.tree.leaves(updates))
+
+        return jnp.sum(jax.lax.scan(step, tx.init(params), length=2)[1])
 
     both = jax.tree.map(lambda p: jnp.stack([p, jnp.zeros_like(p)]), params)
     assert_finite(jax.jit(jax.vmap(jax.grad(moved)))(both))

@@ -1,11 +1,13 @@
 """The rooms: who may import whom, and what importing the package costs."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import adaptive_jax
+from tests import programs
 
 PACKAGE = Path(adaptive_jax.__file__).parent
 # From the ground up: a room may import from itself and from those before it.
@@ -80,3 +82,15 @@ def test_importing_the_package_imports_no_lab():
     code = f"import sys, adaptive_jax; print([m for m in {lab} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_kept_programs_are_bounded(tmp_path):
+    """The oldest go, down to half of the bound, once there are more bytes than that."""
+    for age in range(10):
+        (tmp_path / str(age)).write_bytes(b"x" * 10)
+        os.utime(tmp_path / str(age), (-age, -age))
+    programs.bound(tmp_path, most=100)
+    assert len(list(tmp_path.iterdir())) == 10
+    programs.bound(tmp_path, most=99)
+    assert {file.name for file in tmp_path.iterdir()} == {"0", "1", "2", "3"}
+    programs.bound(tmp_path / "not there", most=1)
