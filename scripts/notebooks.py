@@ -65,7 +65,10 @@ def execute(notebook: nbformat.NotebookNode, manager: KernelManager) -> None:
     client = NotebookClient(
         notebook, km=manager, timeout=600, record_timing=False, coalesce_streams=True
     )
-    client.execute()
+    try:
+        client.execute()
+    finally:
+        client.kc.stop_channels()  # nbclient leaves them open to a kernel that it has not started
     notebook.metadata = nbformat.from_dict(_METADATA)  # the kernel has told its versions
 
 
