@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,15 @@ def test_importing_the_package_imports_no_lab():
     code = f"import sys, adaptive_jax; print([m for m in {lab} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_core_leaves_out_files_that_exist():
+    script = (PACKAGE.parent / "scripts" / "test").read_text(encoding="utf-8")
+    lists = re.findall(r"for name in ((?:[\w\\]|\s)+); do\n *(.+)", script)
+    assert len(lists) == 2
+    names = [name for name in lists[1][0].split() if name != "\\"]
+    assert "notebooks" in names and "test_$name.py" in lists[1][1]
+    assert not [name for name in names if not (PACKAGE.parent / f"tests/test_{name}.py").exists()]
 
 
 def test_kept_programs_are_bounded(tmp_path):
