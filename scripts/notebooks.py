@@ -7,15 +7,17 @@ in a comparison's table.
 """
 
 import argparse
+import contextlib
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import jupytext
 import nbformat
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
-from traitlets.config import Config
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "notebooks").glob("*.py"))
@@ -34,28 +36,39 @@ def converted(source: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def execute(notebook: nbformat.NotebookNode, **environment: str) -> None:
-    """Runs all cells as from the folder of the notebooks, on this copy of the package.
+@contextlib.contextmanager
+def kernel(**environment: str) -> Iterator[KernelManager]:
+    """A running kernel in the folder of the notebooks, on this copy of the package.
 
     Args:
-      notebook: gets the outputs.
       **environment: variables for the kernel.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # By files, not by ports, which another test might take in the same moment.
+        manager = KernelManager(transport="ipc", ip=f"{folder}/kernel")
+        manager.start_kernel(
+            cwd=str(ROOT / "notebooks"),
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        )
+        try:
+            yield manager
+        finally:
+            manager.shutdown_kernel(now=True)
+
+
+def execute(notebook: nbformat.NotebookNode, manager: KernelManager) -> None:
+    """Runs all cells in a kernel, and gives this copy of the notebook their outputs.
 
     Raises:
       nbclient.exceptions.CellExecutionError: a cell raises.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        # By files, not by ports, which another test might take in the same moment.
-        transport = {"transport": "ipc", "ip": f"{folder}/kernel"}
-        client = NotebookClient(
-            notebook,
-            timeout=600,
-            record_timing=False,
-            coalesce_streams=True,
-            resources={"metadata": {"path": str(ROOT / "notebooks")}},
-            config=Config(KernelManager=transport),
-        )
-        client.execute(env={**os.environ, "PYTHONPATH": str(ROOT), **environment})
+    client = NotebookClient(
+        notebook, km=manager, timeout=600, record_timing=False, coalesce_streams=True
+    )
+    try:
+        client.execute()
+    finally:
+        client.kc.stop_channels()  # nbclient leaves them open to a kernel that it has not started
     notebook.metadata = nbformat.from_dict(_METADATA)  # the kernel has told its versions
 
 
@@ -70,7 +83,8 @@ def main():
         if source.stem in chosen:
             began = time.perf_counter()
             notebook = converted(source)
-            execute(notebook)
+            with kernel() as manager:
+                execute(notebook, manager)
             nbformat.write(notebook, source.with_suffix(".ipynb"))
             print(f"{source.stem}: {time.perf_counter() - began:.0f} s")
 

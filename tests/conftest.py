@@ -2,11 +2,12 @@
 
 import functools
 import os
-import shutil
-import tempfile
+from pathlib import Path
 
 import jax
 import pytest
+
+from tests.programs import bound
 
 jax.config.update("jax_num_cpu_devices", 8)
 
@@ -18,16 +19,17 @@ if _OLDER:
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
     os.environ["XLA_FLAGS"] = flags.strip()
 
-# What one process of the suite has compiled is read by the others, which are workers and what
-# tests start, and by itself another time. Two may meet at one entry: who reads what is written to
-# only half is warned and compiles.
-_IS_WORKER = "PYTEST_XDIST_WORKER" in os.environ
-if not _IS_WORKER:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="adaptive_jax-")
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    os.environ["PYTHONWARNINGS"] = "ignore:Error reading persistent compilation"
-_CACHE = os.environ["JAX_COMPILATION_CACHE_DIR"]
-jax.config.update("jax_compilation_cache_dir", _CACHE)
+# Compiled programs are kept in the checkout for the workers, for the processes that tests start,
+# and for later runs. JAX names an entry by the program, its own version and XLA's flags, so old
+# entries are never taken for new ones. It does not write them atomically: a process that reads an
+# entry half written, or cut off when a run was killed, gets a warning and compiles.
+_CACHE = Path(__file__).parent.parent / ".jax_cache"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["PYTHONWARNINGS"] = ",".join(
+    f"ignore:Error {access} persistent compilation" for access in ("reading", "writing")
+)
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 collect_ignore_glob = ["reference/*"]  # scripts that need other libraries
 
@@ -42,25 +44,30 @@ def _strict(request):
             yield
 
 
-@pytest.fixture(autouse=True, scope="module")  # ahead of what a module's fixtures compile
-def _compiled_quickly(request):
-    """Most programs run but once: without optimization they compile in four fifths of the time."""
-    jax.config.update(
-        "jax_disable_most_optimizations", not request.node.get_closest_marker("optimized")
-    )
+def _optimize(node):
+    """Most programs run only once; without optimization they compile in four fifths of the time."""
+    marked = any(map(node.get_closest_marker, ("optimized", "as_for_users")))
+    jax.config.update("jax_disable_most_optimizations", not marked)
+
+
+@pytest.fixture(autouse=True, scope="module")  # before the module's own fixtures compile
+def _optimize_module(request):
+    _optimize(request.node)
 
 
 @pytest.fixture(autouse=True)
-def _emitted_as_for_users(request, monkeypatch):
-    """Muon repeats matrix products; the older emitter lets their rounding grow, users' does not."""
-    if _OLDER and "muon" in request.node.nodeid:
+def _optimize_test(request, monkeypatch):
+    _optimize(request.node)
+    # Muon repeats matrix products; the older emitter lets their rounding grow, users' does not.
+    marked = request.node.get_closest_marker("as_for_users") or "muon" in request.node.nodeid
+    if _OLDER and marked:
         options = {"xla_cpu_use_fusion_emitters": True}
         monkeypatch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=options))
 
 
-def pytest_unconfigure():
-    if not _IS_WORKER:
-        shutil.rmtree(_CACHE, ignore_errors=True)
+def pytest_sessionstart():
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        bound(_CACHE, most=2**29)
 
 
 def pytest_collection_modifyitems(items):

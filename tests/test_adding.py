@@ -16,6 +16,7 @@ COPIED = [
     "tests/conftest.py",
     "tests/family.py",
     "tests/families/__init__.py",
+    "tests/programs.py",
     "tests/reference/trajectories.json",
     "tests/reference/trajectories.npz",
     "tests/test_contract.py",

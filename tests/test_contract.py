@@ -6,6 +6,7 @@ where a jitted scan is compiled for each. The suite must stay quick with this ma
 
 import dataclasses
 import functools
+import re
 from typing import NamedTuple
 
 import equinox as eqx
@@ -63,14 +64,35 @@ def loop(tx, params, grads, steps=STEPS):
     return params, state, jax.tree.map(lambda *u: np.stack(u), *path)
 
 
-def loop_through_cond(tx, params, grads, steps=STEPS):
-    """`loop` where `tx` branches by `lax.cond`, which compiles both branches for each row.
+def loop_through_cond(wrap, tx, params, grads, steps=STEPS):
+    """`loop` for `wrap(tx)`, which branches by `lax.cond`, without compiling both branches.
 
-    That they can be, and have the same types, tracing alone tells.
+    That they trace, and have the same types, `eval_shape` shows.
     """
-    jax.eval_shape(tx.update, params, tx.init(params), params)
+    wrapped = wrap(tx)
+    jax.eval_shape(wrapped.update, params, wrapped.init(params), params)
     with jax.disable_jit():
-        return loop(tx, params, grads, steps)
+        return loop(wrap(compiled_within(tx)), params, grads, steps)
+
+
+def compiled_within(tx):
+    """`tx` as `loop` runs it elsewhere, whatever is allowed around it.
+
+    Its operations are compiled then already: JAX compiles anew for each of these settings.
+    """
+
+    def strict(function):
+        def call(*args, **kwargs):
+            with (
+                jax.disable_jit(False),
+                jax.numpy_dtype_promotion("strict"),
+                jax.numpy_rank_promotion("raise"),
+            ):
+                return function(*args, **kwargs)
+
+        return call
+
+    return optax.GradientTransformationExtraArgs(strict(tx.init), strict(tx.update))
 
 
 def run(tx, params, grads, steps=STEPS):
@@ -190,6 +212,7 @@ def move_within(params, updates):
     return jax.tree.map(leaf, params, updates)
 
 
+@pytest.mark.as_for_users
 @every_case
 def test_finite_in_finite_out(case):
     """Every magnitude of every dtype, each dtype a leaf, or a tree where leaves are not apart.
@@ -217,12 +240,13 @@ def test_finite_in_finite_out(case):
         assert_finite(jax.jit(walks)(rates, params, grads))
 
 
+@pytest.mark.as_for_users
 @pytest.mark.parametrize("case", [case for case in RECIPES if case.scale_free], ids=repr)
 def test_the_largest_gradients_step_like_large_ones(case):
     """An overflow of the squares must not turn the step into nothing, nor into 1e18."""
     params = jnp.zeros(3)
     grads = jnp.broadcast_to(jnp.array([1e17, 1e30, 3e38]), (STEPS, 3))
-    _, _, updates = run(case.build(), params, grads)
+    _, _, updates = jax.jit(functools.partial(run, case.build()))(params, grads)
     np.testing.assert_allclose(updates[:, 1:], jnp.stack([updates[:, 0]] * 2, 1), rtol=1e-3)
 
 
@@ -231,8 +255,9 @@ def test_a_bad_gradient_is_seen_and_contained(case):
     """Not hidden in the update, and `optax.apply_if_finite` keeps it out of the state."""
     params = make_params()
     tx = case.build()
-    contained = optax.apply_if_finite(tx, max_consecutive_errors=3)
-    assert_close(loop_through_cond(contained, params, make_grads())[0], expected(case)[0])
+    contain = functools.partial(optax.apply_if_finite, max_consecutive_errors=3)
+    assert_close(loop_through_cond(contain, tx, params, make_grads())[0], expected(case)[0])
+    contained = contain(compiled_within(tx))
     before = contained.init(params)
     for bad in (jnp.nan, jnp.inf, -jnp.inf):
         grads = jax.tree.map(lambda p, bad=bad: p.at[...].set(bad), params)
@@ -275,9 +300,9 @@ def test_float64_parameters_are_computed_in_float64(case):
     with jax.enable_x64(True):
         params = make_params(jnp.float64)
         tx = case.build()
-        state = tx.init(params)
+        state = jax.eval_shape(tx.init, params)
         for dtype in (jnp.float16, jnp.float32, jnp.float64):
-            updates, new_state = tx.update(make_params(dtype), state, params)
+            updates, new_state = jax.eval_shape(tx.update, make_params(dtype), state, params)
             assert types(new_state) == types(state)
             assert types(updates) == types(params)
         for leaf in jax.tree.leaves(state):
@@ -286,26 +311,34 @@ def test_float64_parameters_are_computed_in_float64(case):
 
 @every_case
 def test_float32_under_x64_stays_float32(case):
+    """Also with float64 hyperparameters. The values are compared on leaves of one shape.
+
+    An operation is compiled for each shape, and under x64 once more.
+    """
+    params, grads = make_params(), make_grads()
+    alike = dict.fromkeys(params, params["w"]), dict.fromkeys(params, grads["w"])
+    plain, _, _ = loop(case.build(), *alike)
     with jax.enable_x64(True):
-        params, state, updates = loop(
-            case.build(**{k: jnp.asarray(v, jnp.float64) for k, v in case.hyper.items()}),
-            make_params(),
-            make_grads(),
-        )
-        for leaf in jax.tree.leaves((params, updates)):
+        tx = case.build(**{k: jnp.asarray(v, jnp.float64) for k, v in case.hyper.items()})
+        state = jax.eval_shape(tx.init, params)
+        updates, new_state = jax.eval_shape(tx.update, params, state, params)
+        for leaf in jax.tree.leaves((state, new_state)):
+            assert leaf.dtype in state_types(case)
+        found, state, moves = loop(tx, *alike)
+        for leaf in jax.tree.leaves((updates, found, moves)):
             assert leaf.dtype == jnp.float32
         for leaf in jax.tree.leaves(state):
             assert leaf.dtype in state_types(case)
-    assert_close(params, expected(case)[0], rtol=2e-5, atol=1e-6)
+    assert_close(found, plain, rtol=2e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.needs_params], ids=repr)
 def test_half_precision_parameters_keep_a_full_precision_state(case):
-    """The state after many bfloat16 gradients is the one that float32 parameters give."""
-    grads = make_grads(20, jnp.bfloat16)
-    _, state, _ = loop(case.build(), make_params(jnp.bfloat16), grads, 20)
+    """The state after bfloat16 gradients is the one that float32 parameters give."""
+    grads = make_grads(STEPS, jnp.bfloat16)
+    _, state, _ = loop(case.build(), make_params(jnp.bfloat16), grads)
     wide = jax.tree.map(lambda g: g.astype(jnp.float32), grads)
-    _, full, _ = loop(case.build(), make_params(), wide, 20)
+    _, full, _ = loop(case.build(), make_params(), wide)
     assert types(state) == types(full)
     rounding = {"rtol": 2e-2, "atol": 1e-3} if case.rounds_between else {"rtol": 1e-5}
     assert_close(state, full, **rounding)
@@ -327,7 +360,7 @@ def test_centered_rms_stays_finite_for_a_constant_gradient():
 @every_case
 def test_complex_parameters(case):
     rng = np.random.default_rng(0)
-    params = {"z": jnp.asarray(rng.normal(size=4) + 1j * rng.normal(size=4), jnp.complex64)}
+    params = {"z": jnp.asarray(rng.normal(size=3) + 1j * rng.normal(size=3), jnp.complex64)}
     grads = jax.tree.map(lambda p: p * jnp.exp(1j * 0.5).astype(jnp.complex64), params)
     tx = case.build()
     state = tx.init(params)
@@ -357,27 +390,27 @@ class Layer:
 
 
 class Model(eqx.Module):
-    layer: eqx.nn.Linear
+    layer: eqx.nn.LayerNorm
     activation: object = jax.nn.relu
 
 
 def equinox_params():
-    return eqx.filter(Model(eqx.nn.Linear(3, 2, key=jax.random.key(0))), eqx.is_inexact_array)
+    return eqx.filter(Model(eqx.nn.LayerNorm(3)), eqx.is_inexact_array)
 
 
-TREES = {
+TREES = {  # of the shapes of `make_params`, for which operations are compiled already
     "array": jnp.ones(3),
     "0-d": jnp.ones(()),
     "empty": {},
-    "zero-size": {"a": jnp.ones((0, 3)), "b": jnp.ones(2)},
+    "zero-size": {"a": jnp.ones((0, 3)), "b": jnp.ones(3)},
     "only zero-size": {"a": jnp.ones((0, 3))},
-    "list and tuple": [jnp.ones(2), (jnp.ones(3), jnp.ones(()))],
-    "named tuple": Pair(jnp.ones(2), jnp.ones(3)),
-    "None": {"a": None, "b": jnp.ones(2)},
-    "MaskedNode": {"a": optax.MaskedNode(), "b": jnp.ones(2)},
+    "list and tuple": [jnp.ones(3), (jnp.ones(3), jnp.ones(()))],
+    "named tuple": Pair(jnp.ones(3), jnp.ones(3)),
+    "None": {"a": None, "b": jnp.ones(3)},
+    "MaskedNode": {"a": optax.MaskedNode(), "b": jnp.ones(3)},
     "dataclass": Layer(jnp.ones((2, 3)), jnp.ones(3)),
     "Equinox module": equinox_params(),
-    "NNX state": nnx.state(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), nnx.Param),
+    "NNX state": nnx.state(nnx.LayerNorm(3, rngs=nnx.Rngs(0)), nnx.Param),
     "NumPy": {"a": np.ones(3, np.float32), "b": np.float32(2.0)},
     "Python float": 0.5,
 }
@@ -434,7 +467,10 @@ def test_integer_parameters_are_refused(case):
 
 @every_structure
 def test_no_retrace_and_donation(case):
-    """A jitted step, traced once, that overwrites parameters and state: as a plain loop."""
+    """A jitted step is traced once, and writes parameters and state where they were.
+
+    Lowering shows that. What it computes, `test_jit_vmap_and_scan_equal_a_plain_loop` compares.
+    """
     tx = case.build()
     traces = 0
 
@@ -445,12 +481,15 @@ def test_no_retrace_and_donation(case):
         updates, state = tx.update(grads, state, params)
         return move(params, updates), state
 
-    params = jax.tree.map(jnp.copy, make_params())
+    params = make_params()
     state = tx.init(params)
-    for i in range(STEPS):
-        params, state = step(jax.tree.map(lambda g, i=i: g[i], make_grads()), state, params)
+    lowered = step.lower(params, state, params)
+    new_params, new_state = lowered.out_info
+    step.eval_shape(new_params, new_state, new_params)
     assert traces == 1
-    assert_close((params, state), expected(case)[:2])
+    arguments = re.search(r"@main\((.*?)\) ->", lowered.as_text(), re.DOTALL)[1]
+    kept = arguments.count("%arg") - len(jax.tree.leaves(params))  # without the gradients
+    assert arguments.count("tf.aliasing_output") == kept
 
 
 @every_structure
@@ -495,8 +534,10 @@ def test_a_constant_schedule_equals_a_number(case):
         assert_close(loop(tx, make_params(), make_grads())[0], expected(case)[0])
 
 
+@pytest.mark.as_for_users
 @every_case
 def test_gradients_through_an_update_are_finite(case):
+    """At ordinary gradients, and at zeros."""
     params = {name: make_params()[name] for name in ("w", "s")}
     tx = case.build()
 
@@ -508,8 +549,8 @@ def test_gradients_through_an_update_are_finite(case):
             total += sum(jnp.sum(u) for u in jax.tree.leaves(updates))
         return total
 
-    assert_finite(jax.grad(moved)(params))
-    assert_finite(jax.grad(moved)(jax.tree.map(jnp.zeros_like, params)))
+    both = jax.tree.map(lambda p: jnp.stack([p, jnp.zeros_like(p)]), params)
+    assert_finite(jax.jit(jax.vmap(jax.grad(moved)))(both))
 
 
 @every_structure
@@ -598,13 +639,13 @@ def test_sharded_equals_unsharded(case):
     """Of the registered optimizers see tests/test_distributed.py."""
     mesh = jax.make_mesh((2,), ("x",))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
-    params = {"w": jnp.linspace(-1, 1, 8).reshape(4, 2)}
+    params = {"w": make_params()["w"]}
     grads = {"w": jnp.stack([params["w"]] * STEPS)}
     alone, alone_state, _ = loop(case.build(), params, grads)
     sharded = jax.device_put(params, sharding)
     tx = case.build()
     with jax.set_mesh(mesh):
-        state = tx.init(sharded)
+        state = jax.jit(tx.init)(sharded)
         update = jax.jit(tx.update)
         for _ in range(STEPS):
             updates, new_state = update(jax.device_put(params, sharding), state, sharded)

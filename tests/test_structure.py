@@ -2,6 +2,8 @@
 
 import ast
 import importlib.util
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 import adaptive_jax
 from adaptive_jax import lab
+from tests import programs
 
 PACKAGE = Path(adaptive_jax.__file__).parent
 # From the ground up: a room may import from itself and from those before it.
@@ -143,3 +146,23 @@ def test_the_lab_exports_what_pyright_sees():
     assert listed <= set(dir(lab))
     with pytest.raises(ImportError, match="cannot import name 'comapre'"):
         exec("from adaptive_jax.lab import comapre")
+
+
+def test_the_core_leaves_out_files_that_exist():
+    script = (PACKAGE.parent / "scripts" / "test").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"for name in ((?:[\w\\]|\s)+); do\n.*test_\$name\.py", script)
+    names = [name for name in listed.split() if name != "\\"]
+    assert "notebooks" in names and "--ignore=adaptive_jax/lab" in script
+    assert not [name for name in names if not (PACKAGE.parent / f"tests/test_{name}.py").exists()]
+
+
+def test_kept_programs_are_bounded(tmp_path):
+    """The oldest go, down to half of the bound, once there are more bytes than that."""
+    for age in range(10):
+        (tmp_path / str(age)).write_bytes(b"x" * 10)
+        os.utime(tmp_path / str(age), (-age, -age))
+    programs.bound(tmp_path, most=100)
+    assert len(list(tmp_path.iterdir())) == 10
+    programs.bound(tmp_path, most=99)
+    assert {file.name for file in tmp_path.iterdir()} == {"0", "1", "2", "3"}
+    programs.bound(tmp_path / "not there", most=1)
