@@ -159,10 +159,11 @@ def map_leaves(fn: Callable[..., Any], **trees: PyTree) -> PyTree:
     """
     # No generators, and no paths but for an error: in eager updates these take most of the time.
     (first, structure), *others = map(jax.tree.flatten, trees.values())
-    columns, shapes = [first], [*map(jnp.shape, first)]
-    for leaves, other in others:
+    for _, other in others:
         if other != structure:
             raise MismatchError(_explain_mismatch(trees))
+    columns, shapes = [first], [*map(jnp.shape, first)]
+    for leaves, _ in others:
         if [*map(jnp.shape, leaves)] != shapes:
             raise ValueError(_explain_shapes(trees))
         columns.append(leaves)

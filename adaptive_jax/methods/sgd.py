@@ -21,7 +21,7 @@ def sgd(
     learning_rate: ScalarOrSchedule = 0.01,
     momentum: ScalarOrSchedule | None = None,
     nesterov: bool = False,
-    dampening: Scalar = 0.0,
+    dampening: Scalar | None = None,
     ema: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Stochastic gradient descent, optionally with momentum.
@@ -39,8 +39,8 @@ def sgd(
       momentum: decay rate in [0, 1], a number or a schedule. Default None: no momentum, as in
         PyTorch and Keras.
       nesterov: step along :math:`momentum\, m_t + g_t`. Default False (PyTorch, Keras).
-      dampening: reduces the weight of new gradients in the momentum. Default 0 (PyTorch). Not
-        allowed together with `ema`.
+      dampening: reduces the weight of new gradients in the momentum. Default None: no
+        dampening, as in PyTorch. Not allowed together with `ema`.
       ema: use the moving mean :math:`m_t = momentum\, m_{t-1} + (1 - momentum)\, g_t`, starting
         at 0, in place of the sum. Default False: the sum, as in PyTorch and Keras.
 

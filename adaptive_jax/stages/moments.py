@@ -28,7 +28,7 @@ class MomentumState(NamedTuple):
 def momentum(
     decay: ScalarOrSchedule = 0.9,
     nesterov: bool = False,
-    dampening: Scalar = 0.0,
+    dampening: Scalar | None = None,
     ema: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Replaces the gradient by a decaying sum of gradients, or by their moving mean.
@@ -45,7 +45,8 @@ def momentum(
       nesterov: use Nesterov momentum (Sutskever et al. 2013, in the form of PyTorch and Keras).
         Default False (PyTorch, Keras).
       dampening: reduces the weight of new gradients, usually in [0, 1]; classical form only. The
-        first buffer is the undamped gradient, as in PyTorch. Default 0 (PyTorch).
+        first buffer is the undamped gradient, as in PyTorch. Default None: no dampening, as in
+        PyTorch.
       ema: use the moving mean, whose size does not grow with `decay`. It has no bias correction.
         Default False (PyTorch, Keras).
 
@@ -68,14 +69,16 @@ def momentum(
     1.75
     """
     decay = number_or_schedule("decay", decay, "[0, 1]")
-    dampening = number("dampening", dampening, "(-inf, inf)")
+    if dampening is not None:
+        dampening = number("dampening", dampening, "(-inf, inf)")
     if ema and isinstance(dampening, float) and dampening != 0:
         raise ValueError(
             f"dampening must be 0 with ema=True, which weights gradients by 1 - decay; "
             f"got {dampening}"
         )
 
-    damped = not (isinstance(dampening, float) and dampening == 0)
+    # Not by the value: the state's structure must not depend on whether that is traced.
+    damped = dampening is not None
     counts = damped or callable(decay)
 
     def init(params):
@@ -83,7 +86,7 @@ def momentum(
         return MomentumState(numerics.count_zero(), trace) if counts else optax.TraceState(trace)
 
     def update(updates, state, params=None, **extra):
-        # The state decides, since `init` may have known a dampening of 0 that is traced here.
+        # The state decides: a preset's `init` may have known a dampening of 0 that is traced here.
         counted = isinstance(state, MomentumState)
         rate = numerics.at_step(decay, state.count if counted else None)
         if ema:

@@ -45,7 +45,8 @@ def SGD(
     dampened = isinstance(dampening, float) and dampening != 0
     if nesterov and (is_zero(momentum) or dampened):
         raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-    trace = [] if is_zero(momentum) else [moments.momentum(momentum, nesterov, dampening)]
+    damped = None if is_zero(dampening) else dampening
+    trace = [] if is_zero(momentum) else [moments.momentum(momentum, nesterov, damped)]
     return descend(*trace, lr=lr, weight_decay=weight_decay, maximize=maximize)
 
 
