@@ -5,6 +5,7 @@ always leads to a finite update. NaN and infinity from the caller are never hidd
 update, where `optax.apply_if_finite` or the user sees them.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -103,6 +104,7 @@ def squarable(grad: jax.Array, real_dtype: DTypeLike) -> jax.Array:
     return saturate(jnp.asarray(grad, dtype), largest_squarable(real_dtype))
 
 
+@functools.cache
 def largest_squarable(real_dtype: DTypeLike) -> float:
     """Returns 2^60 for float32 and 2^508 for float64: a sum of 128 such squares is finite."""
     return 2.0 ** (jnp.finfo(real_dtype).maxexp // 2 - 4)

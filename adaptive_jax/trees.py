@@ -174,8 +174,14 @@ _NUMBERS = frozenset({bool, int, float, complex})
 
 def as_computed(grads: Updates) -> Updates:
     """Casts gradients to their `compute_dtype`, for transformations without a state."""
+    leaves = jax.tree.leaves(grads)
+    if all(isinstance(g, jax.Array) and g.dtype in _COMPUTED and not g.weak_type for g in leaves):
+        return grads  # nearly always, so it must not take time
     check_inexact(gradients=grads)
     return jax.tree.map(lambda g: jnp.asarray(g, numerics.compute_dtype(g)), grads)
+
+
+_COMPUTED = frozenset(map(jnp.dtype, ("float32", "float64", "complex64", "complex128")))
 
 
 def squarable(grads: Updates, state: PyTree) -> Updates:
@@ -202,7 +208,12 @@ def again(grads: Updates) -> Updates:
 def cast_updates(updates: Updates, grads: Updates, params: Params | None) -> Updates:
     """Casts updates to the parameters' dtypes, or to the gradients' if there are no parameters."""
     like = {"gradients": grads} if params is None else {"parameters": params}
-    return map_leaves(lambda u, x: numerics.cast(u, jnp.result_type(x)), updates=updates, **like)
+    return map_leaves(_cast_to_dtype_of, updates=updates, **like)
+
+
+def _cast_to_dtype_of(x: jax.Array, like: jax.Array) -> jax.Array:
+    dtype = like.dtype if hasattr(like, "dtype") else jnp.result_type(like)
+    return x if x.dtype == dtype else numerics.cast(x, dtype)
 
 
 def full_shapes(state: PyTree, factors: type) -> PyTree:
