@@ -2,12 +2,22 @@
 
 import functools
 import os
+import signal
 from pathlib import Path
 
 import jax
 import pytest
 
 from tests.programs import bound
+
+# A shell's background jobs and nohup ignore these signals, and processes inherit that: the tests of
+# interruptions would wait for ever.
+for _signal, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (getattr(signal, "SIGHUP", signal.SIGINT), signal.SIG_DFL),
+):
+    if signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, _handler)
 
 jax.config.update("jax_num_cpu_devices", 8)
 
