@@ -100,7 +100,7 @@ CONVERTED = {
         {},
     ),
     "sgd": (aj.sgd, optax.sgd, {"momentum": 0.9}),
-    "yogi": (aj.yogi, optax.yogi, {}),
+    "yogi": (lambda **hyper: aj.yogi(eps=1e-3, eps_hat=0.0, **hyper), optax.yogi, {}),
 }
 
 
