@@ -1,4 +1,4 @@
-"""Where a population's arrays and programs live: on one device or on a grid of them."""
+"""Placement of a population's arrays and programs on one device or on a grid of devices."""
 
 import contextlib
 import os
