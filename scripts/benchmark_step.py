@@ -3,9 +3,9 @@
 A step is `update` and `apply_updates` in one jitted function that donates its parameters and state,
 in float32. The parameters are one array, 256 equal arrays, those of a ResNet-50 or those of a GPT-2
 small. Interleaved rounds compare it with the same method in Optax with the same hyperparameters,
-with PyTorch's fused and `foreach` versions if torch is installed, and with the bandwidth of `x +=
-1` and `x += y` in place. Compare the medians of the rounds' ratios; absolute times depend on the
-machine and its load.
+with PyTorch's fused and `foreach` versions if torch is installed, and with the bandwidth of
+in-place `x += 1` and `x += y`. Compare the medians of the rounds' ratios; absolute times depend on
+the machine and its load.
 
 A method's floor is the memory traffic of any step: it reads the gradient, and reads and writes the
 parameters and the state. The table also has the traffic that XLA reports. On CPUs, XLA writes every
