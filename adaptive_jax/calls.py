@@ -1,4 +1,4 @@
-"""The calls that transformations were built by, as source code."""
+"""Records of the calls that built transformations, with source code as their repr."""
 
 import functools
 import inspect
@@ -13,7 +13,7 @@ from adaptive_jax.validation import is_traced
 
 
 class Call(NamedTuple):
-    """A function and the arguments it was called with; its repr is source code."""
+    """A function and the arguments of a call. Its repr is source code."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]

@@ -1,7 +1,7 @@
-"""Ctrl-C while the command line is still being imported ends it without a traceback.
+"""Lets Ctrl-C end the command line without a traceback while it is still importing.
 
-It has nothing to clean up yet. This is imported before all else, for importing JAX takes most of
-the first second, and does nothing in a process that is not the command line.
+At that time there is nothing to clean up. This module is imported first, because importing JAX
+takes most of the first second. It does nothing in a process that is not the command line.
 """
 
 import signal

@@ -1,9 +1,8 @@
-"""Arrays as stacks of matrices: layouts, equal shapes in one batch, stacks on a mesh.
+"""Arrays as stacks of matrices: layouts, batches of equal shapes, and stacks on a mesh.
 
-On a mesh with explicit axes, the type of an array says how it is split. A new split is reached by
-moving the mesh axes away from one axis of the array after another: each move is an exchange of
-parts (all-to-all), while XLA may gather the whole array for two moves at once. On auto axes the
-compiler chooses the way.
+On a mesh with explicit axes, the type of an array includes its sharding. To change the sharding,
+the mesh axes are moved one array axis at a time. Each move is an all-to-all; for two moves at once,
+XLA may gather the whole array. On auto axes, the compiler chooses how to reshard.
 """
 
 import collections
@@ -21,14 +20,14 @@ from adaptive_jax.validation import leaf_names
 def attention_kernels(tree: PyTree) -> dict[tuple[str, ...], int]:
     """Finds the kernels of Flax's attention in a tree.
 
-    Those of `query`, `key` and `value` have the shape (inputs, heads, dim); that of the `out` next
-    to them has (heads, dim, outputs).
+    The kernels of `query`, `key` and `value` have the shape (inputs, heads, dim). The kernel of the
+    `out` next to them has the shape (heads, dim, outputs).
 
     Args:
       tree: parameters, or a tree with the same paths and shapes.
 
     Returns:
-      Path as names -> how many leading axes of the kernel are inputs.
+      A dict from each kernel's path, as names, to the number of its leading axes that are inputs.
 
     >>> layer = {"query": {"kernel": jnp.ones((6, 2, 3))}, "out": {"kernel": jnp.ones((2, 3, 6))}}
     >>> attention_kernels(layer)
@@ -48,7 +47,7 @@ def attention_kernels(tree: PyTree) -> dict[tuple[str, ...], int]:
 
 
 def stack_shapes(tree, flatten, output_axis):
-    """The shape of each leaf as a stack: matrices, rows, columns."""
+    """Returns the shape of each leaf as a stack: (matrices, rows, columns)."""
     inputs = attention_kernels(tree) if output_axis == -1 else {}
     return [
         _as_one_matrix(leaf.shape, inputs[leaf_names(path)])
@@ -72,13 +71,13 @@ def _stack_shape(shape, flatten, output_axis):
 
 
 def in_batches(iterate, stacks):
-    """Applies `iterate` to stacks, tall ones transposed, once for each shape and dtype."""
+    """Applies `iterate` to stacks, in one batch per shape and dtype. Tall stacks are transposed."""
     wide = [stack.mT if _is_tall(stack) else stack for stack in stacks]
     groups = collections.defaultdict(list)
     for i, stack in enumerate(wide):
         devices = devices_of(stack)
-        # A stack that the devices divide evenly stays alone: joined with others, its matrices
-        # would move to other devices, and it has no need of zeros to fill up the batch.
+        # A stack that divides evenly over the devices gets a separate batch. It needs no padding,
+        # and in a joint batch its matrices would move to other devices.
         apart = i if devices > 1 and len(stack) % devices == 0 else None
         groups[stack.shape[1:], stack.dtype, apart].append(i)
     for members in groups.values():
@@ -93,17 +92,17 @@ def _is_tall(stack) -> bool:
     return stack.shape[1] > stack.shape[2]
 
 
-# On a mesh. Parameters are usually split along their axes, so every device has a part of every
-# matrix; the iteration needs whole matrices. Gathering the stack on every device would take its
-# memory, and repeat its arithmetic, once per device. Instead each matrix is split along a side
-# (which a reshape from the leaf to the stack keeps on its device), and one exchange of equal parts
-# (all-to-all) turns parts of all matrices into some whole matrices on each device; a second one
-# turns them back. The number of matrices is filled up with zeros to a multiple of the number of
-# devices; as the zeros are split along the same side, they too are exchanged and not gathered.
+# Stacks on a mesh. Parameters are usually split along their axes, so every device has a part of
+# every matrix, but the iteration needs whole matrices. Gathering the stack on every device would
+# repeat its memory and its arithmetic on each. Instead, each matrix is split along one side, which
+# the reshape from the leaf to the stack keeps on its device. An all-to-all then turns parts of all
+# matrices into some whole matrices on each device, and a second one reverses this. The stack is
+# padded with zeros to a multiple of the number of devices. The zeros are split along the same side,
+# so that they are also exchanged and not gathered.
 
 
 def as_stack(leaf, shape):
-    """The leaf as a stack of the given shape."""
+    """Reshapes a leaf to a stack of the given shape."""
     axis, side = _common_axis(leaf, shape)
     return reshape(split(leaf, axis), shape, side)
 
@@ -116,10 +115,10 @@ def from_stack(stack, leaf):
 
 
 def _common_axis(leaf, shape):
-    """An axis of the leaf that is also an axis of the stack, and that axis of the stack.
+    """Returns an axis of the leaf that is also an axis of the stack, and its index in the stack.
 
-    An array that is split along it can be reshaped without communication. (None, None) if there is
-    no such axis that the number of devices divides.
+    An array that is split along this axis can be reshaped without communication. Returns (None,
+    None) if the number of devices divides no such axis.
     """
     for side in _sides(shape, devices_of(leaf)):
         for axis, size in enumerate(leaf.shape):
@@ -129,7 +128,7 @@ def _common_axis(leaf, shape):
 
 
 def _whole_on_devices(iterate, stacks):
-    """Applies `iterate` to all matrices of the stacks, each matrix being whole on one device."""
+    """Applies `iterate` to all matrices of the stacks, with each matrix whole on one device."""
     devices = devices_of(stacks[0])
     side = next(_sides(stacks[0].shape, devices), None)
     batch = jnp.concatenate([split(stack, side) for stack in stacks])
@@ -138,25 +137,25 @@ def _whole_on_devices(iterate, stacks):
 
 
 def _sides(shape, devices):
-    """The axes of a stack that the devices can split evenly, the preferred one first."""
-    # The shorter side first, not axis 1: then a tall leaf and the transposed stack that is iterated
-    # agree on the side, and no exchange is needed between the two.
+    """Returns the axes of a stack that the devices can split evenly, the preferred one first."""
+    # The shorter side comes first, not axis 1. A tall leaf and its transposed stack then agree on
+    # the side, and no communication is needed between the two.
     shorter = 2 if shape[1] > shape[2] else 1
     axes = (0, shorter, 3 - shorter) if all(shape) else ()
     return (axis for axis in axes if shape[axis] % devices == 0)
 
 
 def devices_of(x: jax.Array) -> int:
-    """The number of devices that `split` splits `x` over; 1 without a mesh."""
+    """Returns the number of devices that `split` splits `x` over; 1 without a mesh."""
     mesh, names, _ = _mesh_of(x)
     return math.prod(mesh.shape[name] for name in names)
 
 
 def split(x: jax.Array, axis: int | None) -> jax.Array:
-    """Splits `x` along one axis over all devices of its mesh; None puts all of it on each.
+    """Splits `x` along one axis over all devices of its mesh. None replicates it.
 
-    Returns `x` unchanged if there is no mesh, or within `shard_map`. The mesh is the one in the
-    type of `x`, or else that of `jax.set_mesh`.
+    Returns `x` unchanged without a mesh and within `shard_map`. The mesh is the one in the type of
+    `x`, or else that of `jax.set_mesh`.
     """
     mesh, names, explicit = _mesh_of(x)
     if not names:
@@ -167,7 +166,7 @@ def split(x: jax.Array, axis: int | None) -> jax.Array:
 
 
 def reshape(x: jax.Array, shape: tuple[int, ...], axis: int | None) -> jax.Array:
-    """Reshapes the result of `split`; `axis` is the axis of the new shape that is split."""
+    """Reshapes the result of `split`. `axis` is the axis of the new shape that is split."""
     mesh, names, explicit = _mesh_of(x)
     if not explicit:
         return x.reshape(shape)
@@ -175,7 +174,7 @@ def reshape(x: jax.Array, shape: tuple[int, ...], axis: int | None) -> jax.Array
 
 
 def split_back(x: jax.Array, axis: int | None, like: jax.Array) -> jax.Array:
-    """Splits `x` as `like` is split, if its type says how; `x` is split as `split(like, axis)`."""
+    """Reshards `x`, which is split as `split(like, axis)`, like `like` if its axes are explicit."""
     mesh, names, explicit = _mesh_of(like)
     if not explicit:
         return x
@@ -183,7 +182,7 @@ def split_back(x: jax.Array, axis: int | None, like: jax.Array) -> jax.Array:
 
 
 def _mesh_of(x) -> tuple[AbstractMesh, tuple[str, ...], bool]:
-    """The mesh of `x`, the names of the axes to split over, and whether these are explicit."""
+    """Returns the mesh of `x`, the mesh axes to split over, and whether these are explicit."""
     mesh = jax.typeof(x).sharding.mesh
     mesh = jax.sharding.get_abstract_mesh() if mesh.empty else mesh
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
@@ -203,7 +202,7 @@ def _on(axis, names, ndim) -> PartitionSpec:
 
 
 def _way(spec, names, axis) -> list[PartitionSpec]:
-    """The specs from `spec` to all of `names` on one axis, one all-to-all each."""
+    """Returns the specs on the way from `spec` to all `names` on one axis, one all-to-all each."""
     end = _on(axis, names, len(spec))
     if axis is None:
         return [spec, end]

@@ -184,7 +184,7 @@ inputs = np.load(reference / "trajectories.npz")
 
 
 def largest_difference(tx, recorded):
-    """Between the parameters of `tx` and those recorded, over all updates that are there."""
+    """Returns the largest difference to the recorded parameters over all recorded updates."""
     params = {leaf: jnp.asarray(inputs[f"params0/{leaf}"]) for leaf in ("w", "b", "s")}
     state, differences = tx.init(params), []
     for count in range(1, 25):
@@ -197,7 +197,7 @@ def largest_difference(tx, recorded):
 
 
 def recorded(library, name, position):
-    """The so manieth recording of that optimizer."""
+    """Returns a recording of an optimizer by its index."""
     cases = json.loads((reference / f"{library}.json").read_text())["optimizers"]
     return [case for case in cases if case["name"] == name][position]
 

@@ -1,9 +1,10 @@
-"""What a device sends in a data-parallel step: `python scripts/benchmark_communication.py`.
+"""Counts the bytes a device sends per step: `python scripts/benchmark_communication.py`.
 
-The mean of the workers' gradients by an all-reduce in float32, and what takes its place in
-`distributed.error_feedback` and `distributed.majority_vote`: bytes a parameter, read from the
-collectives of the programs that XLA compiled, for one array and for many. Each collective counts
-as what its usual algorithm sends: a ring, or a direct exchange of parts.
+Compares the mean of the workers' gradients by an all-reduce in float32 with
+`distributed.error_feedback` and `distributed.majority_vote` in data-parallel training. Bytes per
+parameter are read from the collectives in the compiled XLA programs, for one array and for many.
+Each collective counts as the bytes that its usual algorithm sends: a ring, or a direct exchange of
+parts.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 
 from adaptive_jax import distributed
 
-SENT = {  # of how many bytes a device has in the end, on n devices
+SENT = {  # from the size of a device's result, on n devices
     "all-reduce": lambda size, n: 2 * size * (n - 1) / n,
     "all-gather": lambda size, n: size * (n - 1) / n,
     "all-to-all": lambda size, n: size * (n - 1) / n,
@@ -39,7 +40,7 @@ WAYS = {
 
 
 def compiled(tx, sizes, devices) -> str:
-    """The program that makes one update of all workers' gradients, arrays of these sizes."""
+    """Compiles one update from all workers' gradients, which are arrays of these sizes."""
     mesh = jax.make_mesh((devices,), ("worker",), devices=jax.devices()[:devices])
 
     def combine(grads):
@@ -53,7 +54,7 @@ def compiled(tx, sizes, devices) -> str:
 
 
 def bytes_sent(program: str, devices: int) -> float:
-    """What one device sends in a compiled program whose collectives are among all devices."""
+    """Returns the bytes one device sends in a program whose collectives span all devices."""
     total = 0.0
     for result, name in re.findall(rf"= (.*?) ({'|'.join(SENT)})(?:-start)?\(", program):
         arrays = re.findall(r"(\w+)\[([\d,]*)\]", result)

@@ -1,69 +1,72 @@
-"""How long one step of an optimizer takes: `python scripts/benchmark_step.py`.
+"""Measures the time of one step of each optimizer: `python scripts/benchmark_step.py`.
 
-The whole step, `update` and `apply_updates` in one jitted function that is given its parameters
-and state to overwrite, in float32, on parameters laid out as one array, as 256 equal ones, as a
-ResNet-50's and as a GPT-2 small's. Beside it, in the same interleaved rounds: Optax's same method
-with equal hyperparameters, PyTorch's fused and `foreach` ones where torch is installed, and the
-bandwidth of `x += 1` and of `x += y` in place. Medians of the rounds' ratios count; absolute times
-depend on the machine, and on who else uses it.
+A step is `update` and `apply_updates` in one jitted function that donates its parameters and state,
+in float32. The parameters are one array, 256 equal arrays, those of a ResNet-50 or those of a GPT-2
+small. Interleaved rounds compare it with the same method in Optax with the same hyperparameters,
+with PyTorch's fused and `foreach` versions if torch is installed, and with the bandwidth of
+in-place `x += 1` and `x += y`. Compare the medians of the rounds' ratios; absolute times depend on
+the machine and its load.
 
-A method's floor is what any step must move: it reads the gradient, and reads and writes the
-parameters and the state. Beside it stands what XLA moves by its own account. On CPUs it writes
-every array by a loop of its own: m, v and p of Adam are three loops that take 12, 12 and 16 bytes
-a parameter in place of the floor's 28. How the transforms are written follows from that:
+A method's floor is the memory traffic of any step: it reads the gradient, and reads and writes the
+parameters and the state. The table also has the traffic that XLA reports. On CPUs, XLA writes every
+array in a separate loop: for m, v and p of Adam, three loops move 12, 12 and 16 bytes per
+parameter, where the floor is 28. The transforms are written accordingly:
 
-- What two of those loops need, XLA computes once, by another loop through memory, unless it
-  takes one operation with one operand. `trees.again` keeps that from gradients: RMSprop 36 -> 28
+- If two of these loops need a value, XLA computes it once in another loop through memory, unless it
+  is one operation with one operand. `trees.again` prevents this for gradients: RMSprop 36 -> 28
   bytes, Adadelta 56 -> 48, LaProp 48 -> 40, and with the next point AdaBelief 64 -> 44.
-- If the last operation on an array of the state has a constant (a minimum, a clip, + eps), XLA
-  computes it anew from the old array in the loop that uses it, and copies the old array before
-  it is overwritten. So sums and selections come last: Adagrad 36 -> 28, SM3 48 -> 40, Rprop
-  68 -> 52.
-- New state is computed from new state where that has what is needed: of two loops that read both
-  of two old arrays, one needs a copy. Schedule-Free SGD 48 -> 28, AdamW 76 -> 56.
-- A norm takes one pass where the plain sum of the squares is precise, in place of three, one for
-  the largest number, which takes twice as long as a sum: LARS 84 -> 52, LAMB 112 -> 76.
-- Per coordinate there is one division, of 1 by the root: bias corrections are inverted before.
+- If the last operation on a state array has a constant (a minimum, a clip, + eps), XLA recomputes
+  it from the old array in the loop that uses it, and copies the old array before it is overwritten.
+  Therefore sums and selections come last: Adagrad 36 -> 28, SM3 48 -> 40, Rprop 68 -> 52.
+- New state is computed from other new state where possible. If two loops read the same two old
+  arrays, one of them needs a copy. Schedule-Free SGD 48 -> 28, AdamW 76 -> 56.
+- A norm takes one pass if the plain sum of squares is accurate, instead of three. One of the three
+  finds the largest number, which takes twice as long as a sum. LARS 84 -> 52, LAMB 112 -> 76.
+- There is one division per coordinate, 1 by the root. Bias corrections are inverted beforehand.
 
-Tried and left out: a barrier around the new state gives CPUs the same loops, but could keep GPUs
-from writing all arrays in one, and does not save the copies that Rprop and Adan still need. To
-leave out the bound on the learning rate's product where it cannot overflow saves compilation,
-but then XLA rounds product and sum at once, and `tunable` has other last digits.
+Two other changes were tried and rejected. A barrier around the new state gives the same loops on
+CPUs, but it could prevent GPUs from writing all arrays in one loop, and Rprop and Adan still need
+their copies. Omitting the bound on the product with the learning rate where it cannot overflow
+saves compilation time, but XLA then fuses the product and the sum into one rounding, and `tunable`
+gives different last digits.
 
-C++ code called through `jax.ffi`, with SIMD, on XLA's threads, and in place, was tried on a CPU of
-two cores, and left out; times are those of the XLA step and of PyTorch's fused one, medians of two
-to five series of 9 to 15 rounds beside other work, which differ by a fifth. With
-the machine to itself, for 256 arrays and relative to PyTorch's fused step: XLA's 1.46, the `update`
-3.36, m and v alone 1.38, all in one pass 1.24, in 8 bits 1.93.
+C++ code called through `jax.ffi`, with SIMD, on XLA's threads and in place, was also tried, on a
+CPU with two cores, and rejected. The following times are relative to the XLA step and to PyTorch's
+fused step. They are medians of two to five series of 9 to 15 rounds on a shared machine, and vary
+by a fifth. On an idle machine, for 256 arrays, relative to PyTorch's fused step: XLA 1.46, `update`
+3.36, m and v alone 1.38, everything in one pass 1.24, in 8 bits 1.93.
 
 - An `update` that writes m, v and u (24 bytes, and 12 for p + u) takes 2.3 to 3.5 times as long as
-  XLA's step: u is a new array at every step, whose pages the system hands out first. In the place
-  of gradients that are given away 0.8 to 1.3.
-- m and v by one C++ pass (20 bytes) and the rest by XLA (16), which keeps to `(init, update)`:
-  0.7 to 1.0 of XLA's; of the processor's time, on which other work has less influence, 1.04 for
-  one array, 0.95 for 256. To fused for one array it is 0.6 to 1.0, where XLA's is 0.8 to 0.9. A
-  call with 1000 arrays makes compilation three times as long.
-- All of the step in one pass (28 bytes), which needs another interface than Optax's: 0.7 to 1.05
-  of XLA's, 0.7 to 0.9 of fused for one array. Where p, g, m and v lie a multiple of a large power
-  of two apart, as arrays of 2^25 do, one pass over them takes twice as long as it would with 64 KiB
-  between, 41 and 20 ms of one core; XLA's loops, over two or three arrays each, suffer less.
-- Moments in 8 bits (16 bytes, all in one pass) take 1.3 to 1.8 times XLA's step in float32, for
-  rounding takes 1.8 ns a number and core, twice what its bytes do. XLA's own take 4 times.
+  XLA's step: u is a new array in every step, and the system must allocate its pages. If u
+  overwrites donated gradients, the factor is 0.8 to 1.3.
+- m and v in one C++ pass (20 bytes) and the rest in XLA (16), which keeps the `(init, update)`
+  interface, takes 0.7 to 1.0 times as long as XLA. In CPU time, which depends less on other load,
+  the factor is 1.04 for one array and 0.95 for 256. Relative to the fused step, it is 0.6 to 1.0
+  for one array, and XLA's is 0.8 to 0.9. A call with 1000 arrays takes three times as long to
+  compile.
+- The whole step in one pass (28 bytes), which needs a different interface than Optax's, takes 0.7
+  to 1.05 times as long as XLA, and 0.7 to 0.9 times as long as the fused step for one array. If the
+  addresses of p, g, m and v differ by multiples of a large power of two, as for arrays of 2^25, one
+  pass takes twice as long as with gaps of 64 KiB: 41 instead of 20 ms on one core. XLA's loops over
+  two or three arrays are less affected.
+- Moments in 8 bits (16 bytes, everything in one pass) take 1.3 to 1.8 times as long as XLA's step
+  in float32. Rounding takes 1.8 ns per number and core, twice the time of its memory traffic. XLA's
+  own 8-bit step takes 4 times as long.
 
-Lean states do fewer bytes but more arithmetic, so CPUs are not faster with them. What was 7 times
-float32's time is 4 since XLA finds a block's largest number in integers, in one loop: the maximum
-of floats wrote all sizes to memory first.
+Lean states need less memory traffic but more arithmetic, so they are not faster on CPUs. They take
+4 times as long as float32. This was 7 times before XLA found the largest number of a block in
+integers, in one loop: the maximum of floats first wrote all magnitudes to memory.
 
-Arrays of JAX for Python numbers, and `jnp.clip` and `jnp.where` for lax's, were half the time to
-trace Adam on 1000 arrays, and operators in place of lax's functions a fifth of the rest. What is
-left over Optax's time, 2.2 s of 7.3, is XLA's for the selections in `squarable` and `saturate`. The
-choice in `norm_in_units` costs more: it is left out for small arrays. To trace the function of a
-leaf once, by a `jax.jit` around it, would save 0.7 s, but updates outside of `jit` would compile
-anew at every step.
+Replacing JAX arrays by Python numbers, and `jnp.clip` and `jnp.where` by those of lax, halved the
+time to trace Adam on 1000 arrays. Operators instead of lax's functions saved a fifth of the rest.
+The remaining difference to Optax, 2.2 of 7.3 s, is XLA's time for the selections in `squarable` and
+`saturate`. The choice in `norm_in_units` costs more, so it is omitted for small arrays. Tracing
+each leaf's function only once, with a `jax.jit` around it, would save 0.7 s, but updates outside
+`jit` would then compile again in every step.
 
-Small arrays are not put together into one: a concatenation of 1000 is traced in a tenth of the
-time, but compiled in four times as much (17 s for `optax.flatten(adam(…))` on CPUs), for XLA looks
-up in each loop which array an element is of. On GPUs it puts small loops together itself.
+Small arrays are not concatenated. A concatenation of 1000 arrays takes a tenth of the time to trace
+but four times as long to compile (17 s for `optax.flatten(adam(…))` on CPUs), because XLA
+determines in each loop which array an element belongs to. On GPUs, XLA fuses small loops itself.
 """
 
 import argparse
@@ -125,7 +128,7 @@ OPTAX: dict[str, Callable] = {
     "schedule_free_adamw": functools.partial(contrib.schedule_free_adamw, 0.0025),
 }
 
-TORCH = {  # the class in torch.optim, and its arguments
+TORCH = {  # the class in torch.optim and its arguments
     "sgd": ("SGD", {}),
     WITH_MOMENTUM: ("SGD", {"momentum": 0.9}),
     "asgd": ("ASGD", {}),
@@ -145,9 +148,9 @@ FUSED = ("SGD", "Adagrad", "Adam", "AdamW")
 
 
 def resnet50() -> list[tuple[int, ...]]:
-    """The shapes of He et al. 2016: 25.6M parameters in 161 arrays."""
+    """Returns the shapes of He et al. 2016: 25.6M parameters in 161 arrays."""
 
-    def convolution(size, inputs, outputs):  # and the scale and shift of its normalization
+    def convolution(size, inputs, outputs):  # a kernel, then a scale and a shift
         return [(size, size, inputs, outputs), (outputs,), (outputs,)]
 
     shapes, inputs = convolution(7, 3, 64), 64
@@ -163,7 +166,7 @@ def resnet50() -> list[tuple[int, ...]]:
 
 
 def gpt2_small() -> list[tuple[int, ...]]:
-    """The shapes of Radford et al. 2019: 124M parameters in 148 arrays."""
+    """Returns the shapes of Radford et al. 2019: 124M parameters in 148 arrays."""
     width = 768
 
     def dense(inputs, outputs):
@@ -184,7 +187,7 @@ LAYOUTS = {
 
 
 class Contestant(NamedTuple):
-    """A function to call for one step, another that waits for all steps, and what is known."""
+    """A function that makes one step, one that waits for all steps, and known properties."""
 
     step: Callable[[], None]
     wait: Callable[[], Any]
@@ -193,7 +196,7 @@ class Contestant(NamedTuple):
 
 
 def make_step(tx: optax.GradientTransformation):
-    """The jitted (params, state, grads) -> (params, state), which overwrites the first two."""
+    """Returns a jitted (params, state, grads) -> (params, state) that donates the first two."""
 
     def step(params, state, grads):
         updates, state = tx.update(grads, state, params)
@@ -227,11 +230,11 @@ def in_torch(name: str, arguments: dict, shapes) -> Contestant:
     return Contestant(getattr(torch.optim, name)(params, **arguments).step, lambda: None)
 
 
-MEMORY = {"x += 1": 8, "x += y": 12}  # bytes a number
+MEMORY = {"x += 1": 8, "x += y": 12}  # bytes per number
 
 
 def of_memory(size: int) -> dict[str, Contestant]:
-    """What moves so many bytes in place, and computes next to nothing."""
+    """Returns in-place operations that are limited by memory bandwidth."""
 
     def contestant(function, *operands):
         box = [jnp.zeros(size)]
@@ -261,7 +264,7 @@ def contestants_of(method: str, shapes) -> dict[str, Contestant]:
 
 
 def race(contestants: dict[str, Contestant], rounds: int, steps: int) -> dict[str, list[float]]:
-    """Seconds a step, of each in every round, after one that does not count."""
+    """Returns each contestant's seconds per step in every round, after a warm-up round."""
     times = {name: [] for name in contestants}
     for turn in range(rounds + 1):
         order = list(contestants.items())
@@ -276,7 +279,7 @@ def race(contestants: dict[str, Contestant], rounds: int, steps: int) -> dict[st
 
 
 def measure(method: str, layout: str, shapes, rounds: int, steps: int) -> dict:
-    """One row of the table."""
+    """Returns one row of the table."""
     size = sum(map(math.prod, shapes))
     contestants = contestants_of(method, shapes)
     ours = contestants["ours"]
@@ -309,7 +312,7 @@ def measure(method: str, layout: str, shapes, rounds: int, steps: int) -> dict:
 
 
 def compile_seconds(tx, leaves: int) -> tuple[float, float]:
-    """Seconds to trace a step on small arrays, and to lower and compile it."""
+    """Returns the seconds to trace a step on small arrays, and to lower and compile it."""
     jax.clear_caches()
     params = leaves * [jax.ShapeDtypeStruct((8,), jnp.float32)]
     state = jax.eval_shape(tx.init, params)
@@ -321,7 +324,7 @@ def compile_seconds(tx, leaves: int) -> tuple[float, float]:
 
 
 def measure_compilation(method: str, leaves: int, rounds: int) -> dict:
-    """One row of the second table."""
+    """Returns one row of the second table."""
     factories = {"ours": OURS[method], "optax": OPTAX[method]}
     times = {name: [] for name in factories}
     for _ in range(rounds):
@@ -393,11 +396,11 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--optimizers", nargs="+", choices=OURS, default=list(OURS), metavar="NAME")
     add("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS))
-    add("--size", type=int, default=2**25, help="parameters of the first two; default 2^25")
-    add("--rounds", type=int, default=9, help="default 9")
-    add("--steps", type=int, default=3, help="in a round; default 3")
-    add("--leaves", type=int, default=1000, help="arrays to compile for, 0 for not; default 1000")
-    add("--json", metavar="FILE", help="write all rows there")
+    add("--size", type=int, default=2**25, help="parameters of the first two layouts; default 2^25")
+    add("--rounds", type=int, default=9, help="number of rounds; default 9")
+    add("--steps", type=int, default=3, help="steps per round; default 3")
+    add("--leaves", type=int, default=1000, help="arrays to compile for, 0 to skip; default 1000")
+    add("--json", metavar="FILE", help="also write all rows to this file")
     return parser.parse_args(argv)
 
 

@@ -1,12 +1,12 @@
-"""How much the population runner and the layers gain: `python scripts/benchmark_sweep.py`.
+"""Measures the gain of the population runner and the layers: `python scripts/benchmark_sweep.py`.
 
-1. The runs of the default comparison, compilation included: in the population runner, and as
-   the loop that a Flax user writes, a jitted step on `nnx.Conv`, `nnx.max_pool` and
-   `nnx.BatchNorm` with Optax's optimizers, compiled once for each run (the learning rate is a
-   constant of the step) or once for each optimizer (it is an argument).
-2. One training step of `mnist_cnn` at batch 250: our layers, alone and in the scan that the
-   runner uses, against the same network of plain Flax layers and, where torch is installed, of
-   PyTorch. Interleaved; the medians of the ratios count, absolute times depend on the machine.
+1. The runs of the default comparison, including compilation: in the population runner, and as a
+   plain Flax loop. The loop has a jitted step on `nnx.Conv`, `nnx.max_pool` and `nnx.BatchNorm`
+   with Optax's optimizers. It is compiled once per run (the learning rate is a constant of the
+   step) or once per optimizer (the learning rate is an argument).
+2. One training step of `mnist_cnn` at batch 250. Our layers, alone and in the runner's scan, are
+   compared with the same network in plain Flax layers and, if torch is installed, in PyTorch. The
+   steps are interleaved. Compare the medians of the ratios; absolute times depend on the machine.
 """
 
 import argparse
@@ -29,7 +29,7 @@ pool = functools.partial(nnx.max_pool, window_shape=(2, 2), strides=(2, 2))
 
 
 class PlainDigitsCNN(DigitsCNN):
-    """The network of digits_cnn of Flax's own layers."""
+    """The network of digits_cnn in plain Flax layers."""
 
     def __init__(self, rngs):
         super().__init__(rngs)
@@ -46,7 +46,7 @@ class PlainDigitsCNN(DigitsCNN):
 
 
 class PlainMnistCNN(MnistCNN):
-    """The network of mnist_cnn of Flax's own layers."""
+    """The network of mnist_cnn in plain Flax layers."""
 
     def __init__(self, rngs):
         super().__init__(rngs)
@@ -62,7 +62,7 @@ class PlainMnistCNN(MnistCNN):
         return self.dense2(x)
 
 
-# Optax has no AdaBound: there the plain loop takes ours.
+# Optax has no AdaBound, so the plain loop uses ours.
 OPTAX = {
     "sgd": functools.partial(optax.sgd, momentum=0.9),
     "adagrad": optax.adagrad,
@@ -74,7 +74,7 @@ OPTAX = {
 
 
 def make_step(model, make_tx):
-    """A pure training step (state, learning rate, batch) -> (state, loss), and its state."""
+    """Returns a pure step (state, learning rate, batch) -> (state, loss), and its initial state."""
     model.train()
     graph, params, rest = nnx.split(model, nnx.Param, ...)
 
@@ -94,7 +94,7 @@ def make_step(model, make_tx):
 
 
 def make_evaluate(model):
-    """A jitted (params, rest, inputs, targets) -> accuracy of the model in its eval mode."""
+    """Returns a jitted (params, rest, inputs, targets) -> accuracy for the model in eval mode."""
     model.eval()
     graph = nnx.graphdef(model)
 
@@ -106,7 +106,7 @@ def make_evaluate(model):
 
 
 def plain_run(step, evaluate, state, rate, data, epochs, batch):
-    """One run, step by step; like the runner, it validates each epoch and tests at the end."""
+    """Trains step by step. Like the runner, it validates each epoch and tests at the end."""
     rng = np.random.default_rng(0)
     for _ in range(epochs):
         order = rng.permutation(len(data.train.targets))
@@ -145,7 +145,7 @@ def sweep() -> None:
 
 
 def torch_steps(x, y):
-    """The same step in PyTorch, name -> function to call for one step; none without torch."""
+    """Returns name -> function that makes the same step in PyTorch; empty without torch."""
     try:
         import torch
         from torch import nn
@@ -215,7 +215,7 @@ def steps(rounds: int) -> None:
             began = time.perf_counter()
             for _ in range(scanned // count):
                 run()
-            if turn:  # the first compiles
+            if turn:  # the first call compiles
                 times[name].append((time.perf_counter() - began) / scanned)
     reference = times["ours, in scan as in the runner"]
     print(f"one step of mnist_cnn at batch {batch}, medians of {rounds} interleaved rounds")
@@ -226,8 +226,8 @@ def steps(rounds: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=("sweep", "steps"), help="one of the two parts")
-    parser.add_argument("--rounds", type=int, default=9, help="of the steps; default 9")
+    parser.add_argument("--only", choices=("sweep", "steps"), help="run only one of the two parts")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of the steps; default 9")
     arguments = parser.parse_args()
     print(f"jax {jax.__version__}, {jax.devices()[0].device_kind}, {jax.default_backend()}")
     if arguments.only != "steps":

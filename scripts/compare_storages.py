@@ -1,11 +1,10 @@
-"""Whether lean states train as float32 does: `python scripts/compare_storages.py digits_cnn`.
+"""Compares lean states with float32 in training: `python scripts/compare_storages.py digits_cnn`.
 
-The project's own comparison, of one optimizer, Adam, whose state and parameters are kept in
-different formats: the same learning rate, the same seeds, and paired t tests corrected for their
-number by Holm's method, of the test metric as always, and of the training loss at the end, which
-tells finer differences. All arrays are encoded, also the small ones that `with_storage` leaves
-alone by default. Rounding bfloat16 to nearest, by which small changes are lost, is the control
-that shows what the comparison can tell.
+Compares Adam with itself, with state and parameters in different formats. All runs share the
+learning rate and the seeds. Paired t tests with Holm's correction compare the test metric and the
+final training loss, which is more sensitive. All arrays are encoded, including the small ones that
+`with_storage` leaves unchanged by default. The control is bfloat16 rounded to nearest, which loses
+small changes: it shows which differences the comparison can detect.
 """
 
 import argparse
@@ -37,7 +36,7 @@ STATES = {
 
 
 def lean_adam(name, codecs):
-    """Adam with its moments in `codecs`."""
+    """Returns Adam with its moments stored in `codecs`."""
 
     def factory(learning_rate):
         tx = aj.adam(learning_rate)
@@ -47,7 +46,7 @@ def lean_adam(name, codecs):
 
 
 def adam_of_lean_params(name, moved):
-    """Adam whose new parameters are `moved(params, updates, count)`."""
+    """Returns Adam whose new parameters are `moved(params, updates, count)`."""
 
     def factory(learning_rate):
         tx = aj.adam(learning_rate)
@@ -82,7 +81,7 @@ CONTESTANTS = {
 
 
 def training_losses(runs):
-    """The final training losses of each contestant, relative to those of float32, as a table."""
+    """Returns a table of each contestant's final training losses relative to float32's."""
     logs = {}
     for run in sorted(runs, key=lambda run: run.seed):
         logs.setdefault(run.optimizer.partition(":")[0], []).append(
@@ -102,7 +101,7 @@ if __name__ == "__main__":
     parser.add_argument("workload", nargs="?", default="digits_cnn")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--epochs", type=int, help="default: the workload's")
+    parser.add_argument("--epochs", type=int, help="epochs of every run; default: the workload's")
     parser.add_argument("--data-dir")
     parser.add_argument("--out", type=Path, required=True, help="folder for runs and report")
     parser.add_argument("--only", nargs="*", choices=CONTESTANTS, default=CONTESTANTS)

@@ -1,8 +1,8 @@
-"""Schedules of the learning rate, drawn and compared: `python scripts/learning_rate_schedules.py`.
+"""Plots and compares learning-rate schedules: `python scripts/learning_rate_schedules.py`.
 
-SGD with momentum trains a small network on scikit-learn's digits under each of them. Those that
-Keras has, too, mean here what they mean there. All runs of a schedule, over learning rates, are
-one compiled program: `jax.vmap` of a whole training run.
+SGD with momentum trains a small network on scikit-learn's digits with each schedule. Schedules that
+Keras also has follow Keras's definitions. All runs of a schedule, one per learning rate, are one
+compiled program: `jax.vmap` of a whole training run.
 """
 
 import argparse
@@ -23,7 +23,7 @@ RATES = (0.03, 0.1, 0.3, 1.0)
 
 
 def all_schedules(rate, steps):
-    """Name -> schedule from `rate` over so many steps. The rate may be traced."""
+    """Returns name -> schedule with the highest rate `rate`, which may be traced."""
     return {
         "constant": lambda step: rate,
         "exponential": schedules.exponential_decay(rate, steps, decay_rate=0.01),
@@ -63,7 +63,7 @@ def initial(key):
 
 
 def train(schedule, data, order):
-    """The final training loss and test accuracy; `order` has the examples of every step."""
+    """Returns the final training loss and test accuracy. `order` has the examples of each step."""
     x_train, x_test, y_train, y_test = data
     tx = aj.sgd(schedule, momentum=0.9)
     params = initial(jax.random.key(0))

@@ -1,10 +1,11 @@
-"""The MLP article, from scratch: `python scripts/mlp_article.py`, which draws mlp_article.png.
+"""Repeats the MLP article from scratch: `python scripts/mlp_article.py` draws mlp_article.png.
 
-[16 -> 100 -> 1] with ReLU, inverted dropout and a sigmoid, binary cross-entropy, shuffled
-mini-batches of 32 with the short last one kept, 500 epochs at a learning rate of 0.01, under
-gradient descent, a moving average of gradients, RMSprop and Adam. The article's 259 images ship
-with no library: here 259 of scikit-learn's digits are told apart as below 5 or not. An epoch is one
-compiled program, and all seeds run side by side in it.
+The network is [16 -> 100 -> 1] with ReLU, inverted dropout and a sigmoid. It is trained with binary
+cross-entropy on shuffled mini-batches of 32, including the short last one, for 500 epochs at a
+learning rate of 0.01. The optimizers are gradient descent, a moving average of gradients, RMSprop
+and Adam. No library includes the article's 259 images, so this script classifies 259 of
+scikit-learn's digits as below 5 or not. An epoch is one compiled program, in which all seeds run
+side by side.
 """
 
 import argparse
@@ -28,14 +29,14 @@ OPTIMIZERS = {
 
 
 def initial(key):
-    """He-initialized weights, biases of 0."""
+    """Returns He-initialized weights and zero biases."""
     keys, sizes = jax.random.split(key), ((16, 100), (100, 1))
     he = jax.nn.initializers.he_normal()
     return [(he(k, size), jnp.zeros(size[1])) for k, size in zip(keys, sizes, strict=True)]
 
 
 def logits(params, x, key=None):
-    """Of the sigmoid; with a key, units of the hidden layer are dropped and the others scaled."""
+    """Returns the logits. With a key, dropout is applied to the hidden layer."""
     (w1, b1), (w2, b2) = params
     hidden = jax.nn.relu(x @ w1 + b1)
     if key is not None:
@@ -48,7 +49,7 @@ def cost(params, x, y, key=None):
 
 
 def make_epoch(tx, x, y):
-    """The compiled (params, state, keys) -> (params, state, costs) of all seeds."""
+    """Returns a jitted (params, state, keys) -> (params, state, costs) for all seeds."""
     full = len(x) // BATCH * BATCH
 
     def step(carry, batch):
@@ -71,7 +72,7 @@ def make_epoch(tx, x, y):
 
 
 def train(tx, x, y, epochs, seeds):
-    """The cost of every epoch and the accuracy at the end, means over the seeds."""
+    """Returns the cost of every epoch and the final accuracy, averaged over the seeds."""
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
     params = jax.vmap(initial)(keys)
     state = jax.vmap(tx.init)(params)
@@ -91,7 +92,7 @@ def main(epochs, seeds, out):
     for name, tx in OPTIMIZERS.items():
         costs, accuracy = train(tx, x, y, epochs, seeds)
         print(f"{name:30}{costs[-1]:12.4f}{accuracy:20.1%}")
-        style = "--" if "momentum" in name else "-"  # its line lies on gradient descent's
+        style = "--" if "momentum" in name else "-"  # its line coincides with gradient descent's
         ax.plot(np.arange(1, epochs + 1), costs, style, label=name)
     ax.set(xlabel="epoch", ylabel="cost", yscale="log")
     ax.legend()

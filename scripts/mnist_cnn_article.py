@@ -1,8 +1,9 @@
-"""The CNN article: `python scripts/mnist_cnn_article.py --data-dir FOLDER_WITH_MNIST`.
+"""Repeats the CNN article: `python scripts/mnist_cnn_article.py --data-dir FOLDER_WITH_MNIST`.
 
-Conv(32)-BN-MaxPool-BN-Conv(64)-BN-MaxPool-BN-Dense(256)-BN-Dense(10) on MNIST, batch 250, 5 epochs,
-a fifth of the data held out, under the article's five optimizers: Keras's, called as there, and
-AdaBound. Without the option MNIST is downloaded, and checked by its SHA-256.
+Trains Conv(32)-BN-MaxPool-BN-Conv(64)-BN-MaxPool-BN-Dense(256)-BN-Dense(10) on MNIST for 5 epochs
+with batch size 250. A fifth of the data is held out. The optimizers are the article's five:
+Keras's, called as in Keras, and AdaBound. Without the option, MNIST is downloaded and verified by
+its SHA-256.
 """
 
 import argparse
@@ -29,7 +30,7 @@ OPTIMIZERS = {
 
 
 def make_step(graph, tx):
-    """The compiled (params, rest, state, x, y) -> (params, rest, state, loss)."""
+    """Returns a jitted (params, rest, state, x, y) -> (params, rest, state, loss)."""
 
     def objective(params, rest, x, y):
         model = nnx.merge(graph, params, rest, copy=True)
@@ -46,14 +47,14 @@ def make_step(graph, tx):
 
 @nnx.jit
 def scores(model, x, y):
-    """Sums of losses and of correct answers."""
+    """Returns the sum of the losses and the number of correct predictions."""
     outputs = model(x)
     losses = optax.softmax_cross_entropy_with_integer_labels(outputs, y)
     return losses.sum(), jnp.sum(jnp.argmax(outputs, -1) == y)
 
 
 def evaluate(model, split):
-    """Mean loss and accuracy, in chunks that fit."""
+    """Returns the mean loss and accuracy, computed in chunks that fit in memory."""
     chunks = range(0, len(split.targets), 1000)
     sums = [scores(model, split.inputs[i : i + 1000], split.targets[i : i + 1000]) for i in chunks]
     return np.sum(sums, axis=0) / len(split.targets)

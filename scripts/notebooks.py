@@ -1,9 +1,8 @@
-"""Makes notebooks with their pictures from their texts: `python scripts/notebooks.py [NAME …]`.
+"""Builds and executes the notebooks from their sources: `python scripts/notebooks.py [NAME …]`.
 
-The sources are `notebooks/*.py`, in jupytext's percent format, whose differences can be read.
-Beside each this writes the `.ipynb` that readers open, executed from top to bottom. It holds
-nothing that would differ another time for no reason: no random ids, no times but those of runs
-in a comparison's table.
+The sources are `notebooks/*.py` in jupytext's percent format, which gives readable diffs. For each
+source, this script writes the `.ipynb` next to it, executed from top to bottom. Its contents are
+reproducible: there are no random ids, and no times except those of runs in a comparison's table.
 """
 
 import argparse
@@ -28,7 +27,7 @@ _METADATA = {
 
 
 def converted(source: Path) -> nbformat.NotebookNode:
-    """The notebook of a text, without outputs."""
+    """Converts a source to a notebook without outputs."""
     notebook = jupytext.read(source, fmt="py:percent")
     notebook.metadata = nbformat.from_dict(_METADATA)
     for number, cell in enumerate(notebook.cells, 1):
@@ -38,13 +37,13 @@ def converted(source: Path) -> nbformat.NotebookNode:
 
 @contextlib.contextmanager
 def kernel(**environment: str) -> Iterator[KernelManager]:
-    """A running kernel in the folder of the notebooks, on this copy of the package.
+    """Starts a kernel in the folder of the notebooks that uses this copy of the package.
 
     Args:
       **environment: variables for the kernel.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # By files, not by ports, which another test might take in the same moment.
+        # IPC uses files instead of ports, which another test might take at the same time.
         manager = KernelManager(transport="ipc", ip=f"{folder}/kernel")
         manager.start_kernel(
             cwd=str(ROOT / "notebooks"),
@@ -57,7 +56,7 @@ def kernel(**environment: str) -> Iterator[KernelManager]:
 
 
 def execute(notebook: nbformat.NotebookNode, manager: KernelManager) -> None:
-    """Runs all cells in a kernel, and gives this copy of the notebook their outputs.
+    """Runs all cells in a kernel and writes their outputs to the notebook.
 
     Raises:
       nbclient.exceptions.CellExecutionError: a cell raises.
@@ -68,8 +67,8 @@ def execute(notebook: nbformat.NotebookNode, manager: KernelManager) -> None:
     try:
         client.execute()
     finally:
-        client.kc.stop_channels()  # nbclient leaves them open to a kernel that it has not started
-    notebook.metadata = nbformat.from_dict(_METADATA)  # the kernel has told its versions
+        client.kc.stop_channels()  # nbclient does not close them if it did not start the kernel
+    notebook.metadata = nbformat.from_dict(_METADATA)  # omits the kernel's versions
 
 
 def main():

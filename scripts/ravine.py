@@ -1,8 +1,8 @@
-"""Six classics in a ravine: `python scripts/ravine.py`, which draws ravine.png.
+"""Plots six classic optimizers in a ravine: `python scripts/ravine.py` draws ravine.png.
 
-f(x, y) = (x² + 25 y²) / 2 is 25 times as steep across as along. Gradient descent can go no faster
-than the steep side allows; momentum adds up what points along; AdaGrad, RMSprop and Adam measure
-each coordinate in units of its own gradients, and sign descent is RMSprop with v = g².
+f(x, y) = (x² + 25 y²) / 2 is 25 times as steep across as along. The steep direction limits the
+speed of gradient descent. Momentum accumulates the gradients along the ravine. AdaGrad, RMSprop and
+Adam divide each coordinate by the size of its own gradients. Sign descent is RMSprop with v = g².
 """
 
 import argparse
@@ -31,7 +31,7 @@ def ravine(p):
 
 
 def path(tx):
-    """The points that an optimizer comes by, (STEPS + 1, 2), in one compiled program."""
+    """Returns the path of an optimizer, (STEPS + 1, 2), from one compiled program."""
 
     def step(carry, _):
         point, state = carry
@@ -70,5 +70,5 @@ def main(out):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", default="ravine.png", help="default ravine.png")
+    parser.add_argument("--out", default="ravine.png", help="file to write; default ravine.png")
     main(**vars(parser.parse_args()))

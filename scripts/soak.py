@@ -1,10 +1,10 @@
-"""Whether memory stays flat in a long run: `python scripts/soak.py --steps 100000`, on Linux.
+"""Checks that memory stays constant in a long run: `python scripts/soak.py --steps 100000`.
 
-Two runs: the loop that a user writes, over a jitted step that overwrites its arguments, with new
-data from the host every time; and `train`, the same number of steps. At ten points of each it
-counts the live arrays of JAX and their bytes, compilations so far, and the memory of the process.
-It exits with 1 if from the first point to the last the former change at all, or the latter grows
-by more than 1 %.
+The script needs Linux. There are two runs with the same number of steps: a plain loop over a jitted
+step that donates its arguments and gets new data from the host each time, and `train`. At ten
+points of each run, the script counts JAX's live arrays, their bytes and the compilations so far,
+and reads the memory of the process. It exits with 1 if any of the counts changes from the first
+point on, or the memory of the process grows by 1 % or more from the first point to the last.
 """
 
 import argparse
@@ -29,7 +29,7 @@ COMPILATION = "/jax/core/compile/backend_compile_duration"
 
 
 class Point(NamedTuple):
-    """What a run holds after so many steps; `resident` in bytes, of the whole process."""
+    """The counts after a number of steps. `resident` is the memory of the process in bytes."""
 
     step: int
     arrays: int
@@ -39,7 +39,7 @@ class Point(NamedTuple):
 
 
 class Meter:
-    """Reads what there is, and counts compilations while it is entered."""
+    """A context manager that counts compilations, and reads the other counts."""
 
     def __enter__(self):
         self._compilations = 0
@@ -62,7 +62,7 @@ class Meter:
 
 
 def loop(steps: int) -> Iterator[Point]:
-    """Linear regression, in a loop of Python, under a chain of what has a state."""
+    """Trains a linear regression in a Python loop with a chain of stages that have states."""
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(64, 32)).astype(np.float32)
     tx = aj.skip_spikes(
@@ -92,7 +92,7 @@ def loop(steps: int) -> Iterator[Point]:
 
 
 class Read(Callback):
-    """Reads the meter ten times as a run goes on."""
+    """A callback that reads the meter ten times in a run."""
 
     def __init__(self, meter: Meter, epochs: int):
         self.points, self._meter, self._every = [], meter, epochs // POINTS
@@ -103,7 +103,7 @@ class Read(Callback):
 
 
 def runner(steps: int) -> list[Point]:
-    """`train`, which keeps a record of each epoch."""
+    """Runs `train`, which records each epoch."""
     epochs = max(steps // EPOCH_STEPS, POINTS)
     with Meter() as meter:
         read = Read(meter, epochs)
@@ -112,7 +112,7 @@ def runner(steps: int) -> list[Point]:
 
 
 def is_flat(points: list[Point]) -> bool:
-    """Whether nothing but a hundredth of the process's memory has come to what there was."""
+    """Returns whether counts are constant and the memory of the process grew by less than 1 %."""
     first, last = points[0], points[-1]
     constant = all(point[1:4] == first[1:4] for point in points)
     return constant and last.resident < 1.01 * first.resident

@@ -1,7 +1,8 @@
-"""What Adam's state takes in each storage, as live buffers: `python scripts/state_memory.py`.
+"""Measures the memory of Adam's state in each storage: `python scripts/state_memory.py`.
 
-100 million parameters in ten arrays, after one jitted update that overwrites state and
-parameters: the bytes of all arrays alive in the process, less those of parameters and gradients.
+There are 100 million parameters in ten arrays. After one jitted update that donates state and
+parameters, the script adds up the bytes of all live arrays in the process, and subtracts those of
+parameters and gradients.
 """
 
 import gc
@@ -34,7 +35,7 @@ def live_bytes() -> int:
 
 
 def after_a_step(tx, dtype) -> tuple[int, int]:
-    """Bytes of the state, and of parameters and state, after one step."""
+    """Returns the bytes of the state, and of state and parameters, after one step."""
 
     def step(params, state, grads):
         updates, state = tx.update(grads, state, params)

@@ -1,7 +1,8 @@
 """Trains an Equinox network on scikit-learn's digits: `python scripts/train_equinox.py`.
 
-To copy and change: data, model, optimizer, a compiled step, and the loop around it. Adam's moments
-are stored in 8 bits (`pip install equinox` first; the library itself does not need it).
+An example to copy and adapt: data, model, optimizer, a jitted step, and the training loop. Adam's
+moments are stored in 8 bits. The script needs Equinox (`pip install equinox`), the library does
+not.
 """
 
 import argparse
@@ -23,14 +24,14 @@ except ModuleNotFoundError:
 
 
 def load_data():
-    """Images (n, 1, 8, 8) in [0, 1] and labels, to train on and to test."""
+    """Returns images (n, 1, 8, 8) in [0, 1] and labels for training and testing."""
     digits = load_digits()
     images = (digits.images[:, None] / 16).astype(np.float32)
     return train_test_split(images, digits.target, test_size=0.2, random_state=0)
 
 
 def make_model(key):
-    """A network of one image (1, 8, 8); `jax.vmap` makes it one of a batch."""
+    """Returns a network for one image (1, 8, 8). `jax.vmap` applies it to a batch."""
     keys = jax.random.split(key, 4)
     relu, pool = eqx.nn.Lambda(jax.nn.relu), eqx.nn.MaxPool2d(2, 2)
     return eqx.nn.Sequential(
@@ -51,7 +52,7 @@ def loss_of(model, x, y):
 
 
 def make_step(tx):
-    """The compiled ((x, y), model, opt_state) -> (model, opt_state, loss)."""
+    """Returns a jitted ((x, y), model, opt_state) -> (model, opt_state, loss)."""
 
     @eqx.filter_jit(donate="all-except-first")
     def step(data, model, opt_state):
@@ -80,7 +81,7 @@ def main(epochs, batch_size, learning_rate, seed):
         losses = []
         for rows in order.permutation(len(x_train))[: batches * batch_size].reshape(batches, -1):
             model, opt_state, loss = step((x_train[rows], y_train[rows]), model, opt_state)
-            losses.append(loss)  # not fetched here: the next step need not wait for it
+            losses.append(loss)  # stays on the device, so that the next step does not wait
         correct = accuracy(model, x_test, y_test)
         print(f"epoch {epoch:2}  loss {np.mean(losses):.4f}  test accuracy {correct:.2%}")
     return float(correct)

@@ -1,8 +1,8 @@
 """Trains a Flax Linen network on scikit-learn's digits: `python scripts/train_flax_linen.py`.
 
-To copy and change: data, model, optimizer, a compiled step on a `TrainState` with running
-statistics and dropout, and the loop around it. The learning rate is a leaf of the optimizer's
-state: it is halved, without another compilation, where the validation loss has not fallen.
+An example to copy and adapt: data, model, optimizer, a jitted step on a `TrainState` with running
+statistics and dropout, and the training loop. The learning rate is a leaf of the optimizer's state.
+It is halved, without recompilation, if the validation loss has not decreased.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import adaptive_jax as aj
 
 
 def load_data():
-    """Images (n, 8, 8, 1) in [0, 1] and labels, to train on and to validate with."""
+    """Returns images (n, 8, 8, 1) in [0, 1] and labels for training and validation."""
     digits = load_digits()
     images = (digits.images[..., None] / 16).astype(np.float32)
     return train_test_split(images, digits.target, test_size=0.2, random_state=0)
@@ -52,7 +52,7 @@ def make_state(model, tx, seed):
 
 
 def step(state, key, x, y):
-    """One update: `(state, loss)`. The dropout of each step has a key of its own."""
+    """Returns `(state, loss)` after one update. Dropout uses a different key in each step."""
 
     def objective(params):
         logits, changed = state.apply_fn(
@@ -71,7 +71,7 @@ def step(state, key, x, y):
 
 @jax.jit
 def evaluate(state, x, y):
-    """Mean loss and accuracy."""
+    """Returns the mean loss and accuracy."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
     logits = state.apply_fn(variables, x, train=False)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, y)
@@ -88,7 +88,7 @@ def main(epochs, batch_size, learning_rate, seed):
         losses = []
         for rows in order.permutation(len(x_train))[: batches * batch_size].reshape(batches, -1):
             state, loss = update(state, key, x_train[rows], y_train[rows])
-            losses.append(loss)  # not fetched here: the next step need not wait for it
+            losses.append(loss)  # stays on the device, so that the next step does not wait
         valid_loss, correct = map(float, evaluate(state, x_valid, y_valid))
         rate = float(aj.hyperparameters(state.opt_state)["learning_rate"])
         print(

@@ -1,8 +1,8 @@
 """Trains a Flax NNX network on scikit-learn's digits: `python scripts/train_flax_nnx.py`.
 
-To copy and change: data, model, optimizer, a compiled step, and the loop around it. The model is
-split once into what is static and what are arrays, and the step is a pure function of these, which
-costs less than to have NNX take the model apart at every step.
+An example to copy and adapt: data, model, optimizer, a jitted step, and the training loop. The
+model is split once into its static part and its arrays. The step is a pure function of these, which
+is faster than splitting the model in every step.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import adaptive_jax as aj
 
 
 def load_data():
-    """Images (n, 8, 8, 1) in [0, 1] and labels, to train on and to test."""
+    """Returns images (n, 8, 8, 1) in [0, 1] and labels for training and testing."""
     digits = load_digits()
     images = (digits.images[..., None] / 16).astype(np.float32)
     return train_test_split(images, digits.target, test_size=0.2, random_state=0)
@@ -40,21 +40,21 @@ class CNN(nnx.Module):
 
 
 def make_optimizer(learning_rate, steps):
-    """AdaBound's bounds on Adam, gradients clipped, weights decayed, and a rate that falls to 0."""
+    """Returns Adam with AdaBound's bounds, gradient clipping, weight decay and a cosine decay."""
     schedule = aj.schedules.cosine_decay(learning_rate, decay_steps=steps)
     return aj.chain(
         aj.clip_by_global_norm(1.0),
         aj.scale_by_adam(),
         aj.bound_lr(final_lr=0.1, base_lr=learning_rate),
-        aj.add_decayed_weights(1e-4, mask=aj.mask_by_ndim(2)),  # no biases, no normalizations
+        aj.add_decayed_weights(1e-4, mask=aj.mask_by_ndim(2)),  # excludes biases and normalizations
         aj.scale_by_learning_rate(schedule),
     )
 
 
 def make_step(graph, tx):
-    """The compiled (params, rest, opt_state, x, y) -> (params, rest, opt_state, loss).
+    """Returns a jitted (params, rest, opt_state, x, y) -> (params, rest, opt_state, loss).
 
-    `rest` is what the model has besides parameters: running statistics, random keys.
+    `rest` is the model's state without the parameters: running statistics and random keys.
     """
 
     def objective(params, rest, x, y):
@@ -90,7 +90,7 @@ def main(epochs, batch_size, learning_rate, seed):
             params, rest, opt_state, loss = step(
                 params, rest, opt_state, x_train[rows], y_train[rows]
             )
-            losses.append(loss)  # not fetched here: the next step need not wait for it
+            losses.append(loss)  # stays on the device, so that the next step does not wait
         model = nnx.merge(graph, params, rest, copy=True)
         model.eval()
         correct = accuracy(model, x_test, y_test)

@@ -1,6 +1,6 @@
-"""Tables of a comparison over several workloads: `python scripts/which_optimizer.py FOLDER`.
+"""Prints tables of a comparison over several workloads: `python scripts/which_optimizer.py FOLDER`.
 
-`notebooks/docs/which_optimizer.md` shows them, and says how to make the folder.
+`notebooks/docs/which_optimizer.md` shows the tables and the command that creates the folder.
 """
 
 import argparse
@@ -13,12 +13,12 @@ FORMATS = {"accuracy": (100, ".1f"), "loss": (1, ".3f")}
 
 
 def column(title, text):
-    """A column of texts."""
+    """Returns a column of texts."""
     return Column(title, text, text)
 
 
 def tuned(workload):
-    """Test metrics after tuning; bold where no other optimizer is significantly better."""
+    """Formats test metrics after tuning, in bold if no other optimizer is significantly better."""
     summaries = {summary.optimizer: summary for summary in workload.summaries}
     beaten = {pair.worse for pair in workload.differences if pair.distinguishable}
     factor, form = FORMATS[workload.metric]
@@ -33,7 +33,7 @@ def tuned(workload):
 
 
 def untuned(workload):
-    """Validation metrics at the default learning rate and after tuning, and the tuned rate."""
+    """Formats validation metrics at the default rate and after tuning, with the tuned rate."""
     summaries = {summary.optimizer: summary for summary in workload.summaries}
     factor, form = FORMATS[workload.metric]
 
@@ -46,7 +46,7 @@ def untuned(workload):
 
 
 def versus_adam(standing):
-    """The probability that a run does better than one of Adam."""
+    """Formats the probability that a run is better than a run of Adam."""
     chance = standing.improvement.get("adam")
     return f"{chance.estimate:.2f} ({chance.low:.2f} to {chance.high:.2f})" if chance else ""
 
@@ -63,7 +63,7 @@ def tables(analysis):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="of `adaptive-jax compare` with several workloads")
+    parser.add_argument("folder", help="folder of `adaptive-jax compare` with several workloads")
     analysis = Comparison.load(parser.parse_args().folder).analysis
     if analysis.overall is None:
         parser.error("the folder has no optimizer with final runs on several workloads")

@@ -1,4 +1,4 @@
-"""From records to findings: what counts, what is paired, and what is told apart."""
+"""From records to findings: what counts, what is paired, and what differs significantly."""
 
 import dataclasses
 import math

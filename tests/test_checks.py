@@ -55,26 +55,26 @@ BINARY = {
             DataError,
             "train must be a Split, got tuple",
         ),
-        (altered("train", inputs=list), DataError, "train must have inputs in an array, got list"),
+        (altered("train", inputs=list), DataError, "train must have an array as inputs, got list"),
         (
             altered("test", targets=lambda y: y.astype(str)),
             DataError,
-            "test must have numbers as targets, got dtype <U",
+            "test must have a numeric dtype for targets, got <U",
         ),
         (
             altered("validation", targets=lambda y: y[:3]),
             DataError,
-            "validation must have as many inputs as targets and at least one, got 20 and 3",
+            "at least one example, and as many inputs as targets, got 20 inputs and 3 targets",
         ),
         (
             altered("test", inputs=lambda x: x[:0], targets=lambda y: y[:0]),
             DataError,
-            "at least one, got 0 and 0",
+            "at least one example, and as many inputs as targets, got 0 inputs and 0 targets",
         ),
         (
             altered("test", inputs=lambda x: x[:, :4]),
             DataError,
-            "test has inputs of (n, 4) float32, but train of (n, 5) float32",
+            "test has inputs of (n, 4) float32, but train has (n, 5) float32",
         ),
         (
             altered("train", inputs=with_first(np.nan)),
@@ -100,7 +100,7 @@ BINARY = {
         (
             {"loss": lambda outputs, targets: jnp.mean(outputs)},
             ValueError,
-            "loss must return a value for each example, an array of shape (n,); got shape ()",
+            "loss must return one value per example, an array of shape (n,); got shape ()",
         ),
         (
             BINARY,

@@ -154,12 +154,12 @@ def test_members_that_are_no_batches(folder, odd):
 @pytest.mark.parametrize(
     ("body", "match"),
     [
-        (b"no archive at all", r"is no tar archive compressed by gzip \(not a gzip file"),
-        (gzip.compress(b"no tar" * 200), "is no tar archive compressed by gzip"),
-        (archive(members())[:-300], "is no tar archive compressed by gzip"),
-        (archive(members())[:20], "is no tar archive compressed by gzip"),
-        (b"", "is no tar archive compressed by gzip"),
-        (gzip.compress(b""), "is no tar archive compressed by gzip|has no cifar"),
+        (b"no archive at all", r"is not a gzip-compressed tar archive \(not a gzip file"),
+        (gzip.compress(b"no tar" * 200), "is not a gzip-compressed tar archive"),
+        (archive(members())[:-300], "is not a gzip-compressed tar archive"),
+        (archive(members())[:20], "is not a gzip-compressed tar archive"),
+        (b"", "is not a gzip-compressed tar archive"),
+        (gzip.compress(b""), "is not a gzip-compressed tar archive|has no cifar"),
     ],
     ids=["no gzip", "no tar", "cut", "cut in the first block", "empty", "empty gzip"],
 )
@@ -185,7 +185,7 @@ def test_names_are_exact_and_nothing_is_unpacked(folder, name):
 def test_labels_beyond_nine(folder):
     body = archive({**members(), BATCHES[2]: batch(2, [0, 9, 10, 3])[0]})
     write(folder, body)
-    load_error(source_of(body), folder, "tiny.tar.gz has a label 10 instead of 0 to 9; replace")
+    load_error(source_of(body), folder, "gz has the label 10: labels must be 0 to 9; replace")
 
 
 @pytest.mark.relaxed

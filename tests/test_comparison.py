@@ -177,8 +177,8 @@ def test_summary(runs):
 def test_an_optimizer_is_rarely_told_from_itself_and_a_bad_one_is():
     """A/A on real runs: 60 comparisons of four times Adam, each with fresh seeds.
 
-    One in which any pair is told apart is a false verdict, of which 5% are allowed. The same runs
-    beside those of a hundredth of the learning rate show that verdicts are given at all.
+    A comparison in which any pair differs significantly is a false verdict, and 5% are allowed. The
+    same runs next to runs with a hundredth of the learning rate show that differences are found.
     """
     comparisons, seeds = 60, 5
     options = {"epochs": 4, "schedule": "cosine", "width": 100, "devices": jax.devices()[:1]}

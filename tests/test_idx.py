@@ -366,7 +366,7 @@ def test_a_verified_file_that_is_no_gzip(tmp_path, published):
     source = replace(source, files={**source.files, "train_images": replace(wrong, zipped=True)})
     write_bodies(tmp_path / "data", {**bodies, f"{TRAIN_IMAGES}.gz": b"no gzip"})
     load_error(
-        source, tmp_path / "data", rf"{TRAIN_IMAGES}.gz is no gzip file \(Not a gzipped file"
+        source, tmp_path / "data", rf"{TRAIN_IMAGES}.gz is not a gzip file \(Not a gzipped file"
     )
 
 
@@ -396,7 +396,7 @@ def test_dimensions_are_big_endian():
     ("content", "match"),
     [
         (b"", "starts with nothing instead of 00000803"),
-        (bytes((0, 0, 8, 3, 0, 0, 0, 1)), "is no IDX file of 3-dimensional"),
+        (bytes((0, 0, 8, 3, 0, 0, 0, 1)), "is not an IDX file of 3-dimensional"),
         (bytes((0, 0, 8, 1)) + bytes(12), "starts with 00000801 instead of 00000803"),
         (bytes((0, 0, 13, 3)) + bytes(12), "starts with 00000d03"),
         (bytes((1, 0, 8, 3)) + bytes(12), "starts with 01000803"),
@@ -484,7 +484,7 @@ def test_all_mirrors_fail(server, arrays, cache):
     assert f"absent/{TRAIN_IMAGES}.gz failed (HTTP Error 404" in text
     assert f"wrong/{TRAIN_IMAGES}.gz has 3936 bytes with sha256" in text
     assert f"{closed}{TRAIN_IMAGES}.gz failed (" in text
-    assert text.endswith("or give a folder that holds the files by --data-dir")
+    assert text.endswith("or pass a folder with the files as --data-dir")
     assert os.listdir(cache) == []
 
 
@@ -583,7 +583,7 @@ def test_no_home_for_the_cache(monkeypatch):
     monkeypatch.delenv("ADAPTIVE_JAX_CACHE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", home)
-    with pytest.raises(DataError, match=r"no home folder .*ADAPTIVE_JAX_CACHE.*--data-dir"):
+    with pytest.raises(DataError, match=r"home folder is unknown.*ADAPTIVE_JAX_CACHE.*--data-dir"):
         downloads.cache_dir()
 
 

@@ -235,7 +235,7 @@ def verdicts(runs, resolution=0.0):
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("examples", [None, 325])
 def test_identical_optimizers_are_rarely_told_apart(seeds, examples):
-    """A/A: four times the same optimizer; in at most 5% of repeats is any pair told apart."""
+    """A/A: of four identical optimizers, a pair differs significantly in at most 5% of repeats."""
     repeats = 4000
     rng = np.random.default_rng(0)
     seed_effect = rng.normal(size=(repeats, 1, seeds))

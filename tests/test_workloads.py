@@ -121,11 +121,11 @@ def test_a_text_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        (b"", "has 0 bytes: give a text of at least 650"),
-        (b"too short\n", "has 10 bytes: give a text of at least 650"),
+        (b"", "has 0 bytes: pass a text with at least 650"),
+        (b"too short\n", "has 10 bytes: pass a text with at least 650"),
         (b"x" * 649, "has 649 bytes"),
-        (b"PNG" + bytes(range(256)) * 9, r"is no text in UTF-8 \(byte 131\): give a text file"),
-        (None, "No such file.*name a text file by --data-dir, or leave it out for a generated"),
+        (b"PNG" + bytes(range(256)) * 9, r"is not UTF-8 text \(byte 131\): pass a text file"),
+        (None, "No such file.*pass a text file as --data-dir, or leave it out for a generated"),
     ],
 )
 def test_texts_that_cannot_be(tmp_path, content, match):
@@ -138,7 +138,7 @@ def test_texts_that_cannot_be(tmp_path, content, match):
 
 
 def test_a_folder_is_no_text(tmp_path):
-    with pytest.raises(DataError, match=r"Is a directory.*name a text file"):
+    with pytest.raises(DataError, match=r"Is a directory.*pass a text file"):
         workloads.get("char_transformer").load(str(tmp_path))
 
 

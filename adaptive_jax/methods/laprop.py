@@ -36,8 +36,8 @@ def scale_by_laprop(
         u_t = \frac{m_t}{1 - b_1^t}
 
     No step is longer than :math:`1/\sqrt{1 - b_2}`, whatever `b1` is; Adam's can be, because it
-    divides old gradients by a new root. The mean is of gradients that are already divided, so there
-    is no direction and scale to separate, and this is not a Preconditioner. (`scale_by_adam(b1=0)`
+    divides old gradients by a new root. The mean is of gradients that are already divided, so
+    direction and scale cannot be separated: this is not a Preconditioner. (`scale_by_adam(b1=0)`
     is one: a ScaleModifier can follow it, before `momentum(ema=True)`.)
 
     The learning rate multiplies the mean, as in the paper. The authors' code multiplies each

@@ -157,7 +157,7 @@ def radam(
 
 
 def _rectification(b2, count, threshold):
-    """Whether ρ_t exceeds the threshold, and the paper's r_t if it does, else 1."""
+    """Returns whether ρ_t exceeds the threshold, and the paper's r_t if it does, else 1."""
     length = _length(b2, count)
     limit = jnp.asarray(2 / (1 - b2) - 1, length.dtype)
     length = jnp.minimum(length, limit)  # exceeded by rounding only

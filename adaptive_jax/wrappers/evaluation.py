@@ -11,7 +11,7 @@ __all__ = ["evaluation_params", "has_schedule_free_average"]
 
 
 def has_schedule_free_average(state: State) -> bool:
-    """Whether there is a Schedule-Free average, of this library or of Optax, in a state.
+    """Returns whether a state contains a Schedule-Free average of this library or of Optax.
 
     >>> from adaptive_jax import sgd
     >>> has_schedule_free_average(sgd(0.1).init(1.0))

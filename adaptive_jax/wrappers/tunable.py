@@ -226,7 +226,7 @@ def _members(annotation):
 
 
 def _is_number(value, accepted):
-    """Whether the value is a real scalar; an integer counts only if a float is accepted too."""
+    """Returns whether the value is a real scalar. An integer counts only if a float is accepted."""
     if isinstance(value, (jax.Array, np.ndarray, np.generic)):
         real = jnp.issubdtype(value.dtype, jnp.floating)
         whole = jnp.issubdtype(value.dtype, jnp.integer)

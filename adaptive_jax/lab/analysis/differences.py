@@ -43,7 +43,7 @@ class Difference:
 
     @property
     def distinguishable(self) -> bool:
-        """Whether the adjusted p value is below 0.05."""
+        """True if the adjusted p value is below 0.05."""
         return self.p < 0.05
 
 

@@ -90,7 +90,7 @@ def _markdown(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[P
         standings = analysis.overall.standings
         table = markdown_table(standing_columns(analysis.overall), standings)
         parts += ["## Across workloads", table]
-    parts += ["## What was run", describe_protocol(runs)]
+    parts += ["## Protocol", describe_protocol(runs)]
     for workload in analysis.workloads:
         own = by_workload[workload.workload]
         details = describe_runs(own).items()

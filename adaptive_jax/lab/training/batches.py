@@ -51,7 +51,7 @@ def chunks(split: Split, size: int) -> Iterator[tuple[Split, np.ndarray]]:
         chunk = jax.tree.map(lambda x, start=start: x[start : start + size], split)
         missing = size - len(chunk.targets)
         weights = np.repeat(np.array([1, 0], np.float32), [len(chunk.targets), missing])
-        # The padding repeats an example of the chunk. Zeros may be no valid input, and the NaN
+        # The padding repeats an example of the chunk. Zeros may be invalid as inputs, and the NaN
         # that a model makes of them would survive its weight of 0.
         padding = jax.tree.map(lambda x, n=missing: x[np.zeros(n, int)], chunk)
         yield jax.tree.map(lambda x, p: np.concatenate([x, p]), chunk, padding), weights

@@ -1,4 +1,4 @@
-"""Where a population's arrays and programs live: on one device or on a grid of them."""
+"""Placement of a population's arrays and programs on one device or on a grid of devices."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 from adaptive_jax.typing import Device, PyTree
 
-# How an array lies on a grid: divided along its leading axis of members, or copied to all devices.
+# The two layouts of an array on a grid: split along its leading members axis, or replicated.
 MEMBERS, WHOLE = P("population"), P()
 
 

@@ -1,4 +1,4 @@
-"""What the training of one member yields."""
+"""The results of training one member."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -38,7 +38,7 @@ class History(NamedTuple):
 
     @property
     def diverged(self) -> bool:
-        """Whether the last training loss is not finite, or above twice the untrained model's."""
+        """True if the last training loss is not finite, or above twice the untrained model's."""
         loss = self.curve[-1]["train_loss"]
         return not np.isfinite(loss) or loss > 2 * self.initial_loss
 

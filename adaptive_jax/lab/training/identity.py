@@ -258,7 +258,7 @@ class _Walk:
             self.hash.update(array.tobytes())
 
     def _code(self, code):
-        # What the code does, and not its file or lines. Docstrings are among the constants.
+        # The code without its file and lines. The constants include docstrings.
         counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
         self._write("code", code.co_code, *counts)
         self._write(*code.co_names, "|", *code.co_varnames, "|", *code.co_freevars)
@@ -363,8 +363,8 @@ def _is_in_packages(path):
 
 def _globals(function):
     """Yields the globals that a function uses, by name, and attributes of modules among them."""
-    # The code has names of globals and of attributes in one list, without telling which attribute
-    # is of which value. So of a module every attribute with a name in the list counts as used.
+    # The code lists the names of globals and of attributes together, without the objects that the
+    # attributes belong to. So every attribute of a module whose name is listed counts as used.
     names = sorted(_names(function.__code__))
     for name in names:
         if name not in function.__globals__:

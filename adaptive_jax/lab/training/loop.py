@@ -19,7 +19,7 @@ _ENDS_AFTER: Mapping[str | None, int] = {"stop": 1, "restore": 3}
 
 @dataclasses.dataclass(frozen=True)
 class Recovery:
-    """What a run does about interruptions and about losses that are not finite.
+    """A policy for interruptions and for losses that are not finite.
 
     Attributes:
       checkpoints: A folder for the checkpoints of one group. If it has checkpoints of the same

@@ -125,8 +125,8 @@ class Population:
           with_rates: Whether histories have `rates`.
           is_finished: Whether a member's history is not needed. A group is left out only if none
             of its histories is needed, because the last bits of each may depend on the others.
-          recovery: What is done about interruptions and losses that are not finite. Default:
-            nothing.
+          recovery: The policy for interruptions and losses that are not finite. Default: no
+            checkpoints, and training continues.
         """
         recovery = recovery or Recovery()
         width = self.width or max(len(members), 1)

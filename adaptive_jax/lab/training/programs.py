@@ -1,4 +1,4 @@
-"""What the compiled programs of a population compute, for all of its members at once."""
+"""The programs that a population compiles, each for all of its members at once."""
 
 import functools
 import itertools

@@ -25,7 +25,7 @@ class RunRecord:
     """A finished run: its configuration and its results.
 
     Attributes:
-      id: A digest of what was run, `identity` included. Reports refer to a run by it, and a
+      id: A digest of the run's settings, `identity` included. Reports refer to a run by it, and a
         resumed comparison finds its runs by it.
       workload: The name of the workload.
       optimizer: The optimizer's label, as on the command line: `"sgd:momentum=0.9"`.

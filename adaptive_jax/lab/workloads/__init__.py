@@ -1,4 +1,4 @@
-"""Data, model and loss of each training problem; `get(name)` finds one."""
+"""Workloads: the training problems of the lab. `get(name)` returns one."""
 
 from adaptive_jax.lab.workloads.downloads import DataError as DataError
 from adaptive_jax.lab.workloads.registry import WORKLOADS as WORKLOADS

@@ -1,4 +1,4 @@
-"""A small decoder-only transformer that predicts a text byte by byte."""
+"""A small decoder-only transformer that predicts the next byte of a text."""
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,8 @@ from adaptive_jax.lab.workloads.workload import Workload
 
 CONTEXT = 64  # bytes in a sequence
 _WIDTH, _HEADS, _BLOCKS = 64, 4, 2
-_VOCABULARY = 256  # every byte, so that the model is the same for every text
-# A tenth of the text must give a sequence and the byte after it.
+_VOCABULARY = 256  # all byte values, so that the model does not depend on the text
+# A tenth of the text must hold one sequence and the byte that follows it.
 _MINIMUM = 10 * (CONTEXT + 1)
 
 
@@ -20,7 +20,7 @@ def _load(data_dir):
 
 
 class Block(nnx.Module):
-    """Causal attention and a GELU network of four times the width, each after a LayerNorm."""
+    """A pre-norm transformer block: causal attention, then an MLP with GELU and 4x width."""
 
     def __init__(self, rngs: nnx.Rngs):
         self.norm1 = nnx.LayerNorm(_WIDTH, rngs=rngs)
@@ -35,7 +35,10 @@ class Block(nnx.Module):
 
 
 class CharTransformer(nnx.Module):
-    """Two blocks of width 64 with four heads, learned positions; maps (batch, time) to logits."""
+    """A transformer with learned positions: two blocks of width 64 with four heads.
+
+    Maps bytes (batch, time) to logits (batch, time, 256).
+    """
 
     def __init__(self, rngs: nnx.Rngs):
         self.tokens = nnx.Embed(_VOCABULARY, _WIDTH, rngs=rngs)

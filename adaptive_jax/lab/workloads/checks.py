@@ -1,4 +1,4 @@
-"""Whether data, model and loss fit one another: what JAX would not say, or say late."""
+"""Checks that data, model and loss fit together, where JAX reports an error late or never."""
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +9,22 @@ from flax import nnx
 from adaptive_jax.lab.workloads.downloads import DataError
 from adaptive_jax.lab.workloads.workload import Data, Split, Workload
 
-_EXAMPLES = 7  # of the abstract batch, a size that is seldom that of another axis
+_EXAMPLES = 7  # batch size of the abstract batch; other axes seldom have this size
 
 
 def check_workload(workload: Workload, data: Data) -> None:
-    """Raises if a workload cannot be trained on these data; computes shapes, but no numbers.
+    """Raises an error if a workload cannot be trained on the data. Only shapes are computed.
 
     Args:
-      workload: whose model, loss and accuracy are called once with abstract arrays.
-      data: what its `load` returned.
+      workload: the workload. Its model, loss and accuracy are called once with abstract arrays.
+      data: the data that its `load` returned.
 
     Raises:
-      DataError: a split has no examples, or inputs and targets of different lengths, shapes or
-        dtypes unlike the training split's, no numbers, inputs that are not finite, or labels
-        that are none of the model's classes.
-      ValueError: the model does not take the inputs, or loss or accuracy are not of each example.
+      DataError: a split has no examples, has inputs and targets of different lengths, differs
+        from the training split in shapes or dtypes, has a dtype that is not numeric, has inputs
+        that are not finite, or has labels outside the model's classes.
+      ValueError: the model fails for the inputs, or the loss or the accuracy does not return one
+        value per example.
 
     >>> data = Data(*3 * [Split(np.ones((8, 4), np.float32), np.full(8, 2))])
     >>> workload = Workload("mine", None, lambda rngs: nnx.Linear(4, 2, rngs=rngs))
@@ -38,7 +39,7 @@ def check_workload(workload: Workload, data: Data) -> None:
         _check_split(f"{workload.name}: {name}", split, data.train)
     outputs = _check_functions(workload, data.train)
     if workload.loss is optax.softmax_cross_entropy_with_integer_labels:
-        # JAX takes -1 for the last class, and has NaN as the loss of a label that is too large.
+        # JAX reads -1 as the last class, and returns a loss of NaN if a label is too large.
         classes = outputs.shape[-1]
         for name, split in data._asdict().items():
             valid = (split.targets >= 0) & (split.targets < classes)
@@ -51,18 +52,18 @@ def _check_split(name, split, train):
         raise DataError(f"{name} must be a Split, got {type(split).__name__}")
     for field, array in split._asdict().items():
         if not isinstance(array, (np.ndarray, jax.Array)) or not array.ndim:
-            raise DataError(f"{name} must have {field} in an array, got {type(array).__name__}")
+            raise DataError(f"{name} must have an array as {field}, got {type(array).__name__}")
         if not (jnp.issubdtype(array.dtype, np.number) or array.dtype == bool):
-            raise DataError(f"{name} must have numbers as {field}, got dtype {array.dtype}")
+            raise DataError(f"{name} must have a numeric dtype for {field}, got {array.dtype}")
     if not len(split.inputs) == len(split.targets) > 0:
         raise DataError(
-            f"{name} must have as many inputs as targets and at least one, got "
-            f"{len(split.inputs)} and {len(split.targets)}"
+            f"{name} must have at least one example, and as many inputs as targets, got "
+            f"{len(split.inputs)} inputs and {len(split.targets)} targets"
         )
     for field, array, like in zip(split._fields, split, train, strict=True):
         if _type(array) != _type(like):
-            raise DataError(f"{name} has {field} of {_type(array)}, but train of {_type(like)}")
-    if jnp.issubdtype(split.inputs.dtype, jnp.inexact):  # NaN as a target may be left out by a loss
+            raise DataError(f"{name} has {field} of {_type(array)}, but train has {_type(like)}")
+    if jnp.issubdtype(split.inputs.dtype, jnp.inexact):  # a loss may ignore targets that are NaN
         finite = np.isfinite(np.asarray(split.inputs))
         _check_all(f"{name} has an input", split.inputs, finite, "inputs must be finite")
 
@@ -74,7 +75,7 @@ def _check_all(where, array, valid, rule):
 
 
 def _check_functions(workload, train):
-    """Calls model and scores with a batch of which only the shape is known; returns the outputs."""
+    """Calls the model and the scores with an abstract batch, and returns the abstract outputs."""
     inputs, targets = (
         jax.ShapeDtypeStruct((_EXAMPLES, *x.shape[1:]), jax.dtypes.canonicalize_dtype(x.dtype))
         for x in train
@@ -86,11 +87,11 @@ def _check_functions(workload, train):
     for name, function in workload.scores.items():
         failure = f"{workload.name}: {name} fails for {given}"
         values = _call(failure, function, outputs, targets)
-        # Outputs (n, 1) and targets (n,) are broadcast to (n, n), and nothing fails.
+        # Outputs (n, 1) and targets (n,) broadcast to (n, n) without an error.
         mixed = values.shape[1:2] == (_EXAMPLES,) and (_EXAMPLES,) not in second_axes
         if values.shape[:1] != (_EXAMPLES,) or mixed:
             raise ValueError(
-                f"{workload.name}: {name} must return a value for each example, an array of shape "
+                f"{workload.name}: {name} must return one value per example, an array of shape "
                 f"(n,); got shape {values.shape} for n = {_EXAMPLES}, {given}"
             )
     return outputs
@@ -105,6 +106,6 @@ def _call(failure, function, *args):
 
 
 def _type(array):
-    """Shape and dtype as they are shown, with n for the number of examples."""
+    """Formats shape and dtype for messages, with n for the number of examples."""
     shape = ("n", *array.shape[1:])
     return f"{shape} {array.dtype}".replace("'", "")

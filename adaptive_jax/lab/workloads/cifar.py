@@ -1,4 +1,4 @@
-"""CIFAR-10: verified reading of its binary archive, and a small CNN.
+"""CIFAR-10: reads and verifies the binary archive, and defines a small CNN.
 
 Alex Krizhevsky, "Learning multiple layers of features from tiny images", 2009.
 """
@@ -30,21 +30,21 @@ _MEMBERS = tuple(
     f"cifar-10-batches-bin/{name}.bin"
     for name in (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 )
-_EXAMPLE_BYTES = 1 + 3 * 32 * 32  # a label, then the red, the green and the blue plane
+_EXAMPLE_BYTES = 1 + 3 * 32 * 32  # a label, then the red, green and blue planes
 _CLASSES = 10
 
 
 @dataclass(frozen=True)
 class CifarSource:
-    """An archive laid out like CIFAR-10's binary version: five training batches and a test batch.
+    """An archive with the layout of CIFAR-10's binary version: five training and one test batch.
 
     Arguments:
-      name: name in messages and of the folder in the cache.
-      mirrors: URLs, each ending in "/", to which the file's name is added.
+      name: the name in messages, and of the folder in the cache.
+      mirrors: base URLs that end in "/". The file's name is appended.
       filename: the archive's published name.
-      sha256: hexadecimal digest of the archive.
-      size: bytes of the archive.
-      batch_examples: examples in each batch.
+      sha256: the hexadecimal digest of the archive.
+      size: the size of the archive in bytes.
+      batch_examples: the number of examples in each batch.
     """
 
     name: str
@@ -55,7 +55,7 @@ class CifarSource:
     batch_examples: int
 
 
-# Size and digest: TensorFlow Datasets, url_checksums/cifar10.txt.
+# Size and digest are from TensorFlow Datasets, url_checksums/cifar10.txt.
 CIFAR10 = CifarSource(
     name="cifar10",
     mirrors=("https://www.cs.toronto.edu/~kriz/",),
@@ -69,20 +69,20 @@ CIFAR10 = CifarSource(
 def load(
     source: CifarSource, data_dir: str | os.PathLike[str] | None = None
 ) -> tuple[Split, Split]:
-    """Read the archive in a folder, or else in the cache, where it is downloaded to if need be.
+    """Reads the archive from a folder or the cache, and downloads it if necessary.
 
-    Nothing is ever unpacked to the disk: batches are read from the verified archive in memory, by
+    Nothing is unpacked to the disk. The batches are read from the verified archive in memory, by
     their exact names.
 
     Arguments:
-      source: what to read, such as `CIFAR10`.
-      data_dir: the only folder to look in; None means cache, then download.
+      source: the archive to read, such as `CIFAR10`.
+      data_dir: the folder to look in. Default None: look in the cache, then download.
 
     Returns:
       The training and the test examples: images (n, 32, 32, 3) of uint8 and labels (n,) of int32.
 
     Raises:
-      DataError: the archive is missing or wrong, or no mirror gave it.
+      DataError: the archive is missing or invalid, or no mirror provides it.
     """
     name = source.filename
     read = functools.partial(_read, source=source)
@@ -92,7 +92,7 @@ def load(
 
 
 def _read(path: Path, source: CifarSource) -> tuple[Split, Split]:
-    """Return what the archive holds, once it is verified; errors leave its name to the caller."""
+    """Verifies the archive and returns its contents. The caller adds its name to errors."""
     content = read_verified(path, source.size, source.sha256)
     size = source.batch_examples * _EXAMPLE_BYTES
     batches = {}
@@ -103,7 +103,7 @@ def _read(path: Path, source: CifarSource) -> tuple[Split, Split]:
                 if file is not None and member.name in _MEMBERS and member.size == size:
                     batches[member.name] = file.read()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"is no tar archive compressed by gzip ({error})") from error
+        raise DataError(f"is not a gzip-compressed tar archive ({error})") from error
     missing = [name for name in _MEMBERS if name not in batches]
     if missing:
         raise DataError(f"has no {', '.join(missing)} of {size} bytes")
@@ -112,15 +112,15 @@ def _read(path: Path, source: CifarSource) -> tuple[Split, Split]:
     images = np.ascontiguousarray(examples[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
     labels = examples[:, 0].astype(np.int32)
     if labels.max() >= _CLASSES:
-        raise DataError(f"has a label {labels.max()} instead of 0 to {_CLASSES - 1}")
+        raise DataError(f"has the label {labels.max()}: labels must be 0 to {_CLASSES - 1}")
     cut = len(labels) - source.batch_examples
     return Split(images[:cut], labels[:cut]), Split(images[cut:], labels[cut:])
 
 
 def _load(data_dir):
-    # Images stay bytes, which the model scales: all of them as float32 would take 737 MB.
+    # Images remain uint8, and the model scales them: in float32 they would take 737 MB.
     images, test = load(CIFAR10, data_dir)
-    cut = len(images.targets) * 9 // 10  # the last 5,000 of 50,000 validate
+    cut = len(images.targets) * 9 // 10  # the last 5,000 of 50,000 are for validation
     train, validation = (
         Split(images.inputs[part], images.targets[part]) for part in (slice(cut), slice(cut, None))
     )
@@ -135,13 +135,13 @@ _STD = np.array([63.0, 62.1, 66.7], np.float32)
 
 
 class Cifar10CNN(nnx.Module):
-    """Three stages Conv-MaxPool-BN of 32, 64 and 128 channels, Dense(128)-Dense(10), 3x3, ReLU.
+    """Three Conv-MaxPool-BN stages with 32, 64 and 128 channels, Dense(128)-Dense(10), 3x3, ReLU.
 
-    Maps images of bytes, (batch, 32, 32, 3), to logits.
+    Maps uint8 images (batch, 32, 32, 3) to logits.
     """
 
     def __init__(self, rngs: nnx.Rngs):
-        # As in digits_cnn: pooling first, and no bias before a normalization.
+        # As in digits_cnn, pooling comes first, and there is no bias before a normalization.
         self.conv1 = Conv(3, 32, use_bias=False, rngs=rngs)
         self.norm1 = BatchNorm(32, rngs=rngs)
         self.conv2 = Conv(32, 64, use_bias=False, rngs=rngs)
@@ -165,7 +165,7 @@ CIFAR10_CNN = Workload(
     description="CIFAR-10, a CNN of three stages",
     load=_load,
     model=Cifar10CNN,
-    batch_size=125,  # 360 batches and no rest
+    batch_size=125,  # 360 full batches
     epochs=5,
     optimizers=("sgd:momentum=0.9", "rmsprop", "adam", "adamw", "adabound"),
     seeds=3,

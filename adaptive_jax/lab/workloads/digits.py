@@ -1,4 +1,4 @@
-"""Scikit-learn's 1797 handwritten digits of 8x8 pixels: a small CNN, and the MLP article."""
+"""A small CNN, and the MLP article's network, on scikit-learn's 1797 handwritten digits (8x8)."""
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,11 @@ from adaptive_jax.lab.workloads.workload import Data, Split, Workload
 
 
 def _digits(data_dir) -> tuple[np.ndarray, np.ndarray]:
-    """Images (1797, 8, 8) scaled to [0, 1] and labels, in an order drawn once and for all."""
+    """Returns images (1797, 8, 8) scaled to [0, 1] and labels, shuffled with a fixed seed."""
     from sklearn.datasets import load_digits
 
     if data_dir is not None:
-        raise DataError("the digits come with scikit-learn, not from a folder: drop --data-dir")
+        raise DataError("the digits come with scikit-learn and read no folder: drop --data-dir")
     pixels, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(labels))
     images = (pixels.reshape(-1, 8, 8)[order] / 16).astype(np.float32)
@@ -24,7 +24,7 @@ def _digits(data_dir) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _load_cnn(data_dir):
-    # 18 batches of 64 and no rest; the rest is halved into validation and test.
+    # 18 full batches of 64 for training. Validation and test share the remaining images.
     images, labels = _digits(data_dir)
     images = images[..., None]
     parts = (slice(0, 1152), slice(1152, 1472), slice(1472, None))
@@ -34,13 +34,13 @@ def _load_cnn(data_dir):
 class DigitsCNN(nnx.Module):
     """Conv(16)-MaxPool-BN-Conv(32)-MaxPool-BN-Dense(64)-Dense(10), 3x3, ReLU.
 
-    Pooling comes first so that normalization and ReLU have a quarter of the numbers to touch;
-    with normalization after it, a convolution needs no bias.
+    Pooling comes first, so that normalization and ReLU process a quarter as many values. A
+    convolution that is followed by a normalization needs no bias.
     """
 
     def __init__(self, rngs: nnx.Rngs):
         self.conv1 = Conv(1, 16, use_bias=False, rngs=rngs)
-        # Statistics over the last 10 batches or so: a whole run has but a few hundred.
+        # Statistics over about the last 10 batches, because a run has only a few hundred.
         self.norm1 = BatchNorm(16, momentum=0.9, rngs=rngs)
         self.conv2 = Conv(16, 32, use_bias=False, rngs=rngs)
         self.norm2 = BatchNorm(32, momentum=0.9, rngs=rngs)
@@ -65,9 +65,10 @@ DIGITS_CNN = Workload(
 )
 
 
-# The MLP article's comparison. Its 259 images ship with no library; here 259 digits of 4x4
-# pixels are told apart as below 5 or not. That leaves gradient descent and its momentum near the
-# article's training accuracies (0.849 and 0.873), and RMSprop and Adam above them, as there.
+# The MLP article's comparison. No library includes the article's 259 images. This workload uses 259
+# digits, reduced to 4x4 pixels, and classifies them as below 5 or not. Gradient descent and
+# momentum then end near the article's training accuracies (0.849 and 0.873), and RMSprop and Adam
+# end above them, as in the article.
 
 
 def _load_mlp(data_dir):
@@ -79,7 +80,7 @@ def _load_mlp(data_dir):
 
 
 class DigitsMLP(nnx.Module):
-    """[16 -> 100 -> 1], He-initialized, ReLU, inverted dropout; the logit of a sigmoid."""
+    """An MLP [16 -> 100 -> 1] with He initialization, ReLU and dropout, which returns logits."""
 
     def __init__(self, rngs: nnx.Rngs):
         he = nnx.initializers.he_normal()

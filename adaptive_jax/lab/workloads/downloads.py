@@ -1,4 +1,4 @@
-"""Published files: found in a folder or the cache, else downloaded, and always verified."""
+"""Published files: read from a folder or the cache, downloaded if missing, always verified."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ from typing import Any
 from adaptive_jax.lab.files import one_line
 
 TIMEOUT_SECONDS = 30.0
-_SLOWEST = 1000.0  # bytes a second, over TIMEOUT_SECONDS, of a server that is waited for
+_SLOWEST = 1000.0  # bytes per second, the minimum average rate over TIMEOUT_SECONDS
 _CHUNK_BYTES = 2**16
 _GZIP_MAGIC = b"\x1f\x8b"
-_DIGEST_SHOWN = 12  # hexadecimal digits of a digest in messages
-_ERROR_SHOWN = 160  # characters of a network error in messages
+_DIGEST_SHOWN = 12  # hexadecimal digits of a digest that messages show
+_ERROR_SHOWN = 160  # characters of a network error that messages show
 _USE_OTHER = "leave out --data-dir to use the cache or download the files"
-_USE_FOLDER = "give a folder that holds the files by --data-dir"
+_USE_FOLDER = "pass a folder with the files as --data-dir"
 
 
 class DataError(Exception):
-    """Data are missing or wrong; the message is one line meant for the user.
+    """Raised if data are missing or invalid. The message is one line for the user.
 
     >>> from adaptive_jax.lab import workloads
     >>> workloads.get("noisy_quadratic").load("folder")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
       ...
-    adaptive_jax.lab.workloads.downloads.DataError: noisy_quadratic draws its data, it reads no ...
+    adaptive_jax.lab.workloads.downloads.DataError: noisy_quadratic generates its data ...
     """
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file that mirrors offer.
+    """A file that mirrors provide.
 
     Arguments:
-      label: what messages call it.
-      name: what mirrors call it, and the cache.
-      aliases: other names under which it is accepted.
-      limit: bytes of which a download may have no more.
-      read: returns what the file at a path holds, once that is verified; a DataError's message
-        goes on after the path.
+      label: the file's name in messages.
+      name: the file's name on the mirrors and in the cache.
+      aliases: other accepted names.
+      limit: the maximum size of a download in bytes.
+      read: verifies the file at a path and returns its contents. The path is put before the
+        message of a DataError that it raises.
     """
 
     label: str
@@ -59,7 +59,7 @@ class PublishedFile:
     read: Callable[[Path], Any]
 
     def find(self, folder: Path) -> Path | None:
-        """Return the first path in folder by which the file goes."""
+        """Returns the path of the file in a folder under the first accepted name that exists."""
         for name in (self.name, *self.aliases):
             if os.path.isfile(folder / name):
                 return folder / name
@@ -71,10 +71,10 @@ class Publication:
     """The files of a data set.
 
     Arguments:
-      name: name in messages and of the folder in the cache.
-      mirrors: URLs, each ending in "/", to which a file's name is added.
-      files: what it consists of.
-      form: in which form a folder may hold the files, added to their labels in messages.
+      name: the name in messages, and of the folder in the cache.
+      mirrors: base URLs that end in "/". A file's name is appended.
+      files: the files.
+      form: the accepted forms of the files, which messages append to the labels.
     """
 
     name: str
@@ -83,13 +83,13 @@ class Publication:
     form: str
 
     def load(self, data_dir: str | os.PathLike[str] | None = None) -> list[Any]:
-        """Read all files from a folder, or else from the cache, filled from the mirrors if need be.
+        """Reads all files from a folder or the cache, and downloads missing ones.
 
         Arguments:
-          data_dir: the only folder to look in; None means cache, then download.
+          data_dir: the folder to look in. Default None: look in the cache, then download.
 
         Raises:
-          DataError: a file is missing or wrong, or no mirror gave it.
+          DataError: a file is missing or invalid, or no mirror provides it.
         """
         if data_dir is not None:
             return _from_folder(self, Path(os.path.expanduser(data_dir)))
@@ -98,36 +98,36 @@ class Publication:
 
 
 def cache_dir() -> Path:
-    """Return the cache folder: $ADAPTIVE_JAX_CACHE, or adaptive_jax in the user's cache folder.
+    """Returns the cache folder: $ADAPTIVE_JAX_CACHE, or adaptive_jax in the user's cache folder.
 
     Raises:
-      DataError: the environment does not say where the user's home is.
+      DataError: the environment does not determine the user's home folder.
     """
     if own := os.environ.get("ADAPTIVE_JAX_CACHE"):
         return Path(os.path.expanduser(own))
     user_cache = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(user_cache):  # the XDG specification voids relative paths
+    if os.path.isabs(user_cache):  # the XDG specification ignores relative paths
         return Path(user_cache) / "adaptive_jax"
     try:
         return Path.home() / ".cache" / "adaptive_jax"
     except RuntimeError as error:
         raise DataError(
-            f"no home folder to cache in: set ADAPTIVE_JAX_CACHE, or {_USE_FOLDER}"
+            f"the home folder is unknown: set ADAPTIVE_JAX_CACHE, or {_USE_FOLDER}"
         ) from error
 
 
 def read_verified(path: Path, size: int, sha256: str, *, unzip: bool = False) -> bytes:
-    """Return a file's bytes if they are so many and have that digest.
+    """Returns the bytes of a file, and verifies its size and digest.
 
     Arguments:
-      path: what to read; errors leave its name to the caller.
-      size: how many bytes there must be; hardly more are ever read.
-      sha256: their hexadecimal digest.
-      unzip: whether it is the content of a gzip file that must be so. A file that is not in gzip
-        form is then taken as it is.
+      path: the file to read. The caller adds its name to errors.
+      size: the required number of bytes. Hardly more are ever read.
+      sha256: the required hexadecimal digest.
+      unzip: whether size and digest are those of the decompressed content of a gzip file. A file
+        that is not compressed is then read as it is. Default False.
 
     Raises:
-      DataError: the file cannot be read, or is another.
+      DataError: the file cannot be read, or its size or digest differs.
     """
     expected = f"expected {size} bytes with sha256 {sha256[:_DIGEST_SHOWN]}"
     try:
@@ -147,7 +147,7 @@ def read_verified(path: Path, size: int, sha256: str, *, unzip: bool = False) ->
 
 
 def _from_folder(publication: Publication, folder: Path) -> list[Any]:
-    """Read all files from a folder the user named."""
+    """Reads all files from a folder that the user specified."""
     labels = ", ".join(file.label for file in publication.files)
     expected = f"expected {labels}{publication.form}; or {_USE_OTHER}"
     if not os.path.isdir(folder):
@@ -168,7 +168,7 @@ def _from_folder(publication: Publication, folder: Path) -> list[Any]:
 
 
 def _from_cache(publication: Publication, file: PublishedFile, folder: Path) -> Any:
-    """Read one file from the cache, downloading it where it is missing or wrong."""
+    """Reads a file from the cache, and downloads it if it is missing or invalid."""
     problems = []
     if path := file.find(folder):
         try:
@@ -182,14 +182,14 @@ def _from_cache(publication: Publication, file: PublishedFile, folder: Path) -> 
     except OSError as error:
         raise DataError(
             f"cannot write to the cache folder {folder} ({error}): "
-            f"set ADAPTIVE_JAX_CACHE to another, or {_USE_FOLDER}"
+            f"set ADAPTIVE_JAX_CACHE to another folder, or {_USE_FOLDER}"
         ) from error
 
 
 def _download(
     publication: Publication, file: PublishedFile, folder: Path, scratch: Path, problems: list[str]
 ) -> Any:
-    """Move the first verified download of a file from scratch to folder and return its content."""
+    """Moves the first verified download of a file from scratch to folder; returns its contents."""
     for mirror in publication.mirrors:
         url = mirror + file.name
         try:
@@ -209,10 +209,10 @@ def _download(
 
 
 def _fetch(url: str, path: Path, limit: int) -> None:
-    """Download url to path with a progress bar on stderr, at most limit bytes.
+    """Downloads at most `limit` bytes from a URL to a path, with a progress bar on stderr.
 
-    A thread waits for the server, since a timeout of the socket begins anew with every byte: a
-    server that sends one now and then, of its headers too, would be waited for without end.
+    A thread waits for the server, because a socket's timeout restarts with every byte: a server
+    that sends a byte now and then, even in its headers, would never time out.
     """
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
@@ -249,13 +249,13 @@ def _fetch(url: str, path: Path, limit: int) -> None:
                 raise error
         finally:
             given_up.set()
-            del error  # whose traceback has this frame: the two would keep the response open
+            del error  # its traceback refers to this frame: the cycle would keep the response open
 
 
 def _wait(
     ended: queue.SimpleQueue[BaseException | None], received: Callable[[], float]
 ) -> BaseException | None:
-    """Return how a download has ended, or raise if in TIMEOUT_SECONDS hardly a byte arrives."""
+    """Returns a finished download's error or None; raises TimeoutError if it is too slow."""
     before = received()
     while True:
         try:
@@ -270,5 +270,5 @@ def _wait(
 
 
 def _printable(error: Exception) -> str:
-    """Return the text of an error, which a server may have worded, as one short line."""
+    """Returns the text of an error, which may come from a server, as one short line."""
     return one_line(str(error)).strip()[:_ERROR_SHOWN]

@@ -1,7 +1,7 @@
-"""Verified reading of MNIST and of data sets laid out like it (IDX files).
+"""Reads and verifies MNIST and data sets with the same layout (IDX files).
 
 MNIST: Yann LeCun, Corinna Cortes and Christopher J. C. Burges, "The MNIST database of
-handwritten digits", 1998. Its license is stated variously, most often as CC BY-SA 3.0.
+handwritten digits", 1998. Sources differ on its license; most state CC BY-SA 3.0.
 
 Fashion-MNIST: Han Xiao, Kashif Rasul and Roland Vollgraf, "Fashion-MNIST: a novel image dataset
 for benchmarking machine learning algorithms", 2017, arXiv 1708.07747; MIT license.
@@ -30,7 +30,7 @@ from adaptive_jax.lab.workloads.downloads import (
     read_verified,
 )
 
-_GZIP_ALLOWANCE = 2**16  # bytes by which gzip may make an incompressible file longer
+_GZIP_ALLOWANCE = 2**16  # bytes that gzip may add to an incompressible file
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class IdxFile:
     """One IDX file of unsigned bytes.
 
     Arguments:
-      filename: its published name without ".gz".
-      sha256: hexadecimal digest of the decompressed content; a file then counts whether it is
-        plain, as published or compressed again.
-      size: bytes that the digest is of.
-      item_shape: shape of one item: (28, 28) for an image, () for a label.
-      zipped: whether digest and size are of the published .gz file instead, which then is the
-        only form that counts.
+      filename: the published name without ".gz".
+      sha256: the hexadecimal digest of the decompressed content. A file is then accepted
+        uncompressed, as published, or compressed again.
+      size: the number of bytes that the digest covers.
+      item_shape: the shape of one item: (28, 28) for an image, () for a label.
+      zipped: whether digest and size are those of the published .gz file instead. Then only this
+        file is accepted. Default False.
     """
 
     filename: str
@@ -56,12 +56,12 @@ class IdxFile:
 
 @dataclass(frozen=True)
 class IdxSource:
-    """A data set of four IDX files, all pinned alike.
+    """A data set of four IDX files, each pinned by size and digest.
 
     Arguments:
-      name: name in messages and of the folder in the cache.
-      mirrors: URLs, each ending in "/", to which filename + ".gz" is added.
-      files: the file of every field of `Dataset`.
+      name: the name in messages, and of the folder in the cache.
+      mirrors: base URLs that end in "/". `filename + ".gz"` is appended.
+      files: the file for each field of `Dataset`.
     """
 
     name: str
@@ -113,9 +113,9 @@ MNIST = IdxSource(
 )
 
 
-# These digests are of the .gz files, of which alone there are published ones: they are those of
-# TensorFlow Datasets (url_checksums/fashion_mnist.txt), for the files whose MD5 digests
-# Fashion-MNIST's README states.
+# These are digests of the .gz files, because no others are published. They are from TensorFlow
+# Datasets (url_checksums/fashion_mnist.txt), for the files whose MD5 digests are in Fashion-MNIST's
+# README.
 FASHION_MNIST = IdxSource(
     name="fashion_mnist",
     mirrors=(
@@ -156,14 +156,14 @@ FASHION_MNIST = IdxSource(
 
 
 def load(source: IdxSource, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
-    """Read a data set from a folder, or else from the cache, filled from the mirrors if need be.
+    """Reads a data set from a folder or the cache, and downloads missing files.
 
     Arguments:
-      source: what to read, such as `MNIST`.
-      data_dir: the only folder to look in; None means cache, then download.
+      source: the data set to read, such as `MNIST`.
+      data_dir: the folder to look in. Default None: look in the cache, then download.
 
     Raises:
-      DataError: a file is missing or wrong, or no mirror gave it.
+      DataError: a file is missing or invalid, or no mirror provides it.
     """
     files = [source.files[role] for role in Dataset._fields]
     form = " as published" if all(file.zipped for file in files) else ", each plain or .gz"
@@ -176,22 +176,22 @@ def load(source: IdxSource, data_dir: str | os.PathLike[str] | None = None) -> D
 
 
 def parse_idx(content: bytes, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return the array of shape (n, *item_shape) that IDX bytes hold, read-only.
+    """Parses the contents of an IDX file into a read-only array of shape (n, *item_shape).
 
     Arguments:
-      content: a whole decompressed file.
-      item_shape: shape that each item must have.
+      content: the bytes of a decompressed file.
+      item_shape: the required shape of each item.
 
     Raises:
-      DataError: the header is not that of such an array, or the length differs from it.
+      DataError: the header does not describe such an array, or does not match the length.
     """
     ndim = 1 + len(item_shape)
     start = 4 + 4 * ndim
     magic = bytes((0, 0, 8, ndim))  # 8: unsigned bytes
     if len(content) < start or content[:4] != magic:
         raise DataError(
-            f"is no IDX file of {ndim}-dimensional unsigned bytes: "
-            f"starts with {content[:4].hex() or 'nothing'} instead of {magic.hex()}"
+            f"is not an IDX file of {ndim}-dimensional unsigned bytes: "
+            f"it starts with {content[:4].hex() or 'nothing'} instead of {magic.hex()}"
         )
     count, *shape = struct.unpack_from(f">{ndim}I", content, 4)
     if tuple(shape) != item_shape:
@@ -203,7 +203,7 @@ def parse_idx(content: bytes, item_shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def _published(file: IdxFile) -> PublishedFile:
-    """Return the file with the names it goes by, and how it is read."""
+    """Returns the file with its accepted names and its reader."""
     name, variant = f"{file.filename}.gz", file.filename.replace("-idx", ".idx")
     read = functools.partial(_read, file=file)
     if file.zipped:
@@ -213,11 +213,11 @@ def _published(file: IdxFile) -> PublishedFile:
 
 
 def _read(path: Path, file: IdxFile) -> NDArray[np.uint8]:
-    """Return the verified array of a plain or gzip file; errors leave its name to the caller."""
+    """Verifies a plain or gzip file and returns its array. The caller adds its name to errors."""
     content = read_verified(path, file.size, file.sha256, unzip=not file.zipped)
     if file.zipped:
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"is no gzip file ({error})") from error
+            raise DataError(f"is not a gzip file ({error})") from error
     return parse_idx(content, file.item_shape)

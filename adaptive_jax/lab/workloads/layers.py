@@ -1,15 +1,16 @@
-"""Convolution, pooling and batch normalization that stay fast on a CPU, in `scan` and in `vmap`.
+"""Convolution, pooling and batch normalization that are fast on a CPU in `scan` and in `vmap`.
 
 Parameters, initialization and results are those of `nnx.Conv`, `nnx.max_pool` and
-`nnx.BatchNorm`. What XLA makes of those on a CPU (measured on two cores with jax 0.12 at batch
-250 and 13x13x32 -> 64 channels, unless said otherwise; scripts/benchmark_sweep.py):
+`nnx.BatchNorm`. These are slow on a CPU for the following reasons. Times were measured on two
+cores with jax 0.12 at batch 250 and 13x13x32 -> 64 channels, unless stated otherwise
+(scripts/benchmark_sweep.py).
 
-- XLA:CPU brings a convolution into the form that its fast kernel takes only in the entry
-  computation. In a loop the weight gradient that autodiff writes takes the naive kernel, 1150 ms
-  for 9. Transposed by hand into that form it takes 9 ms everywhere.
-- `vmap` over weights makes a grouped convolution, which has no fast kernel. Patches times
-  weights, as one batched matrix product, do; for large inputs copying the patches costs more
-  than the product, so members take turns with the plain convolution.
+- XLA:CPU rewrites a convolution for its fast kernel only in the entry computation. In a loop, the
+  weight gradient from autodiff uses the naive kernel and takes 1150 ms instead of 9 ms. Transposed
+  by hand into the form that the fast kernel accepts, it takes 9 ms everywhere.
+- `vmap` over weights yields a grouped convolution, which has no fast kernel. A batched matrix
+  product of patches and weights is fast. For large inputs, copying the patches costs more than the
+  product, so the plain convolution runs on one member after another.
 - The backward pass of a reduce-window maximum takes 57 ms at (250, 26, 26, 32), ours 1.7 ms.
 """
 
@@ -21,12 +22,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.custom_batching import custom_vmap
 
-# Images whose input and output take about this much stay in the second-level cache. With jax
-# 0.10 a convolution of 250 images at once is up to 4 times slower than in such chunks; with
-# jax 0.12 it makes no difference.
+# A chunk of images whose input and output take about this much fits in the L2 cache. With jax
+# 0.10, a convolution of 250 images at once is up to 4 times slower than in such chunks. With jax
+# 0.12, there is no difference.
 _CHUNK_BYTES = 2**20
-# With at most this many numbers in a patch (a first layer), patches are cheap to copy and the
-# weight gradient is one matrix product: 2.4 ms for 9 to 12.
+# Patches with at most this many numbers (in a first layer) are cheap to copy. The weight gradient
+# is then one matrix product, which takes 2.4 ms instead of 9 to 12 ms.
 _SMALL_PATCH = 32
 
 
@@ -34,11 +35,12 @@ class Conv(nnx.Module):
     """2-D convolution with stride 1; parameters and initialization as in `nnx.Conv`.
 
     Args:
-      in_features, out_features: channels; inputs are (batch, height, width, in_features).
-      kernel_size: height and width.
-      padding: "SAME" or "VALID".
-      use_bias: whether a bias is added.
-      rngs: where the initial kernel comes from.
+      in_features, out_features: the numbers of channels. Inputs have the shape (batch, height,
+        width, in_features).
+      kernel_size: height and width. Default (3, 3).
+      padding: "SAME" or "VALID". Default "SAME".
+      use_bias: whether to add a bias. Default True.
+      rngs: the random streams that initialize the kernel.
 
     >>> Conv(1, 8, rngs=nnx.Rngs(0))(jnp.zeros((2, 5, 5, 1))).shape
     (2, 5, 5, 8)
@@ -78,7 +80,7 @@ def _convolve(x, kernel, padding):
 
 @functools.cache
 def _cpu_convolution(size, padding):
-    """The convolution for one kernel size and padding, with gradients of its own."""
+    """Returns a convolution for one kernel size and padding, with custom gradients."""
     settings = {"size": size, "padding": padding}
     forward = _by_batching(_chunked_convolve, _matmul_convolve, padding=padding)
     to_input = _by_batching(_input_gradient, _matmul_input_gradient, **settings)
@@ -97,7 +99,7 @@ def _cpu_convolution(size, padding):
 
 
 def _by_batching(alone, matmul, **settings):
-    """`alone`, whose vmap is `matmul` batched for small inputs and `alone` in turn for large."""
+    """Returns `alone` with a custom vmap: batched `matmul` for small inputs, else a loop."""
     alone, matmul = (functools.partial(fn, **settings) for fn in (alone, matmul))
     fn = custom_vmap(alone)
 
@@ -116,7 +118,7 @@ def _by_batching(alone, matmul, **settings):
 
 
 def _chunks_of(*arrays):
-    """Into how many equal parts to cut the batch axis; 1 if no number suits."""
+    """Returns the number of equal parts to cut the batch axis into; 1 if no number is suitable."""
     want = sum(x.size * x.dtype.itemsize for x in arrays) / _CHUNK_BYTES
     batch = arrays[0].shape[0]
     suited = (c for c in range(1, batch + 1) if batch % c == 0 and want <= c <= 4 * want)
@@ -145,7 +147,7 @@ def _kernel_gradient(x, dy, size, padding):
     if size[0] * size[1] * x.shape[-1] <= _SMALL_PATCH:
         return _matmul_kernel_gradient(x, dy, size, padding)
 
-    def part(x, dy):  # channels as the batch and the batch as channels, by hand: see above
+    def part(x, dy):  # swaps the batch and the channels, see the module docstring
         swapped = _convolve(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), padding)
         return swapped.transpose(1, 2, 0, 3)
 
@@ -158,7 +160,7 @@ def _kernel_gradient(x, dy, size, padding):
 
 
 def _patches(x, size, padding):
-    """The shifted slices that a kernel of this size sees, side by side in the last axis."""
+    """Concatenates the shifted slices that a kernel of this size covers along the last axis."""
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     height, width = (n - k + 1 for n, k in zip(x.shape[1:3], size, strict=True))
     shifts = [(i, j) for i in range(size[0]) for j in range(size[1])]
@@ -170,8 +172,11 @@ def _matmul_convolve(x, kernel, padding):
 
 
 def _matmul_input_gradient(dy, kernel, size, padding):
-    """Adds up what each patch owes its pixels. Patches of `dy`, as in `_input_gradient`, would be
-    larger, with `out_features` in each: at 4x4x32 -> 16 copying them took 10 times as long."""
+    """Adds the gradients of all patches to their pixels.
+
+    Patches of `dy`, as in `_input_gradient`, would be larger, because each has `out_features`
+    channels. At 4x4x32 -> 16, copying them took 10 times as long.
+    """
     height, width = (
         n + k - 1 - sum(pad) for n, k, pad in zip(dy.shape[1:3], size, padding, strict=True)
     )
@@ -188,10 +193,10 @@ def _matmul_kernel_gradient(x, dy, size, padding):
 
 @jax.custom_vjp
 def max_pool_2x2(x):
-    """Maximum over 2x2 windows of (batch, height, width, channels), stride 2.
+    """Max pooling of (batch, height, width, channels) over 2x2 windows with stride 2.
 
-    An odd last row or column is dropped, and of equal values the first gets the gradient, as
-    with `nnx.max_pool(x, (2, 2), (2, 2))`.
+    An odd last row or column is dropped. If values are equal, the first gets the gradient, as with
+    `nnx.max_pool(x, (2, 2), (2, 2))`.
 
     >>> max_pool_2x2(jnp.arange(9.0).reshape(1, 3, 3, 1)).ravel()
     Array([4.], dtype=float32)
@@ -208,14 +213,14 @@ def _max_pool_forward(x):
     y = max_pool_2x2(x)
     first, second, third, _ = (quarter == y for quarter in _quarters(x))
     winner = jnp.where(first, 0, jnp.where(second, 1, jnp.where(third, 2, 3))).astype(jnp.int8)
-    return y, (winner, jnp.zeros((0, *x.shape[1:3])))  # the second for its shape alone
+    return y, (winner, jnp.zeros((0, *x.shape[1:3])))  # the second only carries a shape
 
 
 def _max_pool_backward(saved, dy):
     winner, like = saved
     _, height, width = like.shape
-    # A comparison with each place of the window puts the gradient there: no padding of four
-    # strided slices, no scatter.
+    # A comparison with each position in the window selects where the gradient goes. It avoids a
+    # scatter and the padding of four strided slices.
     place = jnp.arange(4, dtype=jnp.int8).reshape(1, 1, 2, 1, 2, 1)
     dx = jnp.where(winner[:, :, None, :, None] == place, dy[:, :, None, :, None], 0)
     dx = dx.reshape(dy.shape[0], 2 * dy.shape[1], 2 * dy.shape[2], dy.shape[3])
@@ -228,8 +233,8 @@ max_pool_2x2.defvjp(_max_pool_forward, _max_pool_backward)
 class BatchNorm(nnx.BatchNorm):
     """`nnx.BatchNorm` over all axes but the last, as one multiplication and one addition.
 
-    Mean, variance, scale and bias are folded together before they meet the input, so that no
-    centered copy of it is kept for the backward pass: the whole step of `mnist_cnn` is 1.1 to
+    Mean, variance, scale and bias are combined before they are applied to the input. The backward
+    pass then needs no centered copy of the input, which makes the whole step of `mnist_cnn` 1.1 to
     1.2 times faster.
 
     >>> BatchNorm(3, rngs=nnx.Rngs(0))(jnp.array([[1.0], [3.0]]) * jnp.ones(3)).round(3)

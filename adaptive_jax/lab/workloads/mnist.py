@@ -1,4 +1,4 @@
-"""The CNN article: MNIST, five optimizers, five epochs; and its network on Fashion-MNIST."""
+"""The CNN article's comparison on MNIST, and its network on Fashion-MNIST."""
 
 import functools
 
@@ -18,7 +18,7 @@ def _load(source, data_dir):
         return Split((images[..., None] / np.float32(255)), labels.astype(np.int32))
 
     train = split(raw.train_images, raw.train_labels)
-    # The last 20% are for validation, as Keras's validation_split=0.2 has it.
+    # The last 20% are for validation, as with Keras's validation_split=0.2.
     return Data(
         Split(train.inputs[:48000], train.targets[:48000]),
         Split(train.inputs[48000:], train.targets[48000:]),

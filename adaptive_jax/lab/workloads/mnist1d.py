@@ -1,4 +1,4 @@
-"""MNIST-1D: ten noisy signals of 40 points, made here, told apart by a small CNN.
+"""MNIST-1D: a small CNN classifies generated noisy signals with 40 points into ten classes.
 
 Sam Greydanus and Dmitry Kobak, "Scaling down deep learning with MNIST-1D", arXiv 2011.14439.
 """
@@ -12,7 +12,7 @@ from adaptive_jax.lab.workloads.downloads import DataError
 from adaptive_jax.lab.workloads.layers import Conv
 from adaptive_jax.lab.workloads.workload import Data, Split, Workload
 
-# The paper's recipe; templates and figures are those of github.com/greydanus/mnist1d.
+# The paper's recipe, with the templates and constants of github.com/greydanus/mnist1d.
 _TEMPLATES = np.array(
     [
         [5, 6, 6.5, 6.75, 7, 7, 7, 7, 6.75, 6.5, 6, 5],
@@ -27,10 +27,10 @@ _TEMPLATES = np.array(
         [5, 4, 3.5, 3.5, 4, 5, 5, 5, 5, 4.7, 4.3, 5],
     ]
 )
-_TEMPLATE_SCALE = 1 / 6  # after each template is brought to unit variance
+_TEMPLATE_SCALE = 1 / 6  # applied after each template is scaled to unit variance
 _EXAMPLES = 5000
-_PADDING = 36, 60  # points added to a template, at least and at most
-_LENGTH = 72  # points while a signal is made: a template and the most padding
+_PADDING = 36, 60  # minimum and maximum number of points added to a template
+_LENGTH = 72  # points of an intermediate signal: a template with maximum padding
 _FINAL_LENGTH = 40
 _SCALE = 0.4  # width of the range of factors around 1
 _TRANSLATIONS = 48
@@ -41,12 +41,12 @@ _SHEAR = 0.75  # width of the range of slopes around 0
 
 
 def _signals(rng, labels):
-    """One noisy signal of its class for each label, (n, _FINAL_LENGTH)."""
+    """Generates a noisy signal for each label, (n, _FINAL_LENGTH)."""
     from scipy.ndimage import gaussian_filter1d
 
     count = len(labels)
     templates = _TEMPLATES / _TEMPLATES.std(1, keepdims=True) * _TEMPLATE_SCALE
-    templates -= templates[:, :1]  # all end as they start, at 0, which is also the padding
+    templates -= templates[:, :1]  # all start and end at 0, the value of the padding
     lengths = _TEMPLATES.shape[1] + rng.integers(*_PADDING, count, endpoint=True)
     places = np.linspace(0, lengths - 1, _LENGTH, axis=1)
     points = np.arange(_TEMPLATES.shape[1])
@@ -59,7 +59,7 @@ def _signals(rng, labels):
     shifts = rng.integers(_TRANSLATIONS, size=(count, 1))
     source = (np.arange(_LENGTH) - shifts) % _LENGTH
     clean, places = (np.take_along_axis(x, source, axis=1) for x in (clean, places))
-    signals = np.where(places < _TEMPLATES.shape[1], clean, noise)  # padding is nothing but noise
+    signals = np.where(places < _TEMPLATES.shape[1], clean, noise)  # padding is pure noise
     signals += _WHITE_NOISE * rng.normal(size=signals.shape)
     slopes = _SHEAR * rng.uniform(-0.5, 0.5, (count, 1))
     signals -= slopes * np.linspace(-0.5, 0.5, _LENGTH)
@@ -69,24 +69,24 @@ def _signals(rng, labels):
 
 def _load(data_dir):
     if data_dir is not None:
-        raise DataError("mnist1d is made by a recipe, not read from a folder: drop --data-dir")
+        raise DataError("mnist1d is generated and not read from a folder: drop --data-dir")
     rng = np.random.default_rng(0)
     labels = rng.permutation(np.arange(_EXAMPLES) % len(_TEMPLATES))
     inputs = _signals(rng, labels).astype(np.float32)
-    # The paper's 4000 for training, of which the last 800 validate, and 1000 for testing.
+    # The paper trains on 4000 and tests on 1000. The last 800 of the 4000 are for validation here.
     parts = (slice(0, 3200), slice(3200, 4000), slice(4000, None))
     return Data(*(Split(inputs[part], labels[part].astype(np.int32)) for part in parts))
 
 
 def _max_pool(x):
-    """Maximum over neighbors in the last axis but one of (batch, 1, width, channels)."""
+    """Pools pairs of neighbors along the width of (batch, 1, width, channels)."""
     return jnp.maximum(x[:, :, 0::2], x[:, :, 1::2])
 
 
 class Mnist1dCNN(nnx.Module):
-    """Three times Conv(25)-MaxPool-ReLU, of widths 5, 3 and 3, and Dense(10).
+    """Three Conv(25)-MaxPool-ReLU stages with kernel widths 5, 3 and 3, and Dense(10).
 
-    The paper's CNN has as many layers, with stride 2 where this one takes a maximum.
+    The paper's CNN has the same number of layers, with stride 2 instead of pooling.
     """
 
     def __init__(self, rngs: nnx.Rngs):
@@ -96,7 +96,7 @@ class Mnist1dCNN(nnx.Module):
         self.dense = nnx.Linear(_FINAL_LENGTH // 8 * 25, 10, rngs=rngs)
 
     def __call__(self, x):
-        # As images of height 1 the signals take an eighth of the time that nnx.Conv takes for them.
+        # On images of height 1, our Conv takes an eighth of the time of nnx.Conv on the signals.
         x = x[:, None, :, None]
         for conv in (self.conv1, self.conv2, self.conv3):
             x = jax.nn.relu(_max_pool(conv(x)))

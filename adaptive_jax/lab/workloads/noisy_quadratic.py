@@ -1,15 +1,15 @@
-"""The noisy quadratic: a bowl whose examples lie around its lowest point, solved in closed form.
+"""The noisy quadratic: a quadratic loss with noisy examples, solved in closed form.
 
 Tom Schaul, Sixin Zhang and Yann LeCun, "No more pesky learning rates", arXiv 1206.1106; Guodong
 Zhang et al., "Which algorithmic choices matter at which batch sizes?", arXiv 1907.04164.
 
-An example c has the loss Σᵢ hᵢ (θᵢ − cᵢ)² / 2, with cᵢ of mean 0 and variance 1 / hᵢ: the gradient
-then varies as Zhang et al. assume, with a covariance equal to the curvature. Every θᵢ starts at 1.
+An example c has the loss Σᵢ hᵢ (θᵢ − cᵢ)² / 2, where cᵢ has mean 0 and variance 1 / hᵢ. The
+covariance of the gradient then equals the curvature, as Zhang et al. assume. Every θᵢ starts at 1.
 
-Examples are drawn and then shifted and scaled, so that their mean and variance are those to the
-last digits; and an epoch takes each once. That makes `expected_loss` exact for this very data, not
-only on average over data. Validation and test data are one example, c = 0: the loss on it is
-Σᵢ hᵢ θᵢ² / 2, what the parameters cost beyond the lowest loss possible, free of noise.
+The examples are drawn, then shifted and scaled, so that their mean and variance have these values
+up to rounding. An epoch uses each example once. Therefore `expected_loss` is exact for these data,
+and not only on average over data sets. Validation and test data consist of one example, c = 0. The
+loss on it is Σᵢ hᵢ θᵢ² / 2, the noise-free excess over the lowest possible loss.
 """
 
 import jax.numpy as jnp
@@ -27,20 +27,20 @@ EXAMPLES, BATCH_SIZE = 4000, 8
 
 
 def expected_loss(learning_rate, epochs: int = 1):
-    """Test loss that plain SGD at a constant learning rate α is to be expected to end with.
+    """Returns the expected final test loss of plain SGD with a constant learning rate α.
 
-    With r = 1 − αh, N examples and T batches of B in an epoch, a coordinate ends an epoch at
-    rᵀ θ + αh Σₜ r^{T−1−t} c̄ₜ. A batch's mean c̄ₜ has variance σ²(N − B) / (B(N − 1)), and two of
-    one epoch have covariance −σ²/(N − 1), as they share no example. So an epoch adds
+    Let r = 1 − αh, and let an epoch have N examples in T batches of B. A coordinate ends the epoch
+    at rᵀ θ + αh Σₜ r^{T−1−t} c̄ₜ. The mean c̄ₜ of a batch has variance σ²(N − B) / (B(N − 1)). Two
+    batches of an epoch share no example, so their means have covariance −σ²/(N − 1). An epoch adds
 
         v = α² h² σ² / (N − 1) · (T Σₜ r^{2t} − (Σₜ rᵗ)²)
 
-    to E θ², which after E epochs is r^{2TE} + v Σₑ r^{2Te}. Where αhT is large, v is what
-    independent batches would add, α² h² σ² / B · (1 − r^{2T}) / (1 − r²).
+    to E θ², which is r^{2TE} + v Σₑ r^{2Te} after E epochs. If αhT is large, v equals the term for
+    independent batches, α² h² σ² / B · (1 − r^{2T}) / (1 − r²).
 
     Args:
-      learning_rate: a number or an array, of which the result has the shape.
-      epochs: how many were trained, with the workload's own batch size.
+      learning_rate: a number or an array. The result has its shape.
+      epochs: the number of epochs, with the workload's batch size. Default 1.
 
     >>> [round(float(expected_loss(rate)), 3) for rate in (0, 0.1, 1)]
     [2.305, 0.021, 0.209]
@@ -58,7 +58,10 @@ def expected_loss(learning_rate, epochs: int = 1):
 
 
 def best_learning_rate(epochs: int = 1) -> float:
-    """The constant learning rate at which plain SGD is to be expected to end lowest.
+    """Returns the constant learning rate with the lowest expected final test loss of plain SGD.
+
+    Args:
+      epochs: the number of epochs. Default 1.
 
     >>> 0.03 < best_learning_rate(epochs=4) < best_learning_rate() < 0.3
     True
@@ -73,7 +76,7 @@ def best_learning_rate(epochs: int = 1) -> float:
 
 def _load(data_dir):
     if data_dir is not None:
-        raise DataError("noisy_quadratic draws its data, it reads no folder: drop --data-dir")
+        raise DataError("noisy_quadratic generates its data and reads no folder: drop --data-dir")
     noise = np.random.default_rng(0).normal(size=(EXAMPLES, len(CURVATURES)))
     noise = (noise - noise.mean(0)) / noise.std(0) / np.sqrt(CURVATURES)
     train = Split(noise.astype(np.float32), np.zeros(EXAMPLES, np.float32))
@@ -82,7 +85,7 @@ def _load(data_dir):
 
 
 class NoisyQuadratic(nnx.Module):
-    """Parameters θ, at first 1; maps examples c to θ − c."""
+    """A module with parameters θ, initially 1, that maps examples c to θ − c."""
 
     def __init__(self, rngs: nnx.Rngs):
         self.theta = nnx.Param(jnp.ones(len(CURVATURES)))

@@ -1,4 +1,4 @@
-"""Every workload by name."""
+"""The registry of workloads."""
 
 from collections.abc import Mapping
 
@@ -28,13 +28,13 @@ WORKLOADS: Mapping[str, Workload] = {
 
 
 def get(name: str | Workload) -> Workload:
-    """The workload of that name; a workload is itself.
+    """Returns the workload with the given name; a `Workload` is returned unchanged.
 
     Args:
-      name: one of `WORKLOADS`, or a workload.
+      name: a key of `WORKLOADS`, or a `Workload`.
 
     Raises:
-      ValueError: there is none of that name; the near misses are named.
+      ValueError: there is no workload with this name. The message lists similar names.
 
     >>> get("mnist")
     Traceback (most recent call last):
@@ -44,7 +44,7 @@ def get(name: str | Workload) -> Workload:
     if isinstance(name, Workload):
         return name
     if not isinstance(name, str):
-        raise ValueError(f"a workload is given by its name or as a Workload, got {name!r}")
+        raise ValueError(f"a workload must be a name or a Workload, got {name!r}")
     if name not in WORKLOADS:
         raise ValueError(f"no workload {name!r}: {near_misses(name, WORKLOADS)}")
     return WORKLOADS[name]

@@ -1,4 +1,4 @@
-"""What is trained: data, model, loss, and the settings that a comparison starts from."""
+"""A workload: data, model, loss, and the default settings of a comparison."""
 
 import dataclasses
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from flax import nnx
 
 
 class Split(NamedTuple):
-    """Examples: `inputs` and `targets`, arrays with the same first axis.
+    """Examples: arrays of `inputs` and `targets` with the same first axis.
 
-    Any shapes behind it and any dtypes that the model and the loss take; inputs are finite.
+    The other axes and the dtypes are those that the model and the loss accept. Inputs are finite.
     """
 
     inputs: np.ndarray
@@ -22,10 +22,10 @@ class Split(NamedTuple):
 
 
 class Data(NamedTuple):
-    """What is trained on, what is tuned on, and what is reported on.
+    """The splits of a data set for training, for tuning and for reporting.
 
     Attributes:
-      train, validation, test: the three parts, whose examples have the same shapes and dtypes.
+      train, validation, test: the three splits. Their examples have the same shapes and dtypes.
     """
 
     train: Split
@@ -34,37 +34,39 @@ class Data(NamedTuple):
 
 
 def class_accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """1 for each example whose largest logit is its label's, else 0."""
+    """Returns 1 for each example whose largest logit is that of its label, else 0."""
     return (jnp.argmax(logits, -1) == labels).astype(jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """A training problem, to pass to `train`, `Population` and `compare`.
+    """A training problem for `train`, `Population` and `compare`.
 
     Attributes:
-      name: identifies it in records.
-      load: `data_dir -> Data`; `data_dir` is None or what the user named, a folder with the data
-        or, for `char_transformer`, a text file.
-      model: `nnx.Rngs -> nnx.Module`, a module that maps a batch of inputs to outputs. Its
-        train and eval modes are switched by `train()` and `eval()`.
-      loss: `(outputs, targets) -> loss of each example`, an array whose first axis is theirs.
-      accuracy: `(outputs, targets) -> score of each example`, likewise, higher is better; None if
-        there is none.
-      metric: what is tuned for and reported, "accuracy" or "loss", the latter if there is no
-        accuracy.
-      target: the metric's value on validation data whose first epoch is reported as reaching the
-        target; None leaves it to the comparison.
-      batch_size, epochs: a short last batch is kept.
-      schedule: name of the shape that every learning rate follows, see `training.SCHEDULES`.
-      optimizers: what `compare` compares by default, as on the command line.
-      trials, seeds: how many learning rates `compare` tries and how many seeds it runs.
-      width: how many members a population trains side by side; 1 for a model that fills the
-        machine by itself.
-      description: one line.
+      name: the name that identifies the workload in records.
+      load: `data_dir -> Data`. `data_dir` is None or a path from the user: a folder with the data,
+        or a text file for `char_transformer`.
+      model: `nnx.Rngs -> nnx.Module`. The module maps a batch of inputs to outputs. `train()` and
+        `eval()` switch its mode.
+      loss: `(outputs, targets) -> losses`, an array whose first axis is the examples. Default:
+        softmax cross-entropy with integer labels.
+      accuracy: `(outputs, targets) -> scores`, an array whose first axis is the examples. Higher is
+        better. None means no accuracy. Default `class_accuracy`.
+      metric: the metric to tune for and to report, "accuracy" or "loss". It must be "loss" if there
+        is no accuracy. Default "accuracy".
+      target: the target value of the metric on the validation split. Reports show the first epoch
+        that reaches it. Default None: the comparison chooses it.
+      batch_size, epochs: the size of a mini-batch and the number of epochs. A short last batch is
+        kept. Defaults 64 and 10.
+      schedule: the name of the learning-rate schedule, see `training.SCHEDULES`. Default "cosine".
+      optimizers: the optimizers that `compare` compares by default, in the command line's notation.
+      trials, seeds: the numbers of learning rates and seeds that `compare` runs. Defaults 5 and 5.
+      width: the number of members that a population trains side by side. Use 1 for a model that
+        occupies the whole machine. Default 32.
+      description: a description in one line.
 
     Raises:
-      ValueError: `metric` is another, or is the accuracy of a workload that has none.
+      ValueError: `metric` is neither "accuracy" nor "loss", or is "accuracy" without an accuracy.
 
     >>> import numpy as np
     >>> from adaptive_jax.lab.training import RunConfig, train
@@ -98,10 +100,10 @@ class Workload:
         if self.metric not in ("accuracy", "loss"):
             raise ValueError(f"metric must be 'accuracy' or 'loss', got {self.metric!r}")
         if self.metric == "accuracy" and self.accuracy is None:
-            raise ValueError(f"{self.name} has no accuracy: give it one, or metric='loss'")
+            raise ValueError(f"{self.name} has no accuracy: set accuracy, or metric='loss'")
 
     @property
     def scores(self) -> dict[str, Callable[[Any, Any], jax.Array]]:
-        """What is computed for each example, by name."""
+        """The functions that score each example, by name."""
         accuracy = {} if self.accuracy is None else {"accuracy": self.accuracy}
         return {"loss": self.loss, **accuracy}
