@@ -76,5 +76,5 @@ def test_the_site_is_built_without_warnings(tmp_path):
         [*command, str(DOCS.parent), str(tmp_path)], capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "docs" / "api" / "adabound.html").read_text(encoding="utf-8")
+    page = (tmp_path / "docs" / "api" / "stages.html").read_text(encoding="utf-8")
     assert 'id="adaptive_jax.bound_lr"' in page and "https://arxiv.org/abs/1902.09843" in page

@@ -268,7 +268,7 @@ def comparing_on_a_small_disk(folder):
     (folder / "ballast").write_bytes(bytes(rest))
     error = error_of_the_command([*argv, "--out", str(out)])
     assert error.startswith(f"adaptive-jax: error: cannot write {out}: No space left on device: ")
-    assert error.endswith(f"to go on: adaptive-jax compare --resume {out}")
+    assert error.endswith(f"to resume: adaptive-jax compare --resume {out}")
     kept = (out / "runs.jsonl").read_bytes()
     kept = kept[: kept.rfind(b"\n") + 1]
     assert 0 < kept.count(b"\n") < 9

@@ -60,7 +60,10 @@ def _list_modules(app, docname, source):
         ):
             name = f"adaptive_jax.{room}.{module.name}"
             source[0] += f"\n{module.name}\n{'-' * len(module.name)}\n\n"
-            source[0] += f".. automodule:: {name}\n   :members:\n"
+            source[0] += f".. automodule:: {name}\n\n.. currentmodule:: adaptive_jax\n\n"
+            for public in importlib.import_module(name).__all__:
+                kind = "class" if isinstance(getattr(adaptive_jax, public), type) else "function"
+                source[0] += f".. auto{kind}:: {public}\n"
 
 
 def setup(app):
