@@ -272,7 +272,7 @@ def test_a_spike_of_the_loss_is_skipped_if_it_is_watched():
     _, state = spiky(steady(40), tx, [3.4e38, -3.4e38] * 20)  # squares must not overflow
     assert int(state.usual) == 40 and 1e38 < float(state.deviation) < np.inf
     for extra, got in (({}, "none"), ({"value": jnp.ones(2)}, r"shape \(2,\)")):
-        with pytest.raises(ValueError, match=rf"params, value=loss\), got {got}"):
+        with pytest.raises(ValueError, match=rf"params, value=loss\); got {got}"):
             tx.update(jnp.ones(3), state, None, **extra)
     both = aj.skip_spikes(aj.skip_spikes(aj.sgd(1.0)), watch="loss")
     _, state = spiky([1.0, np.nan], both, [1.0, 1.0])

@@ -56,9 +56,13 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Preconditioner:
         return optax.ScaleByLionState(numerics.count_zero(), trees.zeros_like(params))
 
     def step(grads, state, params=None, **extra):
-        direction = map_leaves(_direction(b1), gradients=grads, state=state.mu)
-        scale = jax.tree.map(lambda m: jnp.ones_like(m, numerics.real_dtype(m)), state.mu)
-        mu = jax.tree.map(_mean(b2), trees.again(grads), state.mu)
+        mu = map_leaves(_mean(b2), gradients=grads, state=state.mu)
+        # b2·(b1·m + (1 − b1)·g) is b1·m' + (b2 − b1)·g with the memory m' after the step, which has
+        # the same sign and spares XLA a copy of m. With b2 below b1, or small, it loses digits.
+        usual = isinstance(b1, float) and isinstance(b2, float) and b2 >= max(b1, 0.5)
+        memory, weight = (mu, b2 - b1) if usual else (state.mu, 1 - b1)
+        direction = jax.tree.map(_direction(b1, weight), trees.again(grads), memory)
+        scale = jax.tree.map(lambda m: jnp.ones_like(m, numerics.real_dtype(m)), mu)
         count = numerics.count_next(state.count)
         return Step(direction, scale, optax.ScaleByLionState(count, mu))
 
@@ -123,9 +127,10 @@ def _mean(b2):
     return leaf
 
 
-def _direction(b1):
+def _direction(b1, weight):
     def leaf(g, m):
-        mean = numerics.ema(m, jnp.asarray(g, m.dtype), b1)
+        keep, take = jnp.asarray(b1, m.dtype), jnp.asarray(weight, m.dtype)
+        mean = keep * m + take * jnp.asarray(g, m.dtype)
         # The sign of an infinite mean would hide that the gradient was infinite.
         return jnp.where(jnp.isfinite(mean), jnp.sign(mean), jnp.nan)
 

@@ -71,9 +71,6 @@ def scale_by_sm3(eps_root: Scalar = 0.0) -> Preconditioner:
     def init(params):
         return ScaleBySM3State(jax.tree.map(_cover, trees.real_full_like(params)))
 
-    def squarable(grads, cover):
-        return trees.squarable(grads, trees.full_shapes(cover, Cover))
-
     def step(grads, state, params=None, **extra):
         def bounds(grads):
             grads = trees.squarable(grads, trees.full_shapes(state.cover, Cover))
@@ -82,8 +79,11 @@ def scale_by_sm3(eps_root: Scalar = 0.0) -> Preconditioner:
         _, nu = bounds(grads)
         cover = jax.tree.map(_cover, nu)
         direction, nu = bounds(trees.again(grads))
-        scale = jax.tree.map(lambda v: numerics.inverse_root(v, 0.0, eps_root), nu)
-        return Step(direction, scale, ScaleBySM3State(cover))
+
+        def scale(v, cover):  # of a vector from the new cover, so that XLA need not copy the old
+            return numerics.inverse_root(v if v.ndim > 1 else cover.slices[0], 0.0, eps_root)
+
+        return Step(direction, jax.tree.map(scale, nu, cover), ScaleBySM3State(cover))
 
     return Preconditioner(init, step, first_order=(), squares=("cover",))
 
