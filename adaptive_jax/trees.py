@@ -212,7 +212,7 @@ def cast_updates(updates: Updates, grads: Updates, params: Params | None) -> Upd
 
 
 def _cast_to_dtype_of(x: jax.Array, like: jax.Array) -> jax.Array:
-    dtype = like.dtype if hasattr(like, "dtype") else jnp.result_type(like)
+    dtype = like.dtype if isinstance(like, jax.Array) else jnp.result_type(like)
     return x if x.dtype == dtype else numerics.cast(x, dtype)
 
 

@@ -271,7 +271,10 @@ def test_stored_states_in_flax():
             lambda: aj.with_storage(aj.sgd(momentum=0.9), trac="int8").init(jnp.ones(3)),
             "no field 'trac': did you mean 'trace'",
         ),
-        (lambda: aj.with_storage(aj.bound_lr(base_lr=1.0), mu="int8").init(1.0), "not an optimizer"),
+        (
+            lambda: aj.with_storage(aj.bound_lr(base_lr=1.0), mu="int8").init(1.0),
+            "not an optimizer",
+        ),
     ],
 )
 def test_arguments_are_checked(make, message):

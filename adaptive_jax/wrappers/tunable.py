@@ -240,7 +240,7 @@ def _cast_like(tree, like):
     """Casts to the dtypes of `like`: float32 numbers widen the float16 state of other libraries."""
 
     def leaf(x, y):
-        dtype = y.dtype if hasattr(y, "dtype") else jnp.result_type(y)
+        dtype = y.dtype if isinstance(y, jax.Array) else jnp.result_type(y)
         return x if x.dtype == dtype else numerics.cast(x, dtype)
 
     return jax.tree.map(leaf, tree, like)
