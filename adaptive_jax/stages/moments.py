@@ -77,9 +77,9 @@ def momentum(
             f"got {dampening}"
         )
 
-    # Not by the value: the state's structure must not depend on whether that is traced.
-    damped = dampening is not None
-    counts = damped or callable(decay)
+    # Not by the value of the dampening: the state's structure must not depend on whether that is
+    # traced.
+    counts = dampening is not None or callable(decay)
 
     def init(params):
         trace = trees.zeros_like(params)
@@ -91,7 +91,7 @@ def momentum(
         rate = numerics.at_step(decay, state.count if counted else None)
         if ema:
             weight_now = 1 - rate
-        elif damped:
+        elif dampening is not None:
             weight_now = jnp.asarray(1 - dampening)
             if counted:
                 weight_now = jnp.where(state.count == 0, 1, weight_now)
