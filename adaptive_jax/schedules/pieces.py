@@ -72,11 +72,6 @@ def blend(start: Scalar, end: Scalar, falling: jax.Array, rising: jax.Array) -> 
     return start * falling + end * rising
 
 
-def half_cosine(completed: jax.Array) -> jax.Array:
-    """Falls from 1 to 0 along half a period of the cosine while `completed` rises from 0 to 1."""
-    return (1 + jnp.cos(jnp.pi * completed)) / 2
-
-
 def rise(x: jax.Array) -> jax.Array:
     """Returns (1 - cos πx)/2, half a period of the cosine from 0 to 1, without a subtraction."""
     return jnp.sin(jnp.pi / 2 * x) ** 2
