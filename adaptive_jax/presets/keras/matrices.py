@@ -13,7 +13,7 @@ from adaptive_jax.methods import adafactor
 from adaptive_jax.methods.adafactor import scale_by_factored_rms, scale_by_param_rms
 from adaptive_jax.methods.muon import scale_by_muon
 from adaptive_jax.presets.arguments import is_zero
-from adaptive_jax.presets.keras.adam_kin import scale_by_adam_or_amsgrad
+from adaptive_jax.presets.keras.adam_variants import scale_by_adam_or_amsgrad
 from adaptive_jax.presets.keras.constructor import optimizer
 from adaptive_jax.stages.clipping import clip_by_block_rms
 from adaptive_jax.stages.decay import add_decayed_weights

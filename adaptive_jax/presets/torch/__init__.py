@@ -30,11 +30,11 @@ import typing
 
 from adaptive_jax.presets.arguments import explain_missing as _explain_missing
 from adaptive_jax.presets.torch import lr_scheduler as lr_scheduler
-from adaptive_jax.presets.torch.adam_kin import Adam as Adam
-from adaptive_jax.presets.torch.adam_kin import Adamax as Adamax
-from adaptive_jax.presets.torch.adam_kin import AdamW as AdamW
-from adaptive_jax.presets.torch.adam_kin import NAdam as NAdam
-from adaptive_jax.presets.torch.adam_kin import RAdam as RAdam
+from adaptive_jax.presets.torch.adam_variants import Adam as Adam
+from adaptive_jax.presets.torch.adam_variants import Adamax as Adamax
+from adaptive_jax.presets.torch.adam_variants import AdamW as AdamW
+from adaptive_jax.presets.torch.adam_variants import NAdam as NAdam
+from adaptive_jax.presets.torch.adam_variants import RAdam as RAdam
 from adaptive_jax.presets.torch.classic import ASGD as ASGD
 from adaptive_jax.presets.torch.classic import SGD as SGD
 from adaptive_jax.presets.torch.classic import Adadelta as Adadelta
