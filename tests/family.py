@@ -1,4 +1,4 @@
-"""What the files of `tests/families` have in common: the rows' types, and NumPy loops."""
+"""The types of the rows in `tests/families`, and loops in NumPy."""
 
 import dataclasses
 import functools
@@ -77,7 +77,7 @@ class Formula(NamedTuple):
 
 
 class Port(NamedTuple):
-    """What equals a method of the third-party library pytorch_optimizer, whose ports have quirks.
+    """A row that equals a method of the library pytorch_optimizer, whose ports have quirks.
 
     Attributes:
       recipe: the name of ours.

@@ -33,7 +33,7 @@ CLASSES = {"amsgrad": "Adam", "nadamw": "NAdam", "amsbound": "AdaBound"}
 
 
 def bytes_per_parameter(tx) -> float:
-    """What the state of a 256 × 256 matrix in float32 takes."""
+    """Returns the bytes of the state of a 256 × 256 matrix in float32."""
     matrix = jax.ShapeDtypeStruct((256, 256), jnp.float32)
     state = jax.eval_shape(tx.init, matrix)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)) / matrix.size

@@ -1,4 +1,4 @@
-"""What notebooks/docs/adding_an_optimizer.md says to do, done in a copy of the repository."""
+"""Follows notebooks/docs/adding_an_optimizer.md in a copy of the repository."""
 
 import re
 import shutil

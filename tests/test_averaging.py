@@ -20,7 +20,7 @@ def inputs():
 
 
 def averages(tx, params, grads):
-    """What `averaged_params` reads after each update."""
+    """Returns what `averaged_params` reads after each update."""
     params = jax.tree.map(jnp.asarray, params)
 
     def step(carry, g):

@@ -109,7 +109,7 @@ def run(tx, params, grads, steps=STEPS):
 
 @functools.cache
 def expected(case):
-    """What all the ways to run a case must give."""
+    """Returns the result that every way to run a case must give."""
     return loop(case.build(), make_params(), make_grads())
 
 
@@ -193,7 +193,7 @@ def ladder_of_gradients(dtype):
 
 
 def starts(dtype):
-    """Where members start: ones, zeros, large, tiny, and all magnitudes in two orders."""
+    """Returns the starts: ones, zeros, large, tiny, and all magnitudes in two orders."""
     ladder = np.array(LADDERS[dtype])
     signs = np.where(np.arange(ladder.size) % 2, 1.0, -1.0)
     large, ones = np.full_like(ladder, 0.6 * ladder[-1]), np.ones_like(ladder)
@@ -455,7 +455,7 @@ def test_missing_parameters_are_asked_for(case):
 
 @every_recipe
 def test_integer_parameters_are_refused(case):
-    """Where they have a gradient; `init` alone makes no state for them."""
+    """They are refused if they have a gradient; `init` alone makes no state for them."""
     tx, params = case.build(), {"n": jnp.ones(2, jnp.int32)}
     for grads in (params, {"n": jnp.ones(2)}):
         with pytest.raises(ValueError, match=r"floating-point or complex, got int32 at \['n'\]"):
@@ -636,7 +636,7 @@ def test_count_saturates(case):
     ids=repr,
 )
 def test_sharded_equals_unsharded(case):
-    """Of the registered optimizers see tests/test_distributed.py."""
+    """tests/test_distributed.py tests the registered optimizers."""
     mesh = jax.make_mesh((2,), ("x",))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
     params = {"w": make_params()["w"]}

@@ -275,7 +275,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_stage_that_rates_cannot_be_followed_through_is_an_error(name):
-    """Where a derivative would be no rate of the step: of `lamb` it may be negative."""
+    """The derivative is not the rate of the step here: that of `lamb` may be negative."""
     tx, where = REFUSED[name]
     params = {"w": jnp.ones((2, 2)), "v": jnp.ones((2, 2))}
     with pytest.raises(ValueError, match=f"cannot follow rates through {where}.* masks, momentum"):

@@ -1,4 +1,4 @@
-"""What public docstrings say: a line, arguments, errors, an example; of methods also their rule."""
+"""Public docstrings have a line, arguments, errors and an example; methods also their rule."""
 
 import ast
 import dataclasses

@@ -1,4 +1,4 @@
-"""What befalls a run: it is killed, the disk is full, the folder cannot be written to."""
+"""Faults during a run: it is killed, the disk is full, the folder cannot be written to."""
 
 import contextlib
 import dataclasses
@@ -48,7 +48,7 @@ class WaitAfter(Callback):
 
 
 def run(folder, epochs=EPOCHS, within=False):
-    """What a process does: trains on for that many epochs, and adds a finished run to runs.jsonl.
+    """Continues training for that many epochs, and adds a finished run to runs.jsonl.
 
     With `within` the last checkpoint is never renamed to what a whole one is called.
     """
@@ -123,7 +123,7 @@ def test_a_run_killed_many_times_ends_as_one_that_was_not(start, tmp_path):
 
 
 def states(folder):
-    """What the last checkpoint has, with its digests, but the text in which the times are."""
+    """Returns the last checkpoint with its digests, without the text that holds times."""
     manifest = checkpoint.describe(folder / str(EPOCHS))
     return [entry for entry in manifest.entries if entry.kind != "str"]
 

@@ -371,7 +371,7 @@ def test_a_verified_file_that_is_no_gzip(tmp_path, published):
 
 
 def test_another_data_set_under_the_same_names(folder):
-    """What MNIST's files given as Fashion-MNIST's meet."""
+    """MNIST's files are refused as Fashion-MNIST's."""
     match = rf"^fashion_mnist: .*{TRAIN_IMAGES}.gz has .*expected 26421880 bytes with sha256 3aede3"
     load_error(FASHION_MNIST, folder, match)
 

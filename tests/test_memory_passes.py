@@ -1,4 +1,4 @@
-"""What a step moves through memory: norms in one pass, and no array that is in no state."""
+"""Memory traffic of a step: norms take one pass, and no array is written that no state has."""
 
 import jax
 import jax.numpy as jnp

@@ -84,7 +84,7 @@ def seen_by(expression, tree):
 
 @functools.cache
 def updates():
-    """Of all expressions, from one program that makes one step of each: a scan takes longer."""
+    """Returns a step of every expression, from one program; a scan takes longer to compile."""
     with jax.enable_x64(True):
         txs = {e: build(e) for left, right, _ in TRANSFORMATIONS for e in (left, right)}
         params, grads = inputs()
@@ -131,7 +131,7 @@ def test_both_schedules_are_the_same(left, right, equal):
 
 
 def defaults(expression):
-    """Of the functions that are called in an expression; of an argument of two, the first one's."""
+    """Returns the default arguments of the functions called in an expression."""
     found = {}
     for name in reversed(re.findall(r"((?:aj|optax)\.[\w.]+)\(", expression)):
         parameters = inspect.signature(build(name)).parameters.values()

@@ -27,7 +27,7 @@ def adafactor(learning_rate=1e-2, min_dim_size_to_factor=2):
 
 
 def adamaxw(learning_rate=2e-3, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-4):
-    """What is a chain here."""
+    """Optax's alias, which is a chain here."""
     return aj.chain(
         aj.scale_by_adamax(b1, b2, eps),
         aj.add_decayed_weights(weight_decay),

@@ -1,4 +1,4 @@
-"""What is installed: a wheel with the whole package and no more, and with types that hold."""
+"""The wheel holds the whole package and no more, and its types hold."""
 
 import re
 import shutil
@@ -65,7 +65,7 @@ def test_the_sdist_holds_the_sources_and_the_tests(built):
 
 
 def test_types():
-    """Of the package, and of a user's code that calls it."""
+    """Types of the package, and of a user's code that calls it."""
     pytest.importorskip("pyright", reason="pyright comes with the extra `test`")
     command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -134,7 +134,7 @@ def test_every_dense_optimizer_has_a_preset():
 
 
 def defaults(library, name):
-    """What a constructor is called with if nothing is said, as keyword arguments."""
+    """Returns the default arguments of a constructor, as keyword arguments."""
     ours = inspect.signature(getattr(LIBRARIES[library], name)).parameters.values()
     return {p.name: p.default for p in ours}
 

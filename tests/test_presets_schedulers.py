@@ -194,7 +194,7 @@ def test_numbers_may_be_arrays_of_any_library():
 
 
 class Tensor:
-    """What PyTorch's tensors have of an array."""
+    """An array with the methods of PyTorch's tensors that schedulers use."""
 
     def __init__(self, value):
         self.value, self.shape, self.ndim = value, (), 0
@@ -282,7 +282,7 @@ def test_parts_that_do_not_fit_are_refused(name, parts, milestones, message):
 
 @pytest.mark.parametrize("steps", [2**30, 2**31, 10**12])
 def test_steps_beyond_int32_are_taken(steps):
-    """Where half of them, or none, can ever be made."""
+    """At most half of these steps can ever be made."""
     for lr, expected in [
         (lr_scheduler.CosineAnnealingLR(0.1, T_max=steps), 0.1),
         (lr_scheduler.StepLR(0.1, step_size=steps), 0.1),

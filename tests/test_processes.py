@@ -23,7 +23,7 @@ COMPARISON = {"optimizers": ("sgd", "adam:learning_rate=0.01"), "trials": 1, "se
 
 
 def work(process_id, port, folder):
-    """What each process does: a run by the command, and a comparison that is resumed once."""
+    """The work of each process: a run by the command, and a comparison that is resumed once."""
     command = ["train", WORKLOAD, "--optimizer", OPTIMIZER, "--out", str(folder), "--distributed"]
     assert cli.main(command) == 2  # no cluster says who the others are
     command += ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2"]

@@ -79,7 +79,7 @@ def test_rounding_to_nearest_finds_the_nearest_of_all_codes(codec):
 
 @every_codec
 def test_decoded_numbers_are_right_in_the_mean(codec):
-    """Of 20000 roundings of each of 32 numbers; 5 standard errors, from the levels beside it."""
+    """The mean of 20000 roundings of each of 32 numbers is within 5 standard errors."""
     x = moments(codec, 1, 32)
     if codec.signed is not True:
         x = jnp.maximum(jnp.abs(x), 1e-3 * jnp.max(jnp.abs(x)))  # smaller ones are kept off 0

@@ -293,7 +293,7 @@ def test_the_numbers_of_a_schedule(make):
 
 
 def test_a_rate_changed_by_hand_does_to_ftrl_what_the_same_schedule_does():
-    """Where the rate of the last step counts too: the paper's sigma is a difference of 1 / rate."""
+    """Here the rate of the last step counts too: the paper's sigma is a difference of 1 / rate."""
     rates = [0.2, 0.2, 0.05, 0.05, 0.1]
     by_hand = aj.tunable(aj.ftrl, learning_rate=rates[0], l1=0.1)
     by_schedule = aj.ftrl(lambda count: jnp.asarray(rates, jnp.float32)[count], l1=0.1)

@@ -30,7 +30,7 @@ def noise(steps, *shape, seed=0):
 
 
 def mean_square_stored(codec, scale, steps=2500):
-    """What `scale_by_rms` remembers of `steps` random gradients, over what it should."""
+    """Ratio of what `scale_by_rms` remembers of `steps` random gradients to what it should."""
     tx = aj.scale_by_rms(0.999)
     lean = aj.with_storage(tx, nu=codec, minimum=1)
 

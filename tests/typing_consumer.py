@@ -1,6 +1,6 @@
 # pyright: strict, reportUnknownMemberType=false, reportMissingTypeStubs=false
 # pyright: reportUnnecessaryTypeIgnoreComment=true
-"""What a user writes, for pyright, which is to know all its types (`tests/test_package.py`)."""
+"""A user's code, for pyright, which must know all its types (`tests/test_package.py`)."""
 
 from typing import assert_type
 

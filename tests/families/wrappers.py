@@ -1,4 +1,4 @@
-"""What any optimizer can be put into: cautious, lookahead, skip_spikes; centralized gradients."""
+"""Wrappers of any optimizer: cautious, lookahead, skip_spikes; centralized gradients."""
 
 import numpy as np
 

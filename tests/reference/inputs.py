@@ -1,4 +1,4 @@
-"""What the recording scripts of this folder have in common."""
+"""Inputs shared by the recording scripts of this folder."""
 
 import json
 from pathlib import Path
