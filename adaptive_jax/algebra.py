@@ -46,6 +46,8 @@ class Transformation(optax.GradientTransformationExtraArgs):
     Attributes:
       call: the function that built it, and its arguments.
       parts: the transformations it consists of, if it is a chain or wraps others.
+      strict: `init` and `update` as they were given. A chain calls those of its stages: it checks
+        trees once, not in every stage.
 
     Copying returns the transformation itself. A copied `TrainState` therefore has the same tree
     structure, and functions compiled for one work for the other without recompiling. It can be
@@ -60,9 +62,11 @@ class Transformation(optax.GradientTransformationExtraArgs):
 
     call: Call
     parts: tuple[optax.GradientTransformation, ...] = ()
+    strict: optax.GradientTransformationExtraArgs
 
     def __new__(cls, init: optax.TransformInitFn, update: Callable[..., Any]) -> Self:
         self = super().__new__(cls, *trees.tolerant(init, update))
+        self.strict = optax.GradientTransformationExtraArgs(init, update)
         self.call = Call(cls, (init, update), {})
         return self
 
@@ -178,10 +182,11 @@ class Preconditioner(Transformation):
     ) -> Self:
         def update(updates, state, params=None, **extra):
             direction, scale, state, back = step(updates, state, params, **extra)
-            product = map_leaves(_multiply, direction=direction, scale=scale)
             if back is not None:
-                product = back(product)
-            return trees.cast_updates(product, updates, params), state
+                product = back(map_leaves(_multiply, direction=direction, scale=scale))
+                return trees.cast_updates(product, updates, params), state
+            like = trees.update_dtypes(updates, params)
+            return map_leaves(_multiply, direction=direction, scale=scale, **like), state
 
         self = super().__new__(cls, init, update)
         self.step, self.first_order, self.squares = step, first_order, squares
@@ -189,8 +194,11 @@ class Preconditioner(Transformation):
         return self
 
 
-def _multiply(direction, scale):
-    return jax.lax.mul(direction, scale.astype(direction.dtype))
+def _multiply(direction, scale, like=None):
+    """The product, in the dtype of `like` if it is given."""
+    scale = scale if scale.dtype == direction.dtype else scale.astype(direction.dtype)
+    product = jax.lax.mul(direction, scale)
+    return product if like is None else trees.cast_to_dtype_of(product, like)
 
 
 def preconditioners(tx: optax.GradientTransformation) -> Iterator[Preconditioner]:
@@ -304,7 +312,8 @@ class Chain(Transformation):
     """The result of `chain`: a transformation that applies its `stages` in order."""
 
     def __new__(cls, *stages: optax.GradientTransformation) -> Self:
-        self = super().__new__(cls, *optax.chain(*stages))
+        strict = (s.strict if isinstance(s, Transformation) else s for s in stages)
+        self = super().__new__(cls, *optax.chain(*strict))
         self.parts = stages
         self.call = Call(chain, stages, {})
         return self

@@ -67,7 +67,7 @@ def at_step(value: ScalarOrSchedule, count: jax.Array | None) -> Scalar:
 
 
 def saturate(
-    x: jax.Array, limit: Scalar | None = None, source: jax.Array | None = None
+    x: jax.Array, limit: float | None = None, source: jax.Array | None = None
 ) -> jax.Array:
     """Clips `x` to `[-limit, limit]` wherever `source` (by default `x`) is finite.
 
@@ -79,9 +79,17 @@ def saturate(
         return jax.lax.complex(
             saturate(x.real, limit, jnp.real(source)), saturate(x.imag, limit, jnp.imag(source))
         )
-    largest = constant(float(jnp.finfo(x.dtype).max) if limit is None else limit, x.dtype)
+    lowest, largest = _limits(x.dtype, limit)
     finite = jax.lax.is_finite(x if source is None else source)
-    return jax.lax.select(finite, jax.lax.clamp(-largest, x, largest), x)
+    return jax.lax.select(finite, jax.lax.clamp(lowest, x, largest), x)
+
+
+# The cached functions of this module save a Python call for every array of a tree, which counts
+# when hundreds of small arrays are traced or updated eagerly.
+@functools.cache
+def _limits(dtype, limit):
+    largest = np.asarray(float(jnp.finfo(dtype).max) if limit is None else limit, dtype)
+    return -largest, largest
 
 
 def cast(x: jax.Array, dtype: DTypeLike) -> jax.Array:
@@ -93,15 +101,15 @@ def cast(x: jax.Array, dtype: DTypeLike) -> jax.Array:
     return x.astype(dtype)
 
 
-def squarable(grad: jax.Array, real_dtype: DTypeLike) -> jax.Array:
-    """Casts the gradient to the precision of `real_dtype`, clipped so that its square is finite.
+def squarable(grad: jax.Array, square: jax.Array) -> jax.Array:
+    """Casts the gradient to the precision of `square`, clipped so that its square is finite.
 
     Magnitudes are clipped to 2^60 in float32 and 2^508 in float64. An adaptive method divides by
     the root of the squares, so a gradient of 2^60 gives the same step as the largest number.
     """
-    info = jnp.finfo(real_dtype)
-    dtype = f"complex{2 * info.bits}" if jnp.iscomplexobj(grad) else info.dtype
-    return saturate(jnp.asarray(grad, dtype), largest_squarable(real_dtype))
+    real = square.dtype
+    dtype = f"complex{2 * jnp.finfo(real).bits}" if jnp.iscomplexobj(grad) else real
+    return saturate(jnp.asarray(grad, dtype), largest_squarable(real))
 
 
 @functools.cache
@@ -199,9 +207,15 @@ def part_of_way(fraction: jax.Array, start: jax.Array, end: jax.Array) -> jax.Ar
 
 def ema(old: jax.Array, new: jax.Array, decay: Scalar) -> jax.Array:
     """Returns `decay·old + (1 − decay)·new` in the dtype of `old`."""
-    keep, take = constant(decay, old.dtype), constant(1 - decay, old.dtype)
-    kept, taken = jax.lax.mul(old, keep), jax.lax.mul(new.astype(old.dtype), take)
-    return jax.lax.add(kept, taken)
+    return weighted(old, new, constant(decay, old.dtype), constant(1 - decay, old.dtype))
+
+
+def weighted(
+    old: jax.Array, new: jax.Array, keep: np.ndarray | jax.Array, take: np.ndarray | jax.Array
+) -> jax.Array:
+    """Returns `keep·old + take·new` in the dtype of `old`."""
+    new = new if new.dtype == old.dtype else new.astype(old.dtype)
+    return jax.lax.add(jax.lax.mul(old, keep), jax.lax.mul(new, take))
 
 
 def root(x: jax.Array) -> jax.Array:
@@ -224,11 +238,11 @@ def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
     # 1/(√x + 0) by another operation, whose last digits differ from those for a traced eps.
     tiny = float(jnp.finfo(x.dtype).tiny)
     known = isinstance(eps, float)
-    added = constant(max(eps, tiny) if known else eps, x.dtype)
+    added = constant(max(eps, tiny), x.dtype) if known else eps.astype(x.dtype)
     if not (isinstance(eps_root, float) and eps_root == 0):
         x = x + constant(eps_root, x.dtype)
-    below = jax.lax.add(root(x), added if known else jnp.maximum(added, tiny))
-    return jax.lax.div(constant(1.0, x.dtype), below)
+    below = jax.lax.add(root(x), added if known else jax.lax.max(added, x.dtype.type(tiny)))
+    return jax.lax.div(x.dtype.type(1), below)
 
 
 def power(x: jax.Array, exponent: Scalar) -> jax.Array:

@@ -1,5 +1,6 @@
 """Trees of gradients, state and updates: how they are matched, and the dtypes they get."""
 
+import functools
 from typing import Any
 
 import jax
@@ -175,7 +176,10 @@ _NUMBERS = frozenset({bool, int, float, complex})
 def as_computed(grads: Updates) -> Updates:
     """Casts gradients to their `compute_dtype`, for transformations without a state."""
     leaves = jax.tree.leaves(grads)
-    if all(isinstance(g, jax.Array) and g.dtype in _COMPUTED and not g.weak_type for g in leaves):
+    computed = [
+        isinstance(g, jax.Array) and g.dtype in _COMPUTED and not g.weak_type for g in leaves
+    ]
+    if all(computed):
         return grads  # nearly always, so it must not take time
     check_inexact(gradients=grads)
     return jax.tree.map(lambda g: jnp.asarray(g, numerics.compute_dtype(g)), grads)
@@ -190,7 +194,21 @@ def squarable(grads: Updates, state: PyTree) -> Updates:
     Raises:
       ValueError: the trees or shapes differ; the message names the path.
     """
-    return map_leaves(lambda g, s: numerics.squarable(g, s.dtype), gradients=grads, state=state)
+    return map_leaves(numerics.squarable, gradients=grads, state=state)
+
+
+def ema(old: PyTree, new: PyTree, decay: Scalar) -> PyTree:
+    """Returns `decay·old + (1 − decay)·new` for each array, in the dtype of `old`."""
+
+    # Once for each dtype, not for each array: that saves much of the time of tracing.
+    @functools.cache
+    def weights(dtype):
+        return numerics.constant(decay, dtype), numerics.constant(1 - decay, dtype)
+
+    def leaf(old, new):
+        return numerics.weighted(old, new, *weights(old.dtype))
+
+    return jax.tree.map(leaf, old, new)
 
 
 def again(grads: Updates) -> Updates:
@@ -207,11 +225,16 @@ def again(grads: Updates) -> Updates:
 
 def cast_updates(updates: Updates, grads: Updates, params: Params | None) -> Updates:
     """Casts updates to the parameters' dtypes, or to the gradients' if there are no parameters."""
-    like = {"gradients": grads} if params is None else {"parameters": params}
-    return map_leaves(_cast_to_dtype_of, updates=updates, **like)
+    return map_leaves(cast_to_dtype_of, updates=updates, **update_dtypes(grads, params))
 
 
-def _cast_to_dtype_of(x: jax.Array, like: jax.Array) -> jax.Array:
+def update_dtypes(grads: Updates, params: Params | None) -> dict[str, PyTree]:
+    """Returns the tree whose dtypes the updates get, under its name in error messages."""
+    return {"gradients": grads} if params is None else {"parameters": params}
+
+
+def cast_to_dtype_of(x: jax.Array, like: jax.Array) -> jax.Array:
+    """Casts `x` to the dtype of `like`, which may be a Python number."""
     dtype = like.dtype if isinstance(like, jax.Array) else jnp.result_type(like)
     return x if x.dtype == dtype else numerics.cast(x, dtype)
 

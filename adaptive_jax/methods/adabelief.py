@@ -61,7 +61,7 @@ def scale_by_adabelief(
     def step(grads, state, params=None, **extra):
         count = numerics.count_next(state.count)
         squarable = trees.squarable(grads, state.nu)
-        mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, squarable)
+        mu = trees.ema(state.mu, squarable, b1)
 
         def spread(s, g, m):
             keep, take = jnp.asarray(b2, s.dtype), jnp.asarray(1 - b2, s.dtype)

@@ -50,9 +50,7 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Preconditioner:
 
     def step(grads, state, params=None, **extra):
         squarable = trees.squarable(grads, state.e_g)
-        e_g = jax.tree.map(
-            lambda v, g: numerics.ema(v, numerics.abs_square(g), rho), state.e_g, squarable
-        )
+        e_g = trees.ema(state.e_g, jax.tree.map(numerics.abs_square, squarable), rho)
         e_x = jax.tree.map(_mean_square_step(rho, eps), state.e_x, e_g, squarable)
         direction = trees.squarable(trees.again(grads), e_g)
         scale = jax.tree.map(_scale(rho, eps), e_x, e_g, direction)

@@ -1,5 +1,7 @@
 """Adam and AMSGrad: the first moment of gradients over the root of the second."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -225,8 +227,8 @@ def check_eps(eps: Scalar, eps_root: Scalar, eps_hat: Scalar) -> list[Scalar]:
 def moments(grads: Updates, state: State, b1: Scalar, b2: Scalar) -> tuple[Updates, Updates]:
     """The first and second moments after these gradients, from `state.mu` and `state.nu`."""
     grads = trees.squarable(grads, state.nu)
-    mu = jax.tree.map(lambda g, m: numerics.ema(m, g, b1), grads, state.mu)
-    nu = jax.tree.map(lambda g, v: numerics.ema(v, numerics.abs_square(g), b2), grads, state.nu)
+    mu = trees.ema(state.mu, grads, b1)
+    nu = trees.ema(state.nu, jax.tree.map(numerics.abs_square, grads), b2)
     return mu, nu
 
 
@@ -247,8 +249,13 @@ def corrected_scale(
     # Inverted once here, so that each coordinate needs only one division.
     factor1, factor2 = 1 / correction1, 1 / correction2
 
+    @functools.cache  # once for each dtype, not for each array
+    def factors(dtype):
+        return factor1.astype(dtype), factor2.astype(dtype)
+
     def leaf(v):
-        f1, f2 = factor1.astype(v.dtype), factor2.astype(v.dtype)
-        return numerics.inverse_root(v * f2, added, eps_root) * f1
+        f1, f2 = factors(v.dtype)
+        root = numerics.inverse_root(jax.lax.mul(v, f2), added, eps_root)
+        return jax.lax.mul(root, f1)
 
     return jax.tree.map(leaf, nu)

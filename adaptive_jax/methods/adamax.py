@@ -63,7 +63,7 @@ def scale_by_adamax(
     def step(grads, state, params=None, **extra):
         count = numerics.count_next(state.count)
         grads = trees.squarable(grads, state.nu)  # or 1 / nu could underflow
-        mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads)
+        mu = trees.ema(state.mu, grads, b1)
         nu = jax.tree.map(_decaying_maximum(b2, eps_grad), state.nu, grads)
         correction = numerics.bias_correction(b1, count)
 

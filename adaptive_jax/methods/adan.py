@@ -88,10 +88,8 @@ def scale_by_adan(
         anew = squarable_and_difference(trees.again(grads))
         new = ScaleByAdanState(
             count=numerics.count_next(state.count),
-            mu=jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, squarable),
-            mean_difference=jax.tree.map(
-                lambda v, d: numerics.ema(v, d, b2), state.mean_difference, differences
-            ),
+            mu=trees.ema(state.mu, squarable, b1),
+            mean_difference=trees.ema(state.mean_difference, differences, b2),
             nu=jax.tree.map(_mean_square(b2, b3), state.nu, *anew),
             previous=jax.tree.map(lambda g, m: jnp.asarray(g, m.dtype), grads, state.mu),
         )

@@ -80,11 +80,7 @@ def scale_by_ademamix(
     def step(grads, state, params=None, **extra):
         fast, scale, adam_state, _ = adam.step(grads, state.adam)
         decay = numerics.at_step(b3, state.adam.count)
-        mu_slow = jax.tree.map(
-            lambda s, g: numerics.ema(s, g, decay),
-            state.mu_slow,
-            trees.squarable(grads, state.adam.nu),
-        )
+        mu_slow = trees.ema(state.mu_slow, trees.squarable(grads, state.adam.nu), decay)
         weight = numerics.at_step(alpha, state.adam.count)
         correction = numerics.bias_correction(b1, adam_state.count)  # the scale undoes it
 

@@ -76,7 +76,7 @@ def scale_by_laprop(
         count = numerics.count_next(state.count)
         correction1 = numerics.bias_correction(b1, count)
         correction2 = numerics.bias_correction(b2, count)
-        nu = jax.tree.map(lambda v, g: numerics.ema(v, numerics.abs_square(g), b2), state.nu, grads)
+        nu = trees.ema(state.nu, jax.tree.map(numerics.abs_square, grads), b2)
         grads = trees.squarable(trees.again(updates), state.nu)
 
         def momentum(m, g, v):

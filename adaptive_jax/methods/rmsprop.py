@@ -91,9 +91,7 @@ def scale_by_rms(
 
     def step(grads, state, params=None, **extra):
         squarable = trees.squarable(grads, state.nu)
-        nu = jax.tree.map(
-            lambda v, g: numerics.ema(v, numerics.abs_square(g), decay), state.nu, squarable
-        )
+        nu = trees.ema(state.nu, jax.tree.map(numerics.abs_square, squarable), decay)
         mean_square, new = nu, optax.ScaleByRmsState(nu)
         if bias_correction:
             count = numerics.count_next(state.count)
@@ -101,7 +99,7 @@ def scale_by_rms(
             mean_square = jax.tree.map(lambda v: v / correction.astype(v.dtype), nu)
             new = ScaleByCorrectedRmsState(count, nu)
         if centered:
-            mu = jax.tree.map(lambda m, g: numerics.ema(m, g, decay), state.mu, squarable)
+            mu = trees.ema(state.mu, squarable, decay)
             mean_square = jax.tree.map(_variance, nu, mu)
             new = optax.ScaleByRStdDevState(mu, nu)
         scale = jax.tree.map(lambda v: numerics.inverse_root(v, eps, eps_root), mean_square)

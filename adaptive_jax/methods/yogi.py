@@ -73,7 +73,7 @@ def scale_by_yogi(
     def step(grads, state, params=None, **extra):
         count = numerics.count_next(state.count)
         grads = trees.squarable(grads, state.nu)
-        mu = jax.tree.map(lambda m, g: numerics.ema(m, g, b1), state.mu, grads)
+        mu = trees.ema(state.mu, grads, b1)
         nu = jax.tree.map(_move_towards_square(b2), state.nu, grads)
         correction1 = numerics.bias_correction(b1, count)
         correction2 = numerics.bias_correction(b2, count)

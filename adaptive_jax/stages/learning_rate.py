@@ -6,7 +6,7 @@ import optax
 from adaptive_jax import numerics, trees
 from adaptive_jax.algebra import Transformation, constructor
 from adaptive_jax.typing import ScalarOrSchedule
-from adaptive_jax.validation import number_or_schedule
+from adaptive_jax.validation import map_leaves, number_or_schedule
 
 __all__ = ["scale_by_learning_rate"]
 
@@ -57,11 +57,12 @@ def scale_by_learning_rate(
             rate = sign * learning_rate
         shrinks = isinstance(rate, float) and abs(rate) <= 1  # so that no product overflows
 
-        def leaf(u):
+        def leaf(u, like):
             product = jax.lax.mul(u, numerics.constant(rate, u.dtype))
-            return product if shrinks else numerics.saturate(product, source=u)
+            product = product if shrinks else numerics.saturate(product, source=u)
+            return trees.cast_to_dtype_of(product, like)
 
-        scaled = jax.tree.map(leaf, trees.as_computed(updates))
-        return trees.cast_updates(scaled, updates, params), state
+        like = trees.update_dtypes(updates, params)
+        return map_leaves(leaf, updates=trees.as_computed(updates), **like), state
 
     return Transformation(init, update)

@@ -70,7 +70,7 @@ def momental_bound(b3: Scalar = 0.999) -> ScaleModifier:
         return MomentalBoundState(trees.real_full_like(params))
 
     def modify(scale, state):
-        mean = jax.tree.map(lambda e, s: numerics.ema(e, s, b3), state.mean_scale, scale)
+        mean = trees.ema(state.mean_scale, scale, b3)
         return jax.tree.map(jnp.minimum, scale, mean), MomentalBoundState(mean)
 
     return ScaleModifier(init, modify)
