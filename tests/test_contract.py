@@ -281,16 +281,17 @@ def test_a_bad_gradient_is_seen_and_contained(case):
 @pytest.mark.parametrize("params_dtype", DTYPES, ids=lambda d: d.__name__)
 @pytest.mark.parametrize("grads_dtype", DTYPES, ids=lambda d: d.__name__)
 def test_types_never_change(case, params_dtype, grads_dtype):
+    """Traced alone, without compilation: types do not depend on values."""
     params, grads = make_params(params_dtype), make_params(grads_dtype)
     tx = case.build()
-    state = tx.init(params)
-    updates, new_state = tx.update(grads, state, params)
+    state = jax.eval_shape(tx.init, params)
+    updates, new_state = jax.eval_shape(tx.update, grads, state, params)
     assert types(new_state) == types(state)
     assert types(updates) == types(params)
     for leaf in jax.tree.leaves(state):
         assert leaf.dtype in state_types(case)
     if not case.needs_params:
-        updates, new_state = tx.update(grads, state)
+        updates, new_state = jax.eval_shape(tx.update, grads, state)
         assert types(new_state) == types(state)
         assert types(updates) == types(grads)
 
