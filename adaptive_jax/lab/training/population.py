@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from adaptive_jax.lab.training.batches import on_devices
+from adaptive_jax.lab.training.batches import on_devices, sources
 from adaptive_jax.lab.training.callbacks import Callback, Epoch
 from adaptive_jax.lab.training.config import SCHEDULES, Member, OptimizerSpec
 from adaptive_jax.lab.training.devices import arrange, default_max_memory, device_name
@@ -19,9 +19,15 @@ from adaptive_jax.lab.training.loop import Recovery, train_group
 from adaptive_jax.lab.training.network import Network
 from adaptive_jax.lab.training.programs import Programs
 from adaptive_jax.lab.training.updates import Updates
-from adaptive_jax.lab.workloads.checks import check_workload
+from adaptive_jax.lab.workloads.checks import canonical, check_workload
+from adaptive_jax.lab.workloads.models import as_model
 from adaptive_jax.lab.workloads.workload import Data, Split, Workload
 from adaptive_jax.typing import Device
+
+# What batch statistics are computed of: enough examples that their mean is exact to a few percent
+# (Wu & Johnson 2021, arXiv 2105.07576, section 3.2), or, where they follow a model's own rule, as
+# many batches as a running statistic with momentum 0.9 takes to forget its past.
+_EXAMPLES, _BATCHES = 2000, 50
 
 
 class Population:
@@ -42,15 +48,16 @@ class Population:
     Args:
       workload: The workload to train.
       data: Its data, from `workload.load`.
-      epochs, batch_size: Default: the workload's own.
+      epochs, batch_size: Default: the workload's own. A stream's batch size is its own.
       schedule: A name in `SCHEDULES`. Every update is multiplied by its value, unless the
         optimizer is one whose learning rate must not be scheduled (`Optimizer.scheduled`).
         Default: the workload's own.
       width: The number of members side by side on each device. Default: the workload's own on a
         CPU, elsewhere all of them.
       max_memory: The bytes that a compiled program may need on each device. A group that needs
-        more is trained in halves. A single member is trained whatever it needs. Default:
-        `default_max_memory()`.
+        more is trained in halves. A single member is trained whatever it needs. Data that take
+        more than half of it stay on the host, which sends each mini-batch when it is needed.
+        Default: `default_max_memory()`.
       devices: The devices to train on. They may belong to several processes of
         `jax.distributed`, each of which then creates the same population and gets the same
         histories. Default: all devices.
@@ -91,19 +98,23 @@ class Population:
         self.width = width or (workload.width if jax.default_backend() == "cpu" else None)
         self.max_memory = default_max_memory() if max_memory is None else max_memory
 
-        on_device = on_devices(data, self._devices)
-        self.examples: dict[str, int] = dict(on_device.examples)
+        splits = sources(workload.name, data, batch_size or workload.batch_size)
+        train = splits["train"]
+        self.examples: dict[str, int] = {name: split.examples for name, split in splits.items()}
         self.workload = workload
         self.epochs: int = epochs or workload.epochs
-        self.batch_size: int = min(batch_size or workload.batch_size, self.examples["train"])
-        self.batch: Split = jax.tree.map(lambda x: x[: self.batch_size], data.train)
-        self.steps: int = self.epochs * -(-self.examples["train"] // self.batch_size)
+        self.batch_size: int = train.batch_size
+        self.batch: Split = train.first(1)[0]
+        self.steps: int = self.epochs * train.steps
         self.schedule: str = schedule or workload.schedule
 
-        network = Network(workload, self._devices.shard)
+        model = as_model(workload.model, jax.tree.map(canonical, self.batch.inputs))
+        network = Network(workload, model, self._devices.shard)
         updates = Updates(network, SCHEDULES[self.schedule](self.steps))
         self.parameters: int = network.parameters
         self.programs = Programs(network, updates, self.batch_size)
+        sample = -(-_EXAMPLES // self.batch_size) if network.has_averages else _BATCHES
+        on_device = on_devices(splits, sample, self.max_memory / 2, self._devices)
         self._execution = Execution(self.programs, on_device, self._devices)
         self._identity = of_workload(workload, data, network.shapes)
         self._optimizer_identities: dict[OptimizerSpec, str] = {}

@@ -103,9 +103,9 @@ class Updates:
         def value_fn(params, obj_fn=None, grad_fn=None):
             if on_loss is not None:
                 on_loss(params)
-            # The random counters in `rest` are those of the step's own gradient. So dropout
-            # has the same mask there and here, and the losses can be compared.
-            scores, _ = self._network.train_scores(params, model.rest, batch)
+            # The random keys and counters are those of the step's own gradient. So dropout has
+            # the same mask there and here, and the losses can be compared.
+            scores, _ = self._network.train_scores(model._replace(params=params), batch)
             return jnp.mean(scores["loss"])
 
         return {
