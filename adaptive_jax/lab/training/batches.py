@@ -1,7 +1,7 @@
 """A workload's data: on the devices, or on the host, from where batches are sent."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import NamedTuple
 
 import jax
@@ -127,7 +127,7 @@ class HostStream:
 
     def _count(self, steps):
         batches = self._batches(0, 0)
-        if steps is None and hasattr(batches, "__len__"):
+        if steps is None and isinstance(batches, Sized):
             steps = len(batches)
         if steps is not None:
             return steps, steps * self.batch_size
@@ -164,7 +164,7 @@ class DeviceData(NamedTuple):
         of a split have the same shapes.
     """
 
-    train: Split | Source
+    train: Split | HostSplit | HostStream
     sample: Split
     chunks: Mapping[str, Iterable[tuple[Split, jax.Array, int]]]
 
@@ -222,7 +222,7 @@ def chunks(split: Split, size: int) -> Iterator[tuple[Split, np.ndarray]]:
         yield jax.tree.map(lambda x, rows=rows: np.asarray(x[rows]), chunk), weights
 
 
-def sent(source: Source, number: int, seeds: Sequence[int]) -> Iterator[PyTree]:
+def sent(source: Source, number: int, seeds: Sequence[np.int32]) -> Iterator[PyTree]:
     """Yields the mini-batches of an epoch in parts, each of as many steps as are sent at once.
 
     A part has leaves (steps, seeds, batch, ...). All of its batches have the same size.
@@ -233,7 +233,7 @@ def sent(source: Source, number: int, seeds: Sequence[int]) -> Iterator[PyTree]:
       seeds: The seeds, whose mini-batches stand side by side.
     """
     part, room = [], 0
-    for batches in zip(*(source.epoch(number, seed) for seed in seeds), strict=True):
+    for batches in zip(*(source.epoch(number, int(seed)) for seed in seeds), strict=True):
         step = _stacked(batches)
         shapes = jax.tree.map(np.shape, step)
         if part and (len(part) == room or shapes != jax.tree.map(np.shape, part[0])):

@@ -53,6 +53,7 @@ class Compiler:
         placement: tuple[Sequence, Any],
         args: Sequence[Any],
         donate: Sequence[int] = (),
+        runs_once: bool = False,
     ) -> Any:
         """Returns `fn` compiled for the shapes of its arguments.
 
@@ -62,6 +63,7 @@ class Compiler:
           placement: Where its arguments and its result lie.
           args: The arguments, or `jax.ShapeDtypeStruct` in their place.
           donate: The positions of arguments whose memory may be used for the result.
+          runs_once: Whether the program is called so seldom that compilation should be fast.
         """
         shapes = tuple((x.shape, x.dtype) for x in jax.tree.leaves(args))
         key = (name, jax.tree.structure(args), shapes)
@@ -69,13 +71,24 @@ class Compiler:
             started = time.perf_counter()
             inputs, outputs = placement
             jitted = self._devices.jit(fn, inputs, outputs, donate)
-            self._compiled[key] = jitted.lower(*args).compile()
+            # Random initial parameters compile in a quarter of the time at level 1, with the same
+            # bits. (At level 0 the last ones differ.)
+            is_quick = runs_once and jax.default_backend() == "cpu"
+            options: Any = {"xla_backend_optimization_level": "1"} if is_quick else None
+            self._compiled[key] = jitted.lower(*args).compile(options)
             self.seconds += time.perf_counter() - started
         return self._compiled[key]
 
-    def call(self, name: Hashable, fn: Callable, placement: tuple[Sequence, Any], *args: Any):
+    def call(
+        self,
+        name: Hashable,
+        fn: Callable,
+        placement: tuple[Sequence, Any],
+        *args: Any,
+        runs_once: bool = False,
+    ) -> Any:
         """Calls `fn`, compiled."""
-        return self.compile(name, fn, placement, args)(*args)
+        return self.compile(name, fn, placement, args, runs_once=runs_once)(*args)
 
     def take_seconds(self) -> float:
         """Returns the time spent on tracing and compilation since the last call."""
@@ -103,11 +116,15 @@ class Execution:
         """Returns the initial models and optimizer states of a group."""
         # `init` is called for one model at a time and for distinct seeds only. Under `vmap` it
         # took twice as long to compile, and compilation is much of a short comparison.
-        init = self._programs.network.init
-        models = [self.compiler.call("init", init, _INIT, seed) for seed in group.distinct_seeds]
+        models = [self.initial_model(seed) for seed in group.distinct_seeds]
         start = functools.partial(self._programs.start, group.blocks)
         args = models, group.model_index, group.hypers
-        return self.compiler.call(("start", group.blocks), start, _START, *args)
+        return self.compiler.call(("start", group.blocks), start, _START, *args, runs_once=True)
+
+    def initial_model(self, seed: np.int32) -> State:
+        """Returns the variables that a seed initializes, without a member axis."""
+        init = self._programs.network.init
+        return self.compiler.call("init", init, _INIT, seed, runs_once=True)
 
     def epoch(self, group: Group, model: State, optimizers: State, number: int):
         """Trains a group for an epoch, see `Programs.epoch`, and returns when it is finished.
@@ -117,17 +134,17 @@ class Execution:
         Returns:
           What `Programs.epoch` returns, and the seconds that it took without compilation.
         """
-        if not isinstance(self._data.train, Split):
-            return self._streamed_epoch(group, model, optimizers, number)
+        source = self._data.train
+        if not isinstance(source, Split):
+            return self._streamed_epoch(source, group, model, optimizers, number)
         args = self._epoch_args(group, model, optimizers, number)
         program = self._epoch_program(group, args)
         started = time.perf_counter()
         result = jax.block_until_ready(program(*args))
         return *result, time.perf_counter() - started
 
-    def _streamed_epoch(self, group, model, optimizers, number):
+    def _streamed_epoch(self, source, group, model, optimizers, number):
         """Does the same with mini-batches that the host sends."""
-        source = self._data.train
         started, compiled = time.perf_counter(), self.compiler.seconds
         sums, left = None, source.steps
         for batches in sent(source, number, group.distinct_seeds):
@@ -167,10 +184,11 @@ class Execution:
         # Through the devices' `jit`: batches are sharded inside, which takes the mesh's context.
         jitted = self._devices.jit(start, *_START)
         model, optimizers = jax.eval_shape(jitted, models, group.model_index, group.hypers)
-        if isinstance(self._data.train, Split):
+        source = self._data.train
+        if isinstance(source, Split):
             epoch = self._epoch_program(group, self._epoch_args(group, model, optimizers, 0))
         else:
-            batches = next(sent(self._data.train, 0, group.distinct_seeds))
+            batches = next(sent(source, 0, group.distinct_seeds))
             is_last = np.zeros(len(jax.tree.leaves(batches)[0]), bool)
             args = self._steps_args(group, model, optimizers, batches, is_last)
             epoch = self._steps_program(group, args)
@@ -183,7 +201,7 @@ class Execution:
         return model, optimizers, group.hypers, group.seeds, np.int32(number), self._data.train
 
     def _epoch_program(self, group, args):
-        static = group.blocks, group.with_rates, group.skips
+        static = group.blocks, group.skips
         fn = functools.partial(self._programs.epoch, *static)
         # The states are donated, so that the old and the new ones never exist at the same time.
         return self.compiler.compile(("epoch", *static), fn, _EPOCH, args, donate=(0, 1))
@@ -193,7 +211,7 @@ class Execution:
         return model, optimizers, group.hypers, group.model_index, batches, is_last
 
     def _steps_program(self, group, args):
-        static = group.blocks, group.with_rates, group.skips
+        static = group.blocks, group.skips
         fn = functools.partial(self._programs.steps, *static)
         return self.compiler.compile(("steps", *static), fn, _STEPS, args, donate=(0, 1))
 

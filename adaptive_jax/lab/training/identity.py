@@ -275,10 +275,10 @@ class _Walk:
             self._parts("objects", array.ravel().tolist())
             return
         # In parts, since a memory-mapped array may be larger than the memory.
-        rows = max(1, _HASHED_BYTES // max(1, array[:1].nbytes)) if array.ndim else 1
-        for start in range(0, len(array), rows) if array.ndim else [...]:
-            part = array[start : start + rows] if array.ndim else array
-            self.hash.update(np.ascontiguousarray(part).tobytes())
+        array = array if array.ndim else array[None]
+        rows = max(1, _HASHED_BYTES // max(1, array[:1].nbytes))
+        for start in range(0, len(array), rows):
+            self.hash.update(np.ascontiguousarray(array[start : start + rows]).tobytes())
 
     def _code(self, code):
         # The code without its file and lines. The constants include docstrings.

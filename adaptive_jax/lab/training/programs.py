@@ -59,20 +59,19 @@ class Programs:
         parts = zip(blocks, _split(blocks, model.params), hypers, strict=True)
         return model, [init(block.optimizer)(params, hyper) for block, params, hyper in parts]
 
-    def epoch(self, blocks, with_rates, skips, model, optimizers, hypers, seeds, number, train):
+    def epoch(self, blocks, skips, model, optimizers, hypers, seeds, number, train):
         """Trains on all mini-batches once, in an order that depends on seed and epoch alone.
 
         Args:
           blocks, model, optimizers, hypers, seeds, train: As above.
-          with_rates: Whether to compute histograms of effective learning rates, static.
           skips: Whether a member skips a step in which its loss or a gradient is not finite,
             static. It then keeps its parameters, statistics and optimizer state.
           number: The epoch, from 0, a scalar int32.
 
         Returns:
           The models and optimizer states after the epoch; the metrics, name -> (members,); and
-          for each block the histograms of the last step, (block, bins), None for a block whose
-          optimizer has no scale, and None altogether without `with_rates`.
+          for each block the histograms of effective learning rates in the last step, (block, bins),
+          None for a block whose optimizer has no scale.
         """
         count, size = train.examples, self._batch_size
         full = count // size * size
@@ -81,7 +80,7 @@ class Programs:
         def batch_of(indices):
             return jax.tree.map(lambda x: x[indices], train)  # (members, batch, ...)
 
-        step = functools.partial(self._step, blocks, with_rates, skips, hypers, batch_of)
+        step = functools.partial(self._step, blocks, skips, hypers, batch_of)
 
         # `scan` iterates over the leading axis, so steps come first: (steps, members, batch).
         batches = orders[:, :full].reshape(len(seeds), -1, size).swapaxes(0, 1)
@@ -96,11 +95,11 @@ class Programs:
             sums = (*jax.tree.map(jnp.add, sums[:2], rest[:2]), sums[2], rest[3])
         return *carry, *self.metrics(skips, count, sums)
 
-    def steps(self, blocks, with_rates, skips, model, optimizers, hypers, rows, batches, is_last):
+    def steps(self, blocks, skips, model, optimizers, hypers, rows, batches, is_last):
         """Trains on some mini-batches, which the host provides.
 
         Args:
-          blocks, with_rates, skips, model, optimizers, hypers: As in `epoch`.
+          blocks, skips, model, optimizers, hypers: As in `epoch`.
           rows: (members,), each member's position on the axis of seeds.
           batches: A `Split` with leaves (steps, seeds, batch, ...).
           is_last: (steps,), whether a step is the epoch's last.
@@ -113,7 +112,7 @@ class Programs:
         def batch_of(batch):
             return jax.tree.map(lambda x: x[rows], batch)  # (members, batch, ...)
 
-        step = functools.partial(self._step, blocks, with_rates, skips, hypers, batch_of)
+        step = functools.partial(self._step, blocks, skips, hypers, batch_of)
         carry, outputs = jax.lax.scan(step, (model, optimizers), (batches, is_last))
         size = jax.tree.leaves(batches)[0].shape[2]
         return *carry, _sums(size, outputs)
@@ -126,11 +125,11 @@ class Programs:
             metrics["train_skipped"] = 1 - examples / count
         return metrics | {"first_loss": first_loss}, rates
 
-    def _step(self, blocks, with_rates, skips, hypers, batch_of, states, inputs):
+    def _step(self, blocks, skips, hypers, batch_of, states, inputs):
         """Updates every member once: the body of the `scan` in `epoch` and `steps`.
 
         Args:
-          blocks, with_rates, skips, hypers: As in `epoch`.
+          blocks, skips, hypers: As in `epoch`.
           batch_of: `x -> Split`, each member's mini-batch with leaves (members, batch, ...).
           states: `(model, optimizers)`, the carry.
           inputs: The step's argument of `batch_of`, and whether the step is the epoch's last, a
@@ -147,7 +146,7 @@ class Programs:
         grads, rest, metrics = jax.vmap(self.network.gradients)(model, batch)
         shared = (grads, metrics["train_loss"], model, batch)
         own = list(zip(optimizers, hypers, strict=True))
-        rates = self._rates(is_last, blocks, shared, own) if with_rates else None
+        rates = self._rates(is_last, blocks, shared, own)
         updated = _by_block(self.updates.update, blocks, shared, own)
         params, optimizers = zip(*updated, strict=True)
         # Keys go on where a step is skipped, so that those of a seed's members remain the same.

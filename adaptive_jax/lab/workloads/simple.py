@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def workload(
     *,
     loss: Callable[[Any, Any], jax.Array] = _BY_TARGETS,
     accuracy: Callable[[Any, Any], jax.Array] | None = _BY_TARGETS,
-    metric: str | None = None,
+    metric: Literal["accuracy", "loss"] | None = None,
     name: str = "workload",
     **settings: Any,
 ) -> Workload:
@@ -95,7 +95,7 @@ def _split(name, given):
     if isinstance(given, Stream):
         return given
     if callable(given):
-        return Stream(given)
+        return Stream(cast(Callable, given))
     split = Split.of(given)
     if not all(np.ndim(x) for x in jax.tree.leaves(split)) or not jax.tree.leaves(split.inputs):
         raise DataError(
