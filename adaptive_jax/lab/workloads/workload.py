@@ -75,6 +75,9 @@ class Stream:
       steps: The number of batches in an epoch; further ones are left out. Default: None, the
         length of `batches(0, 0)`, which is counted if it has no `len`.
 
+    Raises:
+      ValueError: `batches` is not a function, or `steps` is no whole number of at least 1.
+
     >>> def batches(epoch, seed):
     ...     rng = np.random.default_rng((epoch, seed))
     ...     for _ in range(3):
