@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from tests.programs import bound
+from adaptive_jax.lab.files import bound
 
 # A shell's background jobs and nohup ignore these signals, and processes inherit that: the tests of
 # interruptions would wait for ever.

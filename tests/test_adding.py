@@ -16,7 +16,6 @@ COPIED = [
     "tests/conftest.py",
     "tests/family.py",
     "tests/families/__init__.py",
-    "tests/programs.py",
     "tests/reference/trajectories.json",
     "tests/reference/trajectories.npz",
     "tests/test_contract.py",

@@ -53,9 +53,13 @@ BINARY = {
         (
             {"load": lambda data_dir: Data(*map(tuple, load(data_dir)))},
             DataError,
-            "train must be a Split, got tuple",
+            "train must be a Split or a Stream, got tuple",
         ),
-        (altered("train", inputs=list), DataError, "train must have an array as inputs, got list"),
+        (
+            altered("train", inputs=list),
+            DataError,
+            "train must have an array as inputs, or a dict or a tuple of arrays, got list",
+        ),
         (
             altered("test", targets=lambda y: y.astype(str)),
             DataError,

@@ -43,7 +43,6 @@ SHOWN_BY = {
     "storage.Split": "storage.split",
     "checkpoint.Manifest": "checkpoint.describe",
     "lab.workloads.Data": "lab.workloads.Workload",
-    "lab.workloads.Split": "lab.workloads.Workload",
     "lab.training.Epoch": "lab.training.Callback",
     "lab.training.History": "lab.training.Population",
     "lab.training.RunRecord": "lab.training.train",

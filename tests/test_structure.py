@@ -12,7 +12,7 @@ import pytest
 
 import adaptive_jax
 from adaptive_jax import lab
-from tests import programs
+from adaptive_jax.lab import files
 
 PACKAGE = Path(adaptive_jax.__file__).parent
 # From the ground up: a room may import from itself and from those before it.
@@ -161,8 +161,8 @@ def test_kept_programs_are_bounded(tmp_path):
     for age in range(10):
         (tmp_path / str(age)).write_bytes(b"x" * 10)
         os.utime(tmp_path / str(age), (-age, -age))
-    programs.bound(tmp_path, most=100)
+    files.bound(tmp_path, most=100)
     assert len(list(tmp_path.iterdir())) == 10
-    programs.bound(tmp_path, most=99)
+    files.bound(tmp_path, most=99)
     assert {file.name for file in tmp_path.iterdir()} == {"0", "1", "2", "3"}
-    programs.bound(tmp_path / "not there", most=1)
+    files.bound(tmp_path / "not there", most=1)

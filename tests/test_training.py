@@ -26,10 +26,12 @@ from adaptive_jax.lab.training import (
     records,
     train,
 )
+from adaptive_jax.lab.training import population as population_module
 from adaptive_jax.lab.training.batches import chunks
 from adaptive_jax.lab.training.config import parse_settings
 from adaptive_jax.lab.training.devices import WHOLE, arrange
-from adaptive_jax.lab.training.groups import blocks_of, fitting
+from adaptive_jax.lab.training.execution import Execution
+from adaptive_jax.lab.training.groups import Group, Shape, blocks_of, fitting
 from adaptive_jax.lab.workloads import Data, Split, Workload
 
 pytestmark = pytest.mark.relaxed
@@ -86,6 +88,10 @@ def plain_loop(spec, rate, seed):
             optimizer.update(model, grads)
             total += float(loss) * len(batch)
         losses.append(total / 60)
+    # Before an evaluation, the statistics are the mean of those of the first full batches.
+    batches = [model.dense1(data.train.inputs[i : i + 16]) for i in (0, 16, 32)]
+    model.norm.mean[...] = jnp.mean(jnp.stack([jnp.mean(x, 0) for x in batches]), 0)
+    model.norm.var[...] = jnp.mean(jnp.stack([jnp.var(x, 0) for x in batches]), 0)
     model.eval()
     logits = model(data.test.inputs)
     accuracy = float(jnp.mean(jnp.argmax(logits, -1) == data.test.targets))
@@ -226,6 +232,46 @@ def test_members_are_dealt_out_in_equal_shares():
     assert [fitting(members, width, 1) for width in (1, 2, 9)] == [1, 2, 7]
     with pytest.raises(ValueError, match=r"devices_per_batch must divide .*, got 3 and 8"):
         Population(SMALL, load(None), devices_per_batch=3)
+
+
+def test_members_fill_the_room_of_an_earlier_group():
+    """Fewer of the same optimizers, or not all of them; else there is no room."""
+    members = [Member(SGD, seed) for seed in range(3)] + [Member(ADAM, seed) for seed in range(2)]
+    shape = Shape.of(members, 2)
+    assert shape.fillers == (members[0], members[3])
+    fewer = [Member(SGD, 7), Member(ADAM, 8)]
+    assert [x.tolist() for x in shape.places(fewer, 2)] == [[[0, 0], [0, 0]], [[1], [1]]]
+    assert [x.tolist() for x in shape.places(fewer[1:], 2)] == [[[1, 1], [1, 1]], [[0], [0]]]
+    assert shape.places(fewer[::-1], 2) is None
+    assert shape.places([Member(SGD, seed) for seed in range(5)], 2) is None
+    assert shape.places([Member(SGD, 0, {"momentum": 0.1})], 2) is None
+    group = Group(fewer[1:], shape, True, False, arrange(jax.devices()[:1], 1))
+    assert group.seeds.tolist() == [0, 0, 8]
+    assert group.by_member({"loss": jnp.arange(3.0)})["loss"].tolist() == [2]
+    assert group.rates([None, jnp.array([[5, 6]])]) == [[5, 6]]
+
+
+@pytest.mark.parametrize(("spare", "widths"), [(1e12, [4, 4, 4]), (0.0, [4, 2, 1])])
+def test_programs_are_used_again_where_that_is_cheap(histories, monkeypatch, spare, widths):
+    """Also by a run that finds the first group finished, so that it gives the same bits."""
+    monkeypatch.setattr(population_module, "_SPARE", (spare, spare))
+    members = [history.member for history in histories[:4]]
+    found, start = [], Execution.start
+
+    def noted(self, group):
+        found.append(group.width)
+        return start(self, group)
+
+    monkeypatch.setattr(Execution, "start", noted)
+    ends = []
+    for is_finished in (lambda _: False, lambda _: True):
+        one = Population(SMALL, load(None), width=9, devices=jax.devices()[:1])
+        list(one.run(members, is_finished=is_finished))
+        ends.append([history.final for history in one.run(members[1:3])])
+        ends[-1] += [history.final for history in one.run(members[3:])]
+    assert ends[0] == ends[1] and found == [*widths, *widths[1:]]
+    for final, history in zip(ends[0], histories[1:4], strict=True):
+        assert final == {k: pytest.approx(v, rel=1e-5) for k, v in history.final.items()}
 
 
 def test_one_device_need_not_be_the_default():

@@ -13,7 +13,7 @@ from adaptive_jax import checkpoint, presets, schedules, storage
 from adaptive_jax.lab import Comparison, compare
 from adaptive_jax.lab.comparison import CompareConfig
 from adaptive_jax.lab.training import Callback, Epoch, RunConfig, RunRecord, train
-from adaptive_jax.lab.workloads import WORKLOADS, Data, Workload, get
+from adaptive_jax.lab.workloads import WORKLOADS, Data, Split, Workload, get
 
 
 def composed() -> optax.GradientTransformationExtraArgs:
@@ -69,7 +69,8 @@ class Loudly(Callback):
 
 def compared(mine: Workload) -> tuple[Comparison, RunRecord]:
     data = assert_type(get("digits_cnn").load(None), Data)
-    print(data.train.inputs.shape, list(WORKLOADS))
+    assert isinstance(data.train, Split)
+    print(data.train.examples, list(WORKLOADS))
     config = CompareConfig(
         [mine, "digits_mlp"], ("sgd:momentum=0.9", aj.lion, optax.adamw), seeds=3
     )

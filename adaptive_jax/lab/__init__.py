@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from adaptive_jax.lab.training import RunRecord as RunRecord
     from adaptive_jax.lab.training import train as train
     from adaptive_jax.lab.workloads import Data as Data
+    from adaptive_jax.lab.workloads import Model as Model
     from adaptive_jax.lab.workloads import Split as Split
+    from adaptive_jax.lab.workloads import Stream as Stream
     from adaptive_jax.lab.workloads import Workload as Workload
+    from adaptive_jax.lab.workloads import workload as workload
 
 _NAMES = {
-    "workloads": ("Data", "Split", "Workload"),
+    "workloads": ("Data", "Model", "Split", "Stream", "Workload", "workload"),
     "training": ("Callback", "OptimizerSpec", "RunConfig", "RunRecord", "train"),
     "comparison": ("CompareConfig",),
     "analysis": ("Analysis", "analyze"),

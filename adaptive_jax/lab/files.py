@@ -1,5 +1,6 @@
-"""Bounded reading and atomic writing of files, and texts made safe as names, lines and cells."""
+"""Bounded folders and reading, atomic writing, and texts made safe as names, lines and cells."""
 
+import contextlib
 import os
 import re
 import tempfile
@@ -51,6 +52,26 @@ def write_whole(path: Path, text: str) -> None:
         part = Path(folder) / "part"
         part.write_bytes(content)
         os.replace(part, path)
+
+
+def bound(folder: Path, most: int) -> None:
+    """Deletes a folder's oldest files if it holds more than `most` bytes, down to half of that.
+
+    Args:
+      folder: the folder, which need not exist. Its subfolders are left alone.
+      most: the maximum number of bytes.
+    """
+    with contextlib.suppress(FileNotFoundError):  # no folder yet, or another process deletes too
+        files = [file for file in folder.iterdir() if file.is_file()]
+        oldest_first = sorted(files, key=lambda file: file.stat().st_mtime)
+        sizes = [file.stat().st_size for file in oldest_first]
+        total = sum(sizes)
+        if total > most:
+            for file, size in zip(oldest_first, sizes, strict=True):
+                if total <= most / 2:
+                    break
+                file.unlink()
+                total -= size
 
 
 def one_line(text: str) -> str:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adaptive_jax.lab.training.compilation import compiled_anew
 from adaptive_jax.lab.training.config import OptimizerSpec
 from adaptive_jax.lab.training.population import Population
 
@@ -38,7 +39,7 @@ def measure_costs(
     (8.2, True)
     """
     programs, batch = population.programs, jax.tree.map(jnp.asarray, population.batch)
-    model = jax.jit(programs.network.init)(np.int32(0))
+    model = population.initial_model(0)
     gradients, _ = _compiled(functools.partial(_gradients, programs), 1, model, batch)
     count = _count(lambda: gradients(1, model, batch))
     calls, costs, gradients_each = [lambda: gradients(count, model, batch)], [], []
@@ -111,7 +112,8 @@ def _update(programs, spec, hyper, model, batch, state):
 
 def _compiled(fn: Callable, *args):
     began = time.perf_counter()
-    run = jax.jit(fn).lower(*args).compile()
+    with compiled_anew():
+        run = jax.jit(fn).lower(*args).compile()
     return run, time.perf_counter() - began
 
 

@@ -64,6 +64,46 @@ def fitting(members: Sequence[Member], width: int, parts: int) -> int:
     return bisect.bisect_right(range(1, len(members) + 1), width, key=part_size)
 
 
+class Shape(NamedTuple):
+    """What a group's programs are compiled for.
+
+    Attributes:
+      blocks: The blocks of each part.
+      fillers: A member of each block, which trains where a group lacks members.
+    """
+
+    blocks: tuple[Block, ...]
+    fillers: tuple[Member, ...]
+
+    @classmethod
+    def of(cls, members: Sequence[Member], parts: int) -> "Shape":
+        """Returns the shape that has room for these members and no others."""
+        blocks, places = blocks_of(members, parts)
+        return cls(blocks, tuple(members[int(indices[0, 0])] for indices in places))
+
+    @property
+    def width(self) -> int:
+        """The number of members in each part."""
+        return sum(block.count for block in self.blocks)
+
+    def places(self, members: Sequence[Member], parts: int) -> list[np.ndarray] | None:
+        """Returns where members go, or None if there is no room for them.
+
+        The result is that of `blocks_of`, for all blocks of the shape. Indices beyond those of the
+        members are of the fillers.
+        """
+        blocks, places = blocks_of(members, parts)
+        given, result = list(zip(blocks, places, strict=True)), []
+        for i, room in enumerate(self.blocks):
+            indices = np.full((parts, room.count), len(members) + i)
+            if given and given[0][0][:2] == room[:2] and given[0][0].count <= room.count:
+                own = given.pop(0)[1]
+                indices[:, : own.shape[1]] = own
+                indices[:, own.shape[1] :] = own.flat[-1]
+            result.append(indices)
+        return None if given else result
+
+
 class Group:
     """Members that train side by side, and their inputs as arrays.
 
@@ -72,13 +112,14 @@ class Group:
 
     Args:
       members: The members, in the order in which their results are wanted.
+      shape: A shape that has room for them.
       with_rates: Whether histograms of effective learning rates are wanted.
       skips: Whether steps with a loss or gradient that is not finite are skipped.
       devices: Where the arrays are put.
 
     Attributes:
       members, with_rates, skips: As given.
-      blocks: The blocks of each part, see `blocks_of`.
+      blocks: The blocks of each part, those of the shape.
       width: The number of members in a part.
       seeds: The members' seeds, (parts · width,), int32.
       distinct_seeds: Each seed once.
@@ -86,13 +127,14 @@ class Group:
       hypers: For each block name -> values (parts · count,), float32.
     """
 
-    def __init__(self, members, with_rates, skips, devices):
+    def __init__(self, members, shape, with_rates, skips, devices):
         self.members, self.with_rates, self.skips = members, with_rates, skips
-        self.blocks, self._places = blocks_of(members, devices.parts)
-        self.width = sum(block.count for block in self.blocks)
+        self.blocks, self.width = shape.blocks, shape.width
+        self._places = shape.places(members, devices.parts)
         axis = np.concatenate(self._places, axis=1)  # (parts, width), indices of members
-        self._positions = _first_positions(axis)
-        seeds = np.array([members[i].seed for i in axis.flat], np.int32)
+        self._positions = _first_positions(axis, members)
+        rows = [*members, *shape.fillers]
+        seeds = np.array([rows[i].seed for i in axis.flat], np.int32)
         distinct = list(dict.fromkeys(seeds.tolist()))
         self.distinct_seeds = [np.int32(seed) for seed in distinct]
         self.seeds = devices.put(seeds, MEMBERS)
@@ -101,9 +143,7 @@ class Group:
         self.hypers = [
             devices.put(
                 {
-                    name: np.array(
-                        [members[i].hyperparameters[name] for i in places.flat], np.float32
-                    )
+                    name: np.array([rows[i].hyperparameters[name] for i in places.flat], np.float32)
                     for name in block.names
                 },
                 MEMBERS,
@@ -118,16 +158,18 @@ class Group:
     def rates(self, histograms):
         """Fetches the blocks' histograms, (parts · count, bins), and returns each member's.
 
-        A member's is None if its block has none.
+        A member's is None if its block has none, or if none are wanted.
         """
-        histograms = jax.tree.map(on_host, histograms) or [None] * len(self.blocks)
+        if not self.with_rates:
+            return [None] * len(self.members)
         return [
             None if block is None else block[i].tolist()
-            for places, block in zip(self._places, histograms, strict=True)
-            for i in _first_positions(places)
+            for places, block in zip(self._places, jax.tree.map(on_host, histograms), strict=True)
+            for i in _first_positions(places, self.members)
         ]
 
 
-def _first_positions(places):
-    """Returns the first position of each member on the flat axis; later ones are padding."""
-    return np.unique(places, return_index=True)[1]
+def _first_positions(places, members):
+    """Returns the first position of each member on the flat axis; others are padding."""
+    indices, positions = np.unique(places, return_index=True)
+    return positions[indices < len(members)]

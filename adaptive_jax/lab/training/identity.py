@@ -20,11 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from adaptive_jax.lab.workloads.workload import Data, Workload
+from adaptive_jax.lab.workloads.workload import Data, Split, Stream, Workload
 from adaptive_jax.typing import PyTree
 from adaptive_jax.validation import is_traced
 
 _LENGTH = 12  # hexadecimal digits of a digest
+_HASHED_BYTES = 2**24  # of an array, at once
 NAME = "__identity__"
 """The attribute of a function or object whose string is digested instead of its contents."""
 
@@ -77,7 +78,7 @@ def of_workload(workload: Workload, data: Data, model: PyTree) -> dict[str, str]
       data: Its data.
       model: The shapes and dtypes of the model's variables.
     """
-    arrays = {name: (split.inputs, split.targets) for name, split in data._asdict().items()}
+    splits = {name: _contents(split) for name, split in data._asdict().items()}
     shapes = [
         (jax.tree_util.keystr(path), x.shape, str(x.dtype))
         for path, x in jax.tree_util.tree_leaves_with_path(model)
@@ -88,9 +89,28 @@ def of_workload(workload: Workload, data: Data, model: PyTree) -> dict[str, str]
         "loss": identified("loss", workload.loss),
         "accuracy": identified("accuracy", workload.accuracy),
         "metric": f"{workload.metric}, target {workload.target}",
-        "data": identified("data", arrays),
-        "versions": versions(),
+        "data": identified("data", splits),
+        "augmentation": identified("augmentation", workload.augment),
+        "versions": _all_versions(),
     }
+
+
+def _contents(split):
+    """Returns what a split's digest covers: of a stream, the function and its first batch."""
+    if isinstance(split, Stream):
+        return split.batches, split.steps, tuple(Split.of(next(iter(split.batches(0, 0)))))
+    return tuple(split)
+
+
+def _all_versions():
+    """Returns `versions`, and the version of Equinox or Haiku if the program has imported it."""
+    known = {"equinox": "equinox", "haiku": "dm-haiku"}
+    own = [
+        f"{name} {importlib.metadata.version(name)}"
+        for module, name in known.items()
+        if module in sys.modules
+    ]
+    return ", ".join([versions(), *own])
 
 
 def check_identified(identity: Mapping[str, str]) -> None:
@@ -250,12 +270,15 @@ class _Walk:
         if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
             self._write("key", str(array.dtype))
             array = jax.random.key_data(array)
-        array = np.ascontiguousarray(array)
         self._write("array", array.dtype, array.shape)
         if array.dtype == object:
             self._parts("objects", array.ravel().tolist())
-        else:
-            self.hash.update(array.tobytes())
+            return
+        # In parts, since a memory-mapped array may be larger than the memory.
+        array = array if array.ndim else array[None]
+        rows = max(1, _HASHED_BYTES // max(1, array[:1].nbytes))
+        for start in range(0, len(array), rows):
+            self.hash.update(np.ascontiguousarray(array[start : start + rows]).tobytes())
 
     def _code(self, code):
         # The code without its file and lines. The constants include docstrings.
@@ -280,6 +303,8 @@ class _Walk:
                         f"{function.__qualname__}, which closes over {name}: {error}"
                     ) from error
                 self._write("empty")
+        if _is_installed(function.__globals__.get("__name__", "")):
+            return  # made by a package, whose version counts, of what it closes over
         for name, value in _globals(function):
             self._write("global", name)
             try:
@@ -358,6 +383,8 @@ def _is_installed(module: str) -> bool:
 
 def _is_in_packages(path):
     folders = {sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    # Those of the user and of the system, which an environment may include.
+    folders |= {p for p in sys.path if Path(p).name in ("site-packages", "dist-packages")}
     return any(path.resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
 
 

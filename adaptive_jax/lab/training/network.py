@@ -5,10 +5,31 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
+from adaptive_jax.lab.workloads.models import Model
 from adaptive_jax.lab.workloads.workload import Split, Workload
 from adaptive_jax.typing import State
+
+
+class Keys(NamedTuple):
+    """A sequence of random keys, one for each step.
+
+    Attributes:
+      seed: The member's seed.
+      count: The number of keys used.
+    """
+
+    seed: jax.Array
+    count: jax.Array
+
+    def key(self) -> jax.Array:
+        """Returns the key of this step."""
+        # 0, because the orders of the examples fold in the epochs from 1.
+        return jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), 0), self.count)
+
+    def next(self) -> "Keys":
+        """Returns the sequence from the next step on."""
+        return self._replace(count=self.count + 1)
 
 
 class ModelState(NamedTuple):
@@ -16,11 +37,13 @@ class ModelState(NamedTuple):
 
     Attributes:
       params: The trained parameters.
-      rest: All other variables, such as running statistics and the counters of random streams.
+      rest: All other variables of the model, such as running statistics.
+      keys: The random keys of its steps, equal for all members of a seed.
     """
 
     params: State
     rest: State
+    keys: Keys
 
 
 class Network:
@@ -29,67 +52,114 @@ class Network:
     Nothing here has a member axis: `Programs` adds it with `vmap`.
 
     Args:
-      workload: The workload whose model, loss and accuracy are used.
+      workload: The workload whose loss and accuracy are used.
+      model: Its model as pure functions.
       shard: `batch -> batch`. Divides a batch among the devices that share it, see `devices`.
 
     Attributes:
       shapes: The shapes and dtypes of a `ModelState`.
       parameters: The number of trained parameters.
-      has_statistics: Whether the network has running statistics, as batch normalization has.
+      has_averages: Whether it has averages of batch statistics, see `Model.averages`.
+      has_statistics: Whether its state has numbers of any kind that are not random counters.
       score_names: "loss", and "accuracy" if the workload has one.
     """
 
-    def __init__(self, workload: Workload, shard: Callable[[Split], Split]):
-        self._workload, self._shard = workload, shard
+    def __init__(self, workload: Workload, model: Model, shard: Callable[[Split], Split]):
+        self._workload, self._model, self._shard = workload, model, shard
         self.score_names = tuple(workload.scores)
-        # A graph definition holds the module's mode (dropout on or off, batch or running
-        # statistics) as static data. So there is one for training and one for evaluation.
-        model = nnx.eval_shape(lambda: workload.model(nnx.Rngs(0)))
-        model.train()
-        self._train_graph, params, rest = nnx.split(model, nnx.Param, ...)
-        self.shapes = ModelState(nnx.to_pure_dict(params), nnx.to_pure_dict(rest))
-        self.parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
-        self.has_statistics = bool(jax.tree.leaves(nnx.state(model, nnx.BatchStat)))
-        model.eval()
-        self._eval_graph = nnx.graphdef(model)
+        self.shapes = jax.eval_shape(self.init, 0)
+        self.parameters = sum(leaf.size for leaf in jax.tree.leaves(self.shapes.params))
+        self.has_averages = model.averages is not None
+        state = jax.tree.leaves(self.shapes.rest)
+        self.has_statistics = any(jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in state)
 
     def init(self, seed):
         """Returns the variables that a seed initializes."""
-        model = self._workload.model(nnx.Rngs(jax.random.key(seed)))
-        _, params, rest = nnx.split(model, nnx.Param, ...)
-        return ModelState(nnx.to_pure_dict(params), nnx.to_pure_dict(rest))
+        params, rest = self._model.init(jax.random.key(seed))
+        return ModelState(
+            params, rest, Keys(jnp.asarray(seed, jnp.int32), jnp.zeros((), jnp.int32))
+        )
 
     def gradients(self, model, batch):
         """Returns the gradients of the mean loss, the new `rest` of the model, and the metrics."""
 
         def objective(params):
-            scores, rest = self.train_scores(params, model.rest, batch)
+            scores, rest = self.train_scores(model._replace(params=params), batch)
             metrics = {f"train_{name}": jnp.mean(values) for name, values in scores.items()}
             return metrics["train_loss"], (metrics, rest)
 
         (_, (metrics, rest)), grads = jax.value_and_grad(objective, has_aux=True)(model.params)
         return grads, rest, metrics
 
-    def train_scores(self, params, rest, batch):
+    def train_scores(self, model, batch):
         """Returns the scores of a batch in training mode, and the new `rest` of the model."""
-        # The forward pass writes to the module's variables (statistics, random counters).
-        # copy=True gives it variables of the current trace: inside `value_and_grad` NNX refuses
-        # writes to variables that belong to an enclosing trace.
-        module = nnx.merge(self._train_graph, params, rest, copy=True)
-        scores = self._scores(module, batch)
-        return scores, nnx.to_pure_dict(nnx.state(module, nnx.Not(nnx.Param)))
+        return self._scores(model, batch, True)
 
     def eval_scores(self, model, batch):
         """Returns the scores of a batch in evaluation mode."""
-        module = nnx.merge(self._eval_graph, model.params, model.rest, copy=True)
-        return self._scores(module, batch)
+        return self._scores(model, batch, False)[0]
 
-    def _scores(self, module, batch):
-        """Returns name -> score of each example, (batch,), averaged over any other axes."""
-        batch = self._shard(batch)
-        outputs, count = module(batch.inputs), len(batch.targets)
+    def _scores(self, model, batch, train):
+        """Returns name -> score of each example, (batch,), averaged over other axes, and `rest`."""
+        batch, key = self._shard(batch), model.keys.key()
+        if train and self._workload.augment is not None:
+            key, own = jax.random.split(key)
+            batch = batch._replace(inputs=self._workload.augment(batch.inputs, own))
+        outputs, rest = self._model.apply(model.params, model.rest, batch.inputs, key, train)
         scores = {}
         for name, function in self._workload.scores.items():
             values = function(outputs, batch.targets)
-            scores[name] = jnp.mean(values.reshape(count, -1), axis=1)
-        return scores
+            scores[name] = jnp.mean(values.reshape(batch.examples, -1), axis=1)
+        return scores, rest
+
+    def renewed(self, model, batches):
+        """Returns the model's `rest` with its averages of batch statistics computed anew.
+
+        A mean or variance is the plain mean of those of the batches, as in Wu & Johnson (2021),
+        arXiv 2105.07576. Training leaves a moving average that has not forgotten its first value,
+        nor earlier parameters: after 192 steps with momentum 0.99 its first value, a variance of
+        1, still counts 15 %.
+
+        Args:
+          model: The `ModelState`.
+          batches: Mini-batches, a `Split` with leaves (batches, batch, ...).
+        """
+        structure = jax.tree.structure(model.rest)
+        leaves = structure.flatten_up_to(model.rest)
+        chosen = structure.flatten_up_to(self._model.averages)
+
+        def select(tree):
+            return [x for x, yes in zip(jax.tree.leaves(tree), chosen, strict=True) if yes]
+
+        def replaced(averages):
+            own = iter(averages)
+            return structure.unflatten(
+                [next(own) if yes else x for x, yes in zip(leaves, chosen, strict=True)]
+            )
+
+        def step(old, batch):
+            def after(old):
+                return select(self.train_scores(model._replace(rest=replaced(old)), batch)[1])
+
+            # A step makes kept · old + (1 − kept) · statistic of an average, so two starts tell
+            # both. (A derivative does not: NNX stops it.) The forward pass does not depend on the
+            # start, and stays a single one under `vmap`.
+            starts = [jnp.stack([x, jnp.zeros_like(x), 1 + jnp.abs(x)]) for x in old]
+            ends = jax.vmap(after)(starts)
+            statistics = list(map(_statistic, starts, ends))
+            return statistics, statistics
+
+        _, statistics = jax.lax.scan(step, select(model.rest), batches)
+        return replaced([jnp.mean(x, axis=0) for x in statistics])
+
+
+def _statistic(starts, ends):
+    """Returns the statistic of a batch, of what a step made of the old average, of 0 and of more.
+
+    If a step does not keep an equal share below 1 of every element, it is no moving average, and
+    the result is what the step made of the old value.
+    """
+    after, of_zero, of_more = ends
+    kept = (of_more - of_zero) / starts[2]
+    is_average = jnp.all((kept >= 0) & (kept < 1) & (jnp.abs(kept - jnp.mean(kept)) < 1e-4))
+    return jnp.where(is_average, of_zero / (1 - jnp.where(is_average, kept, 0)), after)

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 from adaptive_jax.lab.training.network import ModelState, Network
 from adaptive_jax.lab.training.updates import Updates
 
-_STATISTICS_BATCHES = 50  # after which a running statistic with momentum 0.9 has forgotten its past
-
 
 class Programs:
     """The functions that a population compiles.
@@ -32,7 +30,8 @@ class Programs:
     - `optimizers`: for each block the optimizer's state, with leaves (block, ...);
     - `hypers`: for each block name -> values (block,) of the hyperparameters that vary;
     - `seeds`: (members,), int32;
-    - `train`: the training `Split`, leaves (examples, ...), the same for all members.
+    - `train`: the training `Split`, leaves (examples, ...), the same for all members;
+    - `sample`: mini-batches of the training split, leaves (batches, batch, ...), the same for all.
 
     Args:
       network: The network to train.
@@ -60,73 +59,99 @@ class Programs:
         parts = zip(blocks, _split(blocks, model.params), hypers, strict=True)
         return model, [init(block.optimizer)(params, hyper) for block, params, hyper in parts]
 
-    def epoch(self, blocks, with_rates, skips, model, optimizers, hypers, seeds, number, train):
+    def epoch(self, blocks, skips, model, optimizers, hypers, seeds, number, train):
         """Trains on all mini-batches once, in an order that depends on seed and epoch alone.
 
         Args:
           blocks, model, optimizers, hypers, seeds, train: As above.
-          with_rates: Whether to compute histograms of effective learning rates, static.
           skips: Whether a member skips a step in which its loss or a gradient is not finite,
             static. It then keeps its parameters, statistics and optimizer state.
           number: The epoch, from 0, a scalar int32.
 
         Returns:
           The models and optimizer states after the epoch; the metrics, name -> (members,); and
-          for each block the histograms of the last step, (block, bins), None for a block whose
-          optimizer has no scale, and None altogether without `with_rates`.
+          for each block the histograms of effective learning rates in the last step, (block, bins),
+          None for a block whose optimizer has no scale.
         """
-        count, size = len(train.targets), self._batch_size
+        count, size = train.examples, self._batch_size
         full = count // size * size
-        orders = jax.vmap(lambda seed: _order(seed, number, count))(seeds)  # (members, examples)
-        step = functools.partial(self._step, blocks, with_rates, skips, hypers, train)
+        orders = jax.vmap(lambda seed: order(seed, number, count))(seeds)  # (members, examples)
+
+        def batch_of(indices):
+            return jax.tree.map(lambda x: x[indices], train)  # (members, batch, ...)
+
+        step = functools.partial(self._step, blocks, skips, hypers, batch_of)
 
         # `scan` iterates over the leading axis, so steps come first: (steps, members, batch).
         batches = orders[:, :full].reshape(len(seeds), -1, size).swapaxes(0, 1)
         is_last = jnp.arange(1, len(batches) + 1) * size == count
         carry, outputs = jax.lax.scan(step, (model, optimizers), (batches, is_last))
-        metrics, applied, rates = outputs  # with leaves (steps, members) and (steps, block, bins)
-        first_loss = metrics["train_loss"][0]
-        totals = jax.tree.map(lambda m: size * jnp.sum(m, axis=0, where=applied), metrics)
-        examples = size * jnp.sum(applied, axis=0)
-        rates = jax.tree.map(lambda r: r[-1], rates)
+        sums = _sums(size, outputs)
 
         # A short last batch has another shape than the others, so it cannot be part of the scan.
         if full < count:
-            carry, (metrics, applied, rates) = step(carry, (orders[:, full:], jnp.array(True)))
-            rest = (count - full) * applied
-            # `where`, because 0 · NaN would be NaN.
-            totals = jax.tree.map(lambda t, m: t + jnp.where(applied, rest * m, 0), totals, metrics)
-            examples += rest
-        metrics = jax.tree.map(lambda t: t / examples.astype(t.dtype), totals)
-        if skips:
-            metrics["train_skipped"] = 1 - examples / count
-        return *carry, metrics | {"first_loss": first_loss}, rates
+            carry, outputs = step(carry, (orders[:, full:], jnp.array(True)))
+            rest = _sums(count - full, jax.tree.map(lambda x: x[None], outputs))
+            sums = (*jax.tree.map(jnp.add, sums[:2], rest[:2]), sums[2], rest[3])
+        return *carry, *self.metrics(skips, count, sums)
 
-    def _step(self, blocks, with_rates, skips, hypers, train, states, inputs):
-        """Updates every member once: the body of the `scan` in `epoch`.
+    def steps(self, blocks, skips, model, optimizers, hypers, rows, batches, is_last):
+        """Trains on some mini-batches, which the host provides.
 
         Args:
-          blocks, with_rates, skips, hypers, train: As in `epoch`.
+          blocks, skips, model, optimizers, hypers: As in `epoch`.
+          rows: (members,), each member's position on the axis of seeds.
+          batches: A `Split` with leaves (steps, seeds, batch, ...).
+          is_last: (steps,), whether a step is the epoch's last.
+
+        Returns:
+          The models and optimizer states, and sums over the steps for `metrics`, each with
+          leading members.
+        """
+
+        def batch_of(batch):
+            return jax.tree.map(lambda x: x[rows], batch)  # (members, batch, ...)
+
+        step = functools.partial(self._step, blocks, skips, hypers, batch_of)
+        carry, outputs = jax.lax.scan(step, (model, optimizers), (batches, is_last))
+        size = jax.tree.leaves(batches)[0].shape[2]
+        return *carry, _sums(size, outputs)
+
+    def metrics(self, skips, count, sums):
+        """Returns an epoch's metrics and histograms, of its `_sums` and number of examples."""
+        totals, examples, first_loss, rates = sums
+        metrics = {name: total / examples.astype(total.dtype) for name, total in totals.items()}
+        if skips:
+            metrics["train_skipped"] = 1 - examples / count
+        return metrics | {"first_loss": first_loss}, rates
+
+    def _step(self, blocks, skips, hypers, batch_of, states, inputs):
+        """Updates every member once: the body of the `scan` in `epoch` and `steps`.
+
+        Args:
+          blocks, skips, hypers: As in `epoch`.
+          batch_of: `x -> Split`, each member's mini-batch with leaves (members, batch, ...).
           states: `(model, optimizers)`, the carry.
-          inputs: The indices of each member's mini-batch, (members, batch), and whether the step
-            is the epoch's last, a scalar.
+          inputs: The step's argument of `batch_of`, and whether the step is the epoch's last, a
+            scalar.
 
         Returns:
           The states after the step, and its outputs: the metrics, name -> (members,), whether
           each member's update was applied, (members,), and the histograms as in `epoch`.
         """
-        (model, optimizers), (indices, is_last) = states, inputs
-        batch = jax.tree.map(lambda x: x[indices], train)  # (members, batch, ...)
+        (model, optimizers), (batch, is_last) = states, inputs
+        batch = batch_of(batch)
         # One `vmap` over the members of all blocks: the network is compiled once, however many
         # optimizers there are. For small networks that is most of the time of a comparison.
         grads, rest, metrics = jax.vmap(self.network.gradients)(model, batch)
         shared = (grads, metrics["train_loss"], model, batch)
         own = list(zip(optimizers, hypers, strict=True))
-        rates = self._rates(is_last, blocks, shared, own) if with_rates else None
+        rates = self._rates(is_last, blocks, shared, own)
         updated = _by_block(self.updates.update, blocks, shared, own)
         params, optimizers = zip(*updated, strict=True)
-        new_states = ModelState(_join(params), rest), list(optimizers)
-        applied = jnp.ones(len(indices), bool)
+        # Keys go on where a step is skipped, so that those of a seed's members remain the same.
+        new_states = ModelState(_join(params), rest, model.keys.next()), list(optimizers)
+        applied = jnp.ones(metrics["train_loss"].shape, bool)
         if skips:
             applied = _all_finite(metrics["train_loss"], *jax.tree.leaves(grads))
             new_states = _select(blocks, applied, new_states, states)
@@ -145,37 +170,37 @@ class Programs:
             is_wanted, measure, lambda: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
         )
 
-    def evaluation_models(self, blocks, model, optimizers, train):
+    def evaluation_models(self, blocks, model, optimizers, sample):
         """Returns the models to evaluate, with leaves (members, ...).
 
         Some optimizers are not evaluated at the parameters that they train, but at an average.
-        The running statistics belong to the trained parameters, so for these optimizers they are
-        computed anew, on the first batches of the training split.
+        The averages of batch statistics are computed anew, for these parameters or for that
+        average, see `Network.renewed`.
         """
         parts = zip(blocks, _split(blocks, model), optimizers, strict=True)
-        return _join([self._evaluation_model(block, train, *states) for block, *states in parts])
+        models = [self._evaluated(block, sample, *states) for block, *states in parts]
+        model = _join(models)
+        if not self.network.has_averages:
+            return model
+        rest = jax.vmap(lambda model: self.network.renewed(model, sample))(model)
+        return model._replace(rest=rest)
 
-    def _evaluation_model(self, block, train, model, state):
-        """Returns a block's models to evaluate, with leaves (block, ...)."""
+    def _evaluated(self, block, sample, model, state):
+        """Returns a block's models with the parameters to evaluate, with leaves (block, ...)."""
         evaluation_params = self.updates.evaluation_params(block.optimizer)
         if evaluation_params is None:
             return model
-        size = self._batch_size
-        batches = min(_STATISTICS_BATCHES, len(train.targets) // size)
-        first = jax.tree.map(
-            lambda x: x[: batches * size].reshape(batches, size, *x.shape[1:]), train
-        )
 
         def member(model, state):
-            params = evaluation_params(state, model.params)
-            if not self.network.has_statistics:
-                return ModelState(params, model.rest)
+            model = model._replace(params=evaluation_params(state, model.params))
+            if self.network.has_averages or not self.network.has_statistics:
+                return model
 
+            # Statistics of an unknown kind follow their own rule on some batches.
             def step(rest, batch):
-                return self.network.train_scores(params, rest, batch)[1], None
+                return self.network.train_scores(model._replace(rest=rest), batch)[1], None
 
-            rest, _ = jax.lax.scan(step, model.rest, first)
-            return ModelState(params, rest)
+            return model._replace(rest=jax.lax.scan(step, model.rest, sample)[0])
 
         return jax.vmap(member)(model, state)
 
@@ -199,10 +224,25 @@ class Programs:
         return jax.tree.map(lambda total, s: total + s.astype(total.dtype), totals, sums)
 
 
-def _order(seed, number, count):
+def order(seed, number, count):
     """Returns the order of the examples in an epoch, (examples,)."""
     key = jax.random.fold_in(jax.random.key(seed), 1 + number)
     return jax.random.permutation(key, count)
+
+
+def _sums(size, outputs):
+    """Sums the outputs of steps with batches of one size.
+
+    Returns:
+      The totals of the metrics over examples, name -> (members,); the number of examples of the
+      steps that were applied, (members,); the loss of the first step, (members,); and for each
+      block the histograms of the last step, see `Programs.epoch`.
+    """
+    metrics, applied, rates = outputs  # with leaves (steps, members) and (steps, block, bins)
+    # `where`, because 0 · NaN would be NaN.
+    totals = jax.tree.map(lambda m: size * jnp.sum(m, axis=0, where=applied), metrics)
+    examples = size * jnp.sum(applied, axis=0)
+    return totals, examples, metrics["train_loss"][0], jax.tree.map(lambda r: r[-1], rates)
 
 
 def _all_finite(*arrays):
@@ -229,7 +269,8 @@ def _select(blocks, applied, new, old):
 
     (model, optimizers), (old_model, old_optimizers) = new, old
     parts = zip(_split(blocks, applied), optimizers, old_optimizers, strict=True)
-    return choose(applied, model, old_model), [choose(*part) for part in parts]
+    chosen = choose(applied, model, old_model)._replace(keys=model.keys)
+    return chosen, [choose(*part) for part in parts]
 
 
 def _by_block(member, blocks, shared, own):

@@ -64,7 +64,9 @@ class Updates:
             rates = diagnostics.effective_learning_rates(tx, grads, state, model.params, **extra)
         except ValueError:  # the optimizer has no scale
             return None
-        return diagnostics.rate_histogram(rates)
+        # One array compiles in less time than many.
+        leaves = [x.ravel() for x in jax.tree.leaves(rates)]
+        return diagnostics.rate_histogram(jnp.concatenate(leaves) if leaves else leaves)
 
     def evaluation_params(self, optimizer):
         """Returns `(state, params) -> params` to evaluate at, or None for the trained ones."""
@@ -103,9 +105,9 @@ class Updates:
         def value_fn(params, obj_fn=None, grad_fn=None):
             if on_loss is not None:
                 on_loss(params)
-            # The random counters in `rest` are those of the step's own gradient. So dropout
-            # has the same mask there and here, and the losses can be compared.
-            scores, _ = self._network.train_scores(params, model.rest, batch)
+            # The random keys and counters are those of the step's own gradient. So dropout has
+            # the same mask there and here, and the losses can be compared.
+            scores, _ = self._network.train_scores(model._replace(params=params), batch)
             return jnp.mean(scores["loss"])
 
         return {
