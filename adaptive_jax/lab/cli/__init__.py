@@ -19,6 +19,7 @@ except ModuleNotFoundError:
     print(f"adaptive-jax: error: {needs}", file=sys.stderr)
     raise SystemExit(2) from None
 
+import adaptive_jax
 from adaptive_jax.lab.cli import compare, listing, surfaces, train
 from adaptive_jax.lab.cli.common import UsageError, interruptible
 from adaptive_jax.lab.cli.compare import Compare
@@ -26,8 +27,13 @@ from adaptive_jax.lab.cli.listing import List
 from adaptive_jax.lab.cli.surfaces import Surfaces
 from adaptive_jax.lab.cli.train import Train
 from adaptive_jax.lab.files import one_line
+from adaptive_jax.validation import near_misses
 
-_DESCRIPTION = "Adaptive optimizers for JAX: list them, train with one, compare several."
+_DESCRIPTION = (
+    "Adaptive optimizers for JAX: list them, train with one, compare several. --version prints the "
+    "version, --tyro-print-completion {bash,zsh,tcsh} completions for a shell."
+)
+_COMMANDS = ("list", "train", "compare", "surfaces")
 _MESSAGE_SHOWN = 2000  # characters of an error
 
 
@@ -63,6 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv):
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv == ["--version"]:
+        print(f"adaptive-jax {adaptive_jax.__version__}")
+        return 0
+    if argv and argv[0] not in _COMMANDS and not argv[0].startswith("-"):
+        raise UsageError(f"no command {argv[0]!r}: {near_misses(argv[0], _COMMANDS)}")
     command = tyro.cli(
         List | Train | Compare | Surfaces,
         args=argv,
