@@ -180,11 +180,12 @@ def of(
 ) -> Optimizer:
     """The entry of a factory or of a transformation.
 
-    A factory is a recipe, one of Optax, a preset (such as "torch.Adam"), or your own by its
-    `__name__`. If a recipe has the same name as your factory, the module's name is put before
-    yours. The learning rate of a factory may be called `lr` or `max_learning_rate`, too. A
-    transformation that is already built has its repr as its name. It runs as it is: nothing is
-    tuned, and its learning rate follows no other schedule.
+    Args:
+      given: a factory: a recipe, one of Optax, a preset (such as "torch.Adam"), or your own
+        by its `__name__`; if a recipe has the same name, the module's name is put before yours.
+        Its learning rate may be called `lr` or `max_learning_rate`, too. Or a transformation that
+        is already built, whose name is its repr. It runs as it is: nothing is tuned, and its
+        learning rate follows no other schedule.
 
     Raises:
       ValueError: the factory takes no learning rate.

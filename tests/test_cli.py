@@ -133,7 +133,7 @@ def test_everything_from_the_command_line(capsys, tmp_path, monkeypatch):
     assert len(Path("logs/log.csv").read_text().splitlines()) > 20
     joined = ["--optimizers", "sgd", "--join", "a/runs.jsonl", "--out", "b"]
     status, out, err = run(capsys, "compare", "here:workload", *joined, *options)
-    assert status == 0 and "here:mine" in out and "weight_decay" in out, err
+    assert status == 0 and "here:mine" in out and "weight_decay" in out, out + err
     status, _, err = run(capsys, "compare", "--resume", "b", "--format", "csv")
     assert status == 0, err
     status, _, err = run(capsys, "compare", "here:workload", *joined, *options[:-2], "--seeds", "3")

@@ -25,7 +25,7 @@ from adaptive_jax.lab.training.records import RunRecord
 from adaptive_jax.lab.workloads.workload import Workload
 
 if typing.TYPE_CHECKING:
-    import pandas
+    import pandas  # pyright: ignore[reportMissingImports]
     from matplotlib.axes import Axes
 
 # Matplotlib is imported where it is used, so that a verdict does not wait for it.
@@ -126,7 +126,7 @@ class Comparison:
         if what not in ("results", "trials"):
             raise ValueError(f"what must be 'results' or 'trials', got {what!r}")
         try:
-            import pandas
+            import pandas  # pyright: ignore[reportMissingImports]
         except ModuleNotFoundError:
             raise ModuleNotFoundError(
                 "to_pandas needs pandas: pip install pandas; table() and trials need nothing"

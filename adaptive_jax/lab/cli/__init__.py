@@ -5,6 +5,7 @@ Matplotlib are imported.
 """
 
 import contextlib
+import importlib.metadata
 import io
 import os
 import signal
@@ -19,7 +20,6 @@ except ModuleNotFoundError:
     print(f"adaptive-jax: error: {needs}", file=sys.stderr)
     raise SystemExit(2) from None
 
-import adaptive_jax
 from adaptive_jax.lab.cli import compare, listing, surfaces, train
 from adaptive_jax.lab.cli.common import UsageError, interruptible
 from adaptive_jax.lab.cli.compare import Compare
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv):
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv == ["--version"]:
-        print(f"adaptive-jax {adaptive_jax.__version__}")
+        print(f"adaptive-jax {importlib.metadata.version('adaptive_jax')}")
         return 0
     if argv and argv[0] not in _COMMANDS and not argv[0].startswith("-"):
         raise UsageError(f"no command {argv[0]!r}: {near_misses(argv[0], _COMMANDS)}")

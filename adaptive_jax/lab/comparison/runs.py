@@ -104,11 +104,11 @@ class _Runs:
     def _set_aside(self, out):
         """Moves runs of code or data that changed out of the file, and reports the changes."""
         changes = Counter()
+        joined_ids = {run.id for run in self.joined}
 
         def is_stale(record):
-            if record.workload != self.workload.name or record.phase == "train":
-                return False
-            if record.id in {run.id for run in self.joined}:
+            is_other = record.workload != self.workload.name or record.phase == "train"
+            if is_other or record.id in joined_ids:
                 return False
             changes.update(changed := self._changes(record))
             return bool(changed)

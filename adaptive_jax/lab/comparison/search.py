@@ -208,7 +208,7 @@ class Search:
 
         with warnings.catch_warnings():  # of counts that are no power of 2: the sequence goes on
             warnings.simplefilter("ignore", UserWarning)
-            return qmc.Sobol(len(self.names), seed=rng).random(count)
+            return qmc.Sobol(len(self.names), rng=rng).random(count)
 
     def _beside(self, trials):
         """Returns settings between the best and its neighbors on the grid, or beyond its edge."""
@@ -245,7 +245,7 @@ class Search:
         best = best_trial(trials).setting
         within, fixed = {}, {}
         for name, searched in self.spec.search.items():
-            if not self._smooth(name):
+            if isinstance(searched, Choice) or searched.scale == "int":
                 fixed[name] = best[name]
                 continue
             center = searched.share(best[name])
