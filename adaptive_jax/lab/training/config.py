@@ -142,20 +142,23 @@ class OptimizerSpec:
                 "the command line, a list of names in Python"
             )
         attribute, _, rest = settings.partition(":")
+        values, ranges = {}, {}
         if name not in registry.OPTIMIZERS and re.fullmatch(r"[^\W\d][\w.]*", attribute):
             own = cls.of(registry.imported(f"{name}:{attribute}"))
-            inner = dataclasses.replace(own.entry, name=f"{name}:{attribute}")
-            own, settings = cls(inner, own.hyperparameters, own.ranges), rest
+            entry = dataclasses.replace(own.entry, name=f"{name}:{attribute}")
+            values, ranges, settings = own.hyperparameters, own.ranges, rest
         else:
-            own = cls(name)
+            entry = _named(name)
         pairs = list(filter(None, split_settings(settings)))
         for pair in pairs:
             if pair.partition(":")[0] in registry.OPTIMIZERS:
                 raise ValueError(f"{text!r} has a comma where a space belongs, before {pair!r}")
-        parsed = parse_settings(pairs)
-        ranges = {k: v for k, v in parsed.items() if isinstance(v, (Range, Choice))}
-        values = {k: v for k, v in parsed.items() if k not in ranges}
-        return cls(own.entry, {**own.hyperparameters, **values}, {**own.ranges, **ranges})
+        for key, value in parse_settings(pairs).items():
+            if isinstance(value, (Range, Choice)):
+                ranges = {**ranges, key: value}
+            else:
+                values = {**values, key: value}
+        return cls(entry, values, ranges)
 
     @classmethod
     def of(cls, optimizer: "OptimizerSpec | AnyOptimizer", label: str = "") -> "OptimizerSpec":
