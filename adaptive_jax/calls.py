@@ -21,43 +21,54 @@ class Call(NamedTuple):
 
     def __repr__(self) -> str:
         bound = inspect.signature(self.function).bind(*self.args, **self.kwargs)
-        shown = []
+        texts = []
         for name, value in bound.arguments.items():
             kind = bound.signature.parameters[name].kind
             if kind is inspect.Parameter.POSITIONAL_ONLY:
-                shown.append(_shown(value))
+                texts.append(shown(value))
             elif kind is inspect.Parameter.VAR_POSITIONAL:
-                shown += map(_shown, value)
+                texts += map(shown, value)
             elif kind is inspect.Parameter.VAR_KEYWORD:
-                shown += [f"{k}={_shown(v)}" for k, v in value.items()]
+                texts += [f"{k}={shown(v)}" for k, v in value.items()]
             else:
-                shown.append(f"{name}={_shown(value)}")
-        return f"{_shown(self.function)}({', '.join(shown)})"
+                texts.append(f"{name}={shown(value)}")
+        return f"{shown(self.function)}({', '.join(texts)})"
 
     def again(self) -> tuple[Callable[..., Any], tuple[()]]:
         """Returns the call in the form of `__reduce__`, so that unpickling repeats it."""
         return functools.partial(self.function, *self.args, **self.kwargs), ()
 
 
-def _shown(value: Any, depth: int = 8) -> str:
+def shown(value: Any, depth: int = 8) -> str:
     """Returns the value's repr without memory addresses, which differ from run to run.
 
     A function that was built by another function, such as a schedule, is shown as a call of that
     function with the values it closes over. So is an Optax transformation, which consists of
     such functions.
+
+    >>> shown(optax.chain(optax.clip(1.0), optax.scale(-0.1)))
+    'chain(clip(max_delta=1.0), scale(step_size=-0.1))'
     """
 
     def inner(value):
-        return _shown(value, depth - 1)
+        return shown(value, depth - 1)
 
     if isinstance(getattr(value, "call", None), Call):
         return repr(value)
     if isinstance(value, optax.GradientTransformation):
-        return inner(value.update)
+        return inner(value.update).replace(".<locals>.update_fn", "()")
     outer, local, _ = getattr(value, "__qualname__", "").partition(".<locals>")
     if local and inspect.isfunction(value) and value.__closure__ and depth > 0:
-        held = sorted(inspect.getclosurevars(value).nonlocals.items())
-        return f"{outer}({', '.join(f'{k}={inner(v)}' for k, v in held if v is not value)})"
+        held = inspect.getclosurevars(value).nonlocals
+        if outer == "with_extra_args_support" and "tx" in held:
+            return inner(held["tx"])
+        if outer == "chain" and "update_fns" in held:
+            stages = [
+                inner(stage).replace(".<locals>.update_fn", "()") for stage in held["update_fns"]
+            ]
+            return f"chain({', '.join(stages)})"
+        values = [f"{k}={inner(v)}" for k, v in sorted(held.items()) if v is not value]
+        return f"{outer}({', '.join(values)})"
     if inspect.isroutine(value) or inspect.isclass(value):
         return value.__qualname__
     if type(value) is list:

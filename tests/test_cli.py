@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+import adaptive_jax
 from adaptive_jax import registry
 from adaptive_jax.lab import cli, results, training
 from adaptive_jax.lab.cli import compare, listing, surfaces
@@ -60,11 +62,12 @@ def test_compare(capsys, tmp_path):
     assert status == 0
     assert "adam" in out and "momentum=0.9" in out and "over 2 seeds" in out
     runs = [json.loads(line) for line in (out_dir / "runs.jsonl").read_text().splitlines()]
-    assert [record["phase"] for record in runs] == ["tune", "tune", "default"] * 2 + ["final"] * 4
+    phases = ["default", "default", "tune", "tune", "tune", "tune"] * 2 + ["final"] * 4
+    assert [record["phase"] for record in runs] == phases
     assert (out_dir / "report.html").stat().st_size > 10_000
     status, _, err = run(capsys, "compare", "digits_mlp", "--out", str(out_dir))
     assert status == 2 and "is not empty: name another --out folder, or --resume it" in err
-    assert len((out_dir / "runs.jsonl").read_text().splitlines()) == 10
+    assert len((out_dir / "runs.jsonl").read_text().splitlines()) == 16
     # The config that was written runs the same again; what is given besides it, it does not.
     again = ("compare", "--config", str(out_dir / "config.json"), "--seeds", "1")
     formats = ("--format", "md,csv")
@@ -73,11 +76,87 @@ def test_compare(capsys, tmp_path):
     assert "report.md" in out and not (tmp_path / "again" / "report.html").exists()
     repeated = (tmp_path / "again" / "runs.jsonl").read_text().splitlines()
     repeated = [json.loads(line) for line in repeated]
-    assert status == 0 and [record["id"] for record in repeated][:6] == [r["id"] for r in runs[:6]]
-    assert repeated[0]["curve"] == runs[0]["curve"] and len(repeated) == 8
+    ids = [[record["id"] for record in records][:12] for records in (repeated, runs)]
+    assert status == 0 and ids[0] == ids[1]
+    assert repeated[0]["curve"] == runs[0]["curve"] and len(repeated) == 14
+
+
+def test_version_and_list_for_programs(capsys):
+    status, out, _ = run(capsys, "--version")
+    assert status == 0 and out == f"adaptive-jax {adaptive_jax.__version__}\n"
+    status, out, _ = run(capsys, "list", "--json")
+    listed = json.loads(out)
+    assert status == 0 and [x["name"] for x in listed["optimizers"]] == [*registry.OPTIMIZERS]
+    (adamw,) = [x for x in listed["optimizers"] if x["name"] == "adamw"]
+    assert adamw["search"]["weight_decay"] == [1e-4, 1.0] and adamw["learning_rate"] == 1e-3
+    assert {"digits_cnn", "noisy_quadratic"} <= {x["name"] for x in listed["workloads"]}
+
+
+def test_completions_name_commands_and_options(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--tyro-print-completion", "bash"])
+    out = capsys.readouterr().out
+    assert not stopped.value.code and "--min-effect" in out and "surfaces" in out
+
+
+def test_help_says_what_is_wanted(capsys):
+    for command, wanted in {
+        "compare": ("[WORKLOAD ...]", "OPTIMIZER ...", "--seeds N", "--join FILE", "--out FOLDER"),
+        "train": ("WORKLOAD", "--set KEY=VALUE ...", "--log FILE.csv", "--wait SECONDS"),
+        "surfaces": ("SURFACE ...", "--steps N"),
+    }.items():
+        with pytest.raises(SystemExit):
+            cli.main([command, "--help"])
+        out = capsys.readouterr().out
+        assert all(text in out for text in wanted) and "None" not in out, command
+
+
+def test_everything_from_the_command_line(capsys, tmp_path, monkeypatch):
+    """A workload and an optimizer by module:name, a mask, a choice, studies, a log, joined runs."""
+    (tmp_path / "here.py").write_text(
+        "import optax\n"
+        "from adaptive_jax.lab import workloads\n"
+        "workload = workloads.get('noisy_quadratic')\n"
+        "def mine(lr=0.1):\n"
+        "    return optax.sgd(lr)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    budget = ["--trials=2", "--extra-trials=1", "--tuning-seeds=1", "--seeds=2", "--studies=2"]
+    options = [*budget, "--min-effect", "0.01", "--format", "csv"]
+    first = ["here:mine", "adamw:learning_rate=0.01,weight_decay=0|0.1,mask=ndim2"]
+    status, _, err = run(
+        capsys, "compare", "here:workload", "--optimizers", *first, *options, "--out", "a",
+        "--log", "logs/log.csv",
+    )  # fmt: skip
+    assert status == 0, err
+    assert json.loads(Path("a/config.json").read_text())["min_effect"] == 0.01
+    assert len(Path("logs/log.csv").read_text().splitlines()) > 20
+    joined = ["--optimizers", "sgd", "--join", "a/runs.jsonl", "--out", "b"]
+    status, out, err = run(capsys, "compare", "here:workload", *joined, *options)
+    assert status == 0 and "here:mine" in out and "weight_decay" in out, out + err
+    status, _, err = run(capsys, "compare", "--resume", "b", "--format", "csv")
+    assert status == 0, err
+    status, _, err = run(capsys, "compare", "here:workload", *joined, *options[:-2], "--seeds", "3")
+    assert status == 2 and "is not empty" in err
+    other = ["--optimizers", "sgd", "--join", "a/runs.jsonl", "--seed", "1", "--out", "c"]
+    status, _, err = run(capsys, "compare", "here:workload", *other, *options)
+    assert status == 2 and "cannot join: its final seeds are 0 to 1, and here" in err
 
 
 BAD = [
+    (("compar",), "no command 'compar': did you mean 'compare'?"),
+    (("comparison", "digits_mlp"), "no command 'comparison': did you mean 'compare'?"),
+    (("compare", "digits_mlp,mnist1d"), "write digits_mlp mnist1d on the command line"),
+    (("compare", "--optimizers", "adam,sgd"), "write adam sgd on the command line"),
+    (("compare", "--optimizers", "adam:b1=0.9,sgd:momentum=0.9"), "before 'sgd:momentum=0.9'"),
+    (("compare", "--optimizers", "sgd:momentum=0..0.9"), "From 0, write linear:0..0.9"),
+    (("compare", "--log", "log.txt"), "--log must be csv, tensorboard or a file whose name ends"),
+    (("compare", "--min-effect", "-1"), "min_effect must be in [0, inf), got -1"),
+    (("compare", "--studies", "0"), "studies must be a whole number of at least 1"),
+    (("compare", "noisy_quadratic", "--join", "/no/such"), "cannot read /no/such, which is to be"),
+    (("compare", "nowhere:workload"), "no module 'nowhere', of 'nowhere:workload'"),
+    (("train", "digits_mlp", "--log", "log"), "--log must be a file whose name ends in .csv"),
+    (("train", "digits_mlp", "--optimizer", "adam,sgd"), "has a comma where a space belongs"),
     (("train", "digits_cn"), "no workload 'digits_cn': did you mean 'digits_cnn'"),
     (("train", "digits_mlp", "--optimizer", "adamm"), "no optimizer 'adamm': did you mean 'adam"),
     (("train", "digits_mlp", "--set", "learning_rat=1"), "did you mean 'learning_rate'?"),
@@ -110,7 +189,7 @@ def test_bad_input_is_one_line_and_exits_2(capsys, tmp_path, monkeypatch, argv, 
     assert not list(tmp_path.glob("comparisons/*"))
 
 
-@pytest.mark.parametrize("argv", [("compar",), ("compare", "--trails", "3"), ()], ids=str)
+@pytest.mark.parametrize("argv", [("compare", "--trails", "3"), ()], ids=str)
 def test_unknown_commands_and_options_exit_2(capsys, argv):
     with pytest.raises(SystemExit) as stopped:
         cli.main(argv)
@@ -316,10 +395,10 @@ def test_a_reader_that_has_enough_is_no_error():
 ODD = ("", " ", "x", "0", "-1", "1.5", "nan", "inf", "9" * 19, "1e400", "[/red]", "a\nb", "é", "\0")
 OPTIONS = {
     ("compare", "digits_mlp"): """--optimizers --search --trials --extra-trials --tuning-seeds
-        --seeds --epochs --seed --schedule --width --max-memory --config --resume --format
-        --log""",
-    ("train", "digits_mlp"): """--optimizer --set --epochs --seed --schedule --checkpoint-every
-        --on-nonfinite --wait --coordinator --num-processes --process-id""",
+        --seeds --epochs --studies --seed --min-effect --schedule --width --max-memory --config
+        --resume --format --log""",
+    ("train", "digits_mlp"): """--optimizer --set --epochs --seed --schedule --log
+        --checkpoint-every --on-nonfinite --wait --coordinator --num-processes --process-id""",
     ("surfaces",): "--optimizers --surface --steps",
 }
 CASES = [(command, option) for command, options in OPTIONS.items() for option in options.split()]
@@ -328,6 +407,7 @@ RUNS = {  # what is no mistake
     "--extra-trials": ["0"],
     "--seed": ["0"],
     "--max-memory": ["1.5", "9" * 19],
+    "--min-effect": ["0", "1.5", "9" * 19],
     "--checkpoint-every": ["9" * 19],
 }
 

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import math
 import os
 
@@ -12,6 +13,7 @@ import optax
 import pytest
 from flax import nnx
 
+import adaptive_jax as aj
 from adaptive_jax.lab import workloads
 from adaptive_jax.lab.training import (
     Callback,
@@ -28,11 +30,12 @@ from adaptive_jax.lab.training import (
 )
 from adaptive_jax.lab.training import population as population_module
 from adaptive_jax.lab.training.batches import chunks
-from adaptive_jax.lab.training.config import parse_settings
 from adaptive_jax.lab.training.devices import WHOLE, arrange
 from adaptive_jax.lab.training.execution import Execution
 from adaptive_jax.lab.training.groups import Group, Shape, blocks_of, fitting
+from adaptive_jax.lab.training.settings import Choice, Range, parse_settings
 from adaptive_jax.lab.workloads import Data, Split, Workload
+from adaptive_jax.presets import keras, torch
 
 pytestmark = pytest.mark.relaxed
 
@@ -408,7 +411,7 @@ def test_mnist_cnn_trains_on_mnist():
         ({"optimizer": "optax.adam"}, "optax.adam has no default learning_rate: give it one"),
         ({"optimizer": "adam:b1=2"}, r"adam: b1 must be in \[0, 1\), got 2"),
         ({"optimizer": "adam:b1"}, "a setting is written key=value"),
-        ({"optimizer": "adam:b1=a"}, "b1 must be a number, true or false, or low..high; got 'a'"),
+        ({"optimizer": "adam:b1=a"}, "adam: b1 must be a number, got 'a'"),
         ({"optimizer": "adam:b1=0.1,b1=0.2"}, "b1 is set twice"),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
         ({"batch_size": 1.5}, "batch_size must be a whole number"),
@@ -434,3 +437,123 @@ def test_labels_are_exact():
     odd = parse_settings(["a='x,y=1'", "b=none", "c=-inf"])
     assert odd == {"a": "x,y=1", "b": None, "c": -math.inf}
     assert parse_settings(["a=1", "b=-2.5e-3", "c=False"]) == {"a": 1, "b": -0.0025, "c": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "searched"),
+    [
+        ("adam:learning_rate=1e-4..1e-2", Range(1e-4, 1e-2, "log")),
+        ("adam:learning_rate=linear:0..1", Range(0.0, 1.0, "linear")),
+        ("muon:ns_steps=int:3..6", Range(3, 6, "int")),
+        ("adamw:weight_decay=0|1e-4|1e-2", Choice([0.0, 1e-4, 1e-2])),
+        ("sgd:nesterov=true|false", Choice([True, False])),
+        ("muon:adjust=original|'match_rms_adamw'", Choice(["original", "match_rms_adamw"])),
+    ],
+)
+def test_ranges_are_read_and_written_alike(text, searched):
+    spec = OptimizerSpec.parse(text)
+    (name,) = spec.ranges
+    assert spec.ranges[name] == searched and type(spec.ranges[name]) is type(searched)
+    again = OptimizerSpec.parse(spec.label)
+    assert again == spec and again.ranges == spec.ranges
+    given = OptimizerSpec(spec.entry, ranges={name: text.partition("=")[2]})
+    assert given == spec
+    for share in np.linspace(0, 0.999, 7):
+        value = searched.at(share)
+        if isinstance(searched, Choice):
+            assert value in searched
+        else:
+            assert searched.low <= value <= searched.high
+            width = 1 / (searched.high - searched.low + 1) if searched.scale == "int" else 1e-3
+            assert searched.share(value) == pytest.approx(share, abs=width)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("adam:b1=0..0.9", "From 0, write linear:0..0.9"),
+        ("adam:b1=linear:0.9..0.1", "must be low..high with low < high"),
+        ("muon:ns_steps=int:1.5..3", "must have whole ends"),
+        ("adam:b1=cubic:0.1..0.9", "the range of b1 must be log, linear or int, got 'cubic'"),
+        ("adam:b1=0.9|0.9", "must have two or more different values"),
+        ("adam:b1=0.9|", "b1 must be a number, true or false"),
+        ("adam:b1=0.9|2.0", "b1 must be in"),
+        ("adam:b1=high", "adam: b1 must be a number, got 'high'"),
+        ("sgd:nesterov=ture", "sgd: nesterov must be true or false, got 'ture'"),
+        ("optax.adam:learning_rate=fast", "learning_rate must be a number, got 'fast'"),
+        ("adamw:mask=ndims", "mask must be a mask, or ndim2 for arrays of 2 axes, got 'ndims'"),
+        ("muon:adjust=origin", "adjust"),
+    ],
+)
+def test_bad_settings_say_what_is_allowed(text, message):
+    with pytest.raises(ValueError, match=message):
+        OptimizerSpec.parse(text)
+
+
+def test_a_mask_by_name_is_the_function():
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
+    grads = jax.tree.map(jnp.zeros_like, params)
+    for name in ("adamw", "optax.adamw"):
+        tx = OptimizerSpec.parse(f"{name}:learning_rate=1.0,weight_decay=0.1,mask=ndim2").build()
+        updates, _ = tx.update(grads, tx.init(params), params)
+        assert jnp.all(updates["kernel"] != 0) and jnp.all(updates["bias"] == 0)
+
+
+def test_optimizers_of_every_kind(tmp_path, monkeypatch):
+    (tmp_path / "my_optimizers.py").write_text(
+        "import optax\n"
+        "from adaptive_jax.lab import Workload, workloads\n"
+        "def mine(learning_rate=0.1, power=1.0):\n"
+        "    return optax.sgd(learning_rate * power)\n"
+        "built = optax.sgd(0.1)\n"
+        "class nested:\n"
+        "    workload = workloads.get('noisy_quadratic')\n"
+    )
+    (tmp_path / "my_broken.py").write_text("1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    spec = OptimizerSpec.parse("my_optimizers:mine:power=0.5..2.0")
+    assert spec.label == "my_optimizers:mine:power=0.5..2.0" and spec.defaults["power"] == 1.0
+    assert list(spec.search) == ["learning_rate", "power"]
+    assert OptimizerSpec.parse("my_optimizers:built").search == {}
+    config = RunConfig("my_optimizers:nested.workload", "my_optimizers:built")
+    assert config.workload.name == "my_optimizers:nested.workload"
+    with pytest.raises(ValueError, match=r"cannot import 'my_broken'.*ZeroDivisionError"):
+        OptimizerSpec.parse("my_broken:adam")
+    with pytest.raises(ValueError, match="'my_optimizers' has no 'mein': did you mean 'mine'"):
+        OptimizerSpec.parse("my_optimizers:mein")
+    with pytest.raises(ValueError, match="it runs as it was built"):
+        OptimizerSpec.parse("my_optimizers:built:b1=0.9")
+    # Built transformations run as they are, under their repr.
+    for tx, label in (
+        (aj.adam(1e-3, b1=0.8), "adam(learning_rate=0.001, b1=0.8)"),
+        (optax.sgd(0.1), "chain(identity(), scale(step_size=-0.1))"),
+    ):
+        built = OptimizerSpec.of(tx)
+        assert built.label == label and built.build() is tx and not built.search
+        assert built == OptimizerSpec.of(tx) and not built.entry.scheduled
+        assert OptimizerSpec.of(tx, "mine").label == "mine"
+        assert OptimizerSpec.of(tx, "mine") != OptimizerSpec.of(optax.sgd(0.1), "mine")
+    # A learning rate by another name, and one that is given by its position.
+    for preset, ours in ((torch.SGD, "sgd"), (keras.AdamW, "adamw")):
+        named = OptimizerSpec.of(preset)
+        assert OptimizerSpec.parse(named.label) == named
+        assert named.search == OptimizerSpec(ours).search
+        params = {"w": jnp.ones(2)}
+        tx, theirs = named.build(learning_rate=0.5), preset(0.5)
+        one, other = (t.update(params, t.init(params), params)[0] for t in (tx, theirs))
+        np.testing.assert_array_equal(one["w"], other["w"])
+    partial = OptimizerSpec.of(functools.partial(optax.adam, 1e-3, b2=0.99))
+    assert partial.label == "optax.adam:learning_rate=0.001,b2=0.99"
+
+
+def test_what_is_tuned_by_default():
+    def names(text):
+        return list(OptimizerSpec.parse(text).search)
+
+    assert names("adamw") == names("optax.lion") == ["learning_rate", "weight_decay"]
+    assert names("adam") == names("optax.adam") == names("adamw:weight_decay=0.1")
+    assert names("adamw:learning_rate=0.1") == []
+    assert names("adamw:learning_rate=0.1,b1=0.8..0.9") == ["b1"]
+    for free in ("prodigy", "dog", "dowg", "cocob", "dadapt_adamw", "momo"):
+        low, high, _ = OptimizerSpec(f"optax.contrib.{free}").search["learning_rate"]
+        assert low < 1 < high <= 10 * low

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import shutil
 import typing
 from collections.abc import Sequence
@@ -9,20 +10,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import numpy as np
 
 from adaptive_jax.lab.analysis.analysis import Analysis, WorkloadAnalysis, analyze
-from adaptive_jax.lab.comparison.config import CompareConfig
+from adaptive_jax.lab.comparison.config import CompareConfig, Optimizers
 from adaptive_jax.lab.comparison.runs import run_protocol
+from adaptive_jax.lab.comparison.search import SearchName, best_trial, trials_of
 from adaptive_jax.lab.report import tables
 from adaptive_jax.lab.report.html import render
 from adaptive_jax.lab.report.report import write_report
 from adaptive_jax.lab.training import records as disk
 from adaptive_jax.lab.training.callbacks import Callback
-from adaptive_jax.lab.training.config import AnyOptimizer, OptimizerSpec
 from adaptive_jax.lab.training.records import RunRecord
 from adaptive_jax.lab.workloads.workload import Workload
 
 if typing.TYPE_CHECKING:
+    import pandas  # pyright: ignore[reportMissingImports]
     from matplotlib.axes import Axes
 
 # Matplotlib is imported where it is used, so that a verdict does not wait for it.
@@ -39,6 +42,7 @@ class Comparison:
     Attributes:
       records: the records of all runs.
       folder: the folder that holds them on disk. Default: None, they are in memory alone.
+      min_effect: the smallest difference of interest, see `CompareConfig`. Default: None.
 
     >>> from adaptive_jax.lab import compare
     >>> comparison = compare("noisy_quadratic", ("sgd", "adam"), trials=1, seeds=2)
@@ -51,12 +55,15 @@ class Comparison:
 
     records: Sequence[RunRecord]
     folder: Path | None = None
+    min_effect: float | None = None
 
     @classmethod
     def load(cls, folder: Path | str) -> "Comparison":
         """Loads a comparison from the folder that holds its `runs.jsonl`."""
         folder = Path(folder)
-        return cls(list(disk.read(folder / "runs.jsonl")), folder)
+        config = folder / "config.json"
+        known = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
+        return cls(list(disk.read(folder / "runs.jsonl")), folder, known.get("min_effect"))
 
     @functools.cached_property
     def analysis(self) -> Analysis:
@@ -71,13 +78,60 @@ class Comparison:
     def table(self) -> list[dict[str, Any]]:
         """Returns a dict for each optimizer on each workload, as `pandas.DataFrame` takes them.
 
-        The keys are "workload" and the fields of `Summary`. The best optimizer is first.
+        The keys are "workload", the fields of `Summary`, and "tuned", a dict of all hyperparameters
+        that were tuned, as in `best`. The best optimizer is first.
         """
         return [
-            tables.as_dict(workload.workload, summary)
+            {**tables.as_dict(workload.workload, summary), "tuned": self._best(workload, summary)}
             for workload in self.analysis.workloads
             for summary in workload.summaries
         ]
+
+    @property
+    def best(self) -> dict[str, dict[str, Any]]:
+        """The tuned hyperparameters: label -> name -> value, empty for what was given.
+
+        Of several studies, those of the one whose final runs have the best validation metric. For
+        several workloads there is a dict of these for each workload's name.
+        """
+        best = {
+            analysis.workload: {s.optimizer: self._best(analysis, s) for s in analysis.summaries}
+            for analysis in self.analysis.workloads
+        }
+        return next(iter(best.values())) if len(best) == 1 else best
+
+    @property
+    def trials(self) -> list[dict[str, Any]]:
+        """All trials of tuning, a dict each, as `pandas.DataFrame` takes them.
+
+        The keys are "workload", "optimizer", "study", "phase" ("default" for the default setting,
+        else "tune"), "runs", the means of the validation metrics over them ("validation_loss", and
+        "validation_accuracy" if there is one), "diverged" (how many did), and the tuned
+        hyperparameters by name.
+        """
+        tried: dict[str, list[RunRecord]] = {}
+        for run in self.records:
+            if run.phase in ("tune", "default"):
+                key = run.workload, run.optimizer, run.study, sorted(run.varied.items())
+                tried.setdefault(repr(key), []).append(run)
+        return [_trial(runs) for runs in tried.values()]
+
+    def to_pandas(self, what: Literal["results", "trials"] = "results") -> "pandas.DataFrame":
+        """Returns `table` ("results", default) or `trials` as a DataFrame.
+
+        Raises:
+          ValueError: there is no such table.
+          ModuleNotFoundError: pandas is not installed.
+        """
+        if what not in ("results", "trials"):
+            raise ValueError(f"what must be 'results' or 'trials', got {what!r}")
+        try:
+            import pandas  # pyright: ignore[reportMissingImports]
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "to_pandas needs pandas: pip install pandas; table() and trials need nothing"
+            ) from None
+        return pandas.DataFrame(self.table() if what == "results" else self.trials)
 
     def plot_learning_curves(self, workload: str | None = None) -> "list[Axes]":
         """Draws training loss and validation metric by epoch, a pair of axes per eight optimizers.
@@ -130,6 +184,16 @@ class Comparison:
                 shutil.copy(config, folder)
         return write_report(folder, formats)
 
+    def _best(self, analysis, summary):
+        """Returns what was tuned for an optimizer, of the study that validates best."""
+        studies: dict[int, list[RunRecord]] = {}
+        for run in self.records:
+            where = run.workload, run.optimizer, run.phase
+            if where == (analysis.workload, summary.optimizer, "final"):
+                studies.setdefault(run.study, []).append(run)
+        finals = {study: best_trial(trials_of(runs)) for study, runs in studies.items()}
+        return best_trial(list(finals.values())).setting
+
     def _plot(self, name, workload):
         from adaptive_jax.lab.report import charts, figures
 
@@ -167,9 +231,24 @@ class Comparison:
         return render("notebook.html", verdict=self.verdict, tables=results)
 
 
+def _trial(runs: list[RunRecord]) -> dict[str, Any]:
+    first = runs[0]
+    validation = [name for name in first.final if name.startswith("validation_")]
+    return {
+        "workload": first.workload,
+        "optimizer": first.optimizer,
+        "study": first.study,
+        "phase": first.phase,
+        "runs": len(runs),
+        **{name: float(np.mean([run.final[name] for run in runs])) for name in validation},
+        "diverged": sum(run.diverged for run in runs),
+        **first.varied,
+    }
+
+
 def compare(
     workloads: Workload | str | Sequence[Workload | str] = "digits_cnn",
-    optimizers: Sequence[OptimizerSpec | AnyOptimizer] | OptimizerSpec | AnyOptimizer = (),
+    optimizers: Optimizers = (),
     *,
     budget: Literal["quick", "default", "full"] = "default",
     trials: int | None = None,
@@ -177,9 +256,12 @@ def compare(
     tuning_seeds: int | None = None,
     seeds: int | None = None,
     epochs: int | None = None,
-    search: Literal["grid", "random"] = "grid",
+    search: SearchName | None = None,
     schedule: str | None = None,
+    studies: int = 1,
     seed: int = 0,
+    min_effect: float | None = None,
+    join: str | None = None,
     data_dir: str | None = None,
     width: int | None = None,
     max_memory: float | None = None,
@@ -194,21 +276,33 @@ def compare(
     Args:
       workloads: a workload or the name of a registered one, or several. Default: "digits_cnn".
       optimizers: what to compare: texts such as `"sgd:momentum=0.9"` or `"optax.adamw"`, specs,
-        registry entries, or factories such as `optax.adam`. An optimizer whose learning rate is
-        given runs at that rate; the others are tuned. Default: the workload's own list.
-      budget: "default" is the workload's budget. "quick" has a third of its epochs, and at most
-        3 trials and 3 seeds. "full" has about twice its trials, 3 tuning seeds, and 4 times its
-        seeds.
-      trials: settings to try for each optimizer; 1 means its defaults. Default: the budget's.
-      extra_trials: further trials, at most, if the best learning rate is at the edge of the grid.
-        Default: 4, or 2 for "quick".
-      tuning_seeds: runs of each trial, whose mean counts. Default: 1, or 3 for "full".
+        registry entries, factories such as `optax.adam`, or transformations such as
+        `optax.adam(1e-3)`, which run as they are. A dict gives them labels. What has a range and
+        is not given is tuned: the learning rate, and the weight decay of methods with one.
+        Default: the workload's own list.
+      budget: "default" is the workload's budget, with 2 tuning seeds. "quick" has a third of its
+        epochs, at most 3 trials and 3 seeds, and 1 tuning seed. "full" has about twice its trials,
+        4 tuning seeds, and 4 times its seeds. Trials are multiplied by the largest number of
+        hyperparameters that an optimizer tunes.
+      trials: settings to try first for each optimizer, besides its default one; 1 means its
+        defaults, without tuning. Default: the budget's.
+      extra_trials: settings to try afterwards, around the best one or beyond the edge. Default: 4,
+        or 2 for "quick", for each hyperparameter.
+      tuning_seeds: runs of each trial, whose mean counts. Default: the budget's.
       seeds: final runs of each optimizer. Default: the budget's.
       epochs: epochs of every run. Default: the budget's.
-      search: "grid" (default) tries learning rates on a log grid. "random" draws every
-        hyperparameter that has a range, with the same random numbers for all optimizers.
+      search: "grid" tries one hyperparameter at even distances, "sobol" all of them at quasi-random
+        points; both refine around the best. "random" draws all trials independently. Each name has
+        the same points for all optimizers. Default: "grid" if none of them tunes more than one
+        hyperparameter, else "sobol".
       schedule: shape of the learning rate, a name in `SCHEDULES`. Default: the workload's.
-      seed: the first seed of the final runs. Default: 0.
+      studies: independent repetitions of tuning and final runs, so that tuning's luck shows in the
+        results. Default: 1.
+      seed: decides all seeds and points. Default: 0.
+      min_effect: the smallest difference of interest, in units of the metric, see `analyze`.
+        Default: None.
+      join: a file `runs.jsonl` of another comparison, whose optimizers join this one without being
+        run again. Its protocol, data and versions must be the same. Default: none.
       data_dir: a folder with the data, or a text file, for workloads that read one. Default: the
         cache of downloads.
       width: runs that train side by side on each device, see `Population`. Default: the
@@ -240,7 +334,10 @@ def compare(
         epochs=epochs,
         search=search,
         schedule=schedule,
+        studies=studies,
         seed=seed,
+        min_effect=min_effect,
+        join=join,
         data_dir=data_dir,
         width=width,
         max_memory=max_memory,
@@ -253,10 +350,11 @@ def run_comparison(
 ) -> Comparison:
     """Runs a comparison, or resumes it.
 
-    On each workload all tuned optimizers have the same number of trials, judged by the final
-    validation metric, with seeds that no final run has. If the best learning rate is at the edge
-    of the grid, up to `extra_trials` further trials extend the grid there. Final runs share initial
-    parameters and order of examples across optimizers, and only they use the test set, once.
+    On each workload all tuned optimizers try the same number of settings, their default one among
+    them, judged by the final validation metric, with seeds that no final run has. The last
+    `extra_trials` of them refine the search around the best one, or extend it beyond the edge, and
+    the winner may lie between them, see `comparison.search`. Final runs share initial parameters
+    and order of examples across optimizers, and only they use the test set, once.
 
     Args:
       config: what to compare.
@@ -277,6 +375,7 @@ def run_comparison(
         it; a workload's model or loss does not fit its data; an optimizer cannot be trained; or
         `out` is given and the source of a function, or a value that it uses, cannot be read.
       DataError: a workload's data are missing or wrong.
+      FolderError: `join` of the config cannot be joined; the message says in what it differs.
 
     >>> import tempfile
     >>> from adaptive_jax.lab.analysis import summarize
@@ -291,4 +390,5 @@ def run_comparison(
     [('sgd:learning_rate=0.1', 2), ('sgd:learning_rate=0.01', 2)]
     """
     records = run_protocol(config, out, callback)
-    return Comparison(records, None if out is None or jax.process_index() > 0 else Path(out))
+    folder = None if out is None or jax.process_index() > 0 else Path(out)
+    return Comparison(records, folder, config.min_effect)

@@ -13,10 +13,8 @@ def short_label(label: str) -> str:
     >>> short_label("sgd:learning_rate=0.1,momentum=0.9")
     'sgd momentum=0.9'
     """
-    name, _, settings = one_line(label).partition(":")
-    pairs = split_settings(settings)
-    others = [pair for pair in pairs if not pair.startswith("learning_rate=")]
-    return " ".join([name, *filter(None, others)])
+    name, pairs = _parts(label)
+    return " ".join([name, *(pair for pair in pairs if not pair.startswith("learning_rate="))])
 
 
 def display_labels(labels: Iterable[str]) -> dict[str, str]:
@@ -33,5 +31,14 @@ def display_labels(labels: Iterable[str]) -> dict[str, str]:
 
 
 def _full_label(label):
+    name, pairs = _parts(label)
+    return " ".join([name, *pairs])
+
+
+def _parts(label):
+    """Returns the name in a label, which may be `module:name`, and the settings after it."""
     name, _, settings = one_line(label).partition(":")
-    return " ".join([name, *filter(None, split_settings(settings))])
+    attribute, _, rest = settings.partition(":")
+    if attribute and "=" not in attribute:
+        name, settings = f"{name}:{attribute}", rest
+    return name, list(filter(None, split_settings(settings)))

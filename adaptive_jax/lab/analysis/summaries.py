@@ -157,7 +157,7 @@ def _summary(
     return Summary(
         optimizer=first.optimizer,
         metric=metric,
-        learning_rate=first.hyperparameters["learning_rate"],
+        learning_rate=first.hyperparameters.get("learning_rate", math.nan),
         tuning=_tuning(first, tuning),
         mean=float(interval.estimate),
         low=float(interval.low),
@@ -186,10 +186,10 @@ def _summary(
 
 
 def _tuning(final: RunRecord, tuning: list[RunRecord]) -> str:
-    tried = [run.hyperparameters["learning_rate"] for run in tuning]
-    if not tried:
+    if not tuning:
         return "given"
-    edge = final.hyperparameters["learning_rate"] in (min(tried), max(tried))
+    tried = [run.hyperparameters.get("learning_rate", math.nan) for run in tuning]
+    edge = final.hyperparameters.get("learning_rate") in (min(tried), max(tried))
     return "tuned, at the edge" if edge else "tuned"
 
 

@@ -5,6 +5,7 @@ Matplotlib are imported.
 """
 
 import contextlib
+import importlib.metadata
 import io
 import os
 import signal
@@ -26,8 +27,13 @@ from adaptive_jax.lab.cli.listing import List
 from adaptive_jax.lab.cli.surfaces import Surfaces
 from adaptive_jax.lab.cli.train import Train
 from adaptive_jax.lab.files import one_line
+from adaptive_jax.validation import near_misses
 
-_DESCRIPTION = "Adaptive optimizers for JAX: list them, train with one, compare several."
+_DESCRIPTION = (
+    "Adaptive optimizers for JAX: list them, train with one, compare several. --version prints the "
+    "version, --tyro-print-completion {bash,zsh,tcsh} completions for a shell."
+)
+_COMMANDS = ("list", "train", "compare", "surfaces")
 _MESSAGE_SHOWN = 2000  # characters of an error
 
 
@@ -63,6 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv):
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv == ["--version"]:
+        print(f"adaptive-jax {importlib.metadata.version('adaptive_jax')}")
+        return 0
+    if argv and argv[0] not in _COMMANDS and not argv[0].startswith("-"):
+        raise UsageError(f"no command {argv[0]!r}: {near_misses(argv[0], _COMMANDS)}")
     command = tyro.cli(
         List | Train | Compare | Surfaces,
         args=argv,

@@ -8,9 +8,32 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import tyro
+
 
 class UsageError(Exception):
     """An error of the user's input, with a message of one line."""
+
+
+def shown_as(metavar: str):
+    """Returns how help shows an option's value; its default is in the text of the option."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="")
+
+
+def check_logs(names: Sequence[str], *others: str) -> None:
+    """Raises a usage error if a log is neither one of the others nor a file that ends in .csv."""
+    for name in names:
+        if name not in others and (not name.lower().endswith(".csv") or "\0" in name):
+            either = f"{', '.join(others)} or " if others else ""
+            raise UsageError(f"--log must be {either}a file whose name ends in .csv, got {name!r}")
+
+
+def csv_logger(path: Path):
+    """Returns a callback that writes every epoch of every run to a CSV file in a new folder."""
+    from adaptive_jax.lab.training import CsvLogger
+
+    make_folder(path.parent)
+    return CsvLogger(path)
 
 
 @contextlib.contextmanager

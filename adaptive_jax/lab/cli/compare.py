@@ -7,73 +7,90 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from adaptive_jax.lab.cli.common import (
     UsageError,
+    check_logs,
     console,
+    csv_logger,
     disk_errors,
     make_folder,
     progress,
+    shown_as,
     usage_errors,
 )
 from adaptive_jax.lab.cli.processes import ALONE, Processes, join
 from adaptive_jax.lab.files import read_at_most
 
 _CONFIG_BYTES = 2**20  # at most, of a config
+_Search = Literal["grid", "sobol", "random"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Compare:
     """Compare optimizers: tune on validation data, run new seeds, test, and write a report."""
 
-    workloads: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Workloads, see `adaptive-jax list`; several also get standings over all. Default:
-    digits_cnn."""
-    optimizers: tuple[str, ...] = ()
-    """Names, optionally with fixed settings or ranges: adam sgd:momentum=0.9,nesterov=true
-    optax.adamw adam:learning_rate=1e-4..1e-2. A fixed learning_rate is not tuned. Default: the
-    workload's."""
+    workloads: Annotated[tyro.conf.Positional[tuple[str, ...]], shown_as("[WORKLOAD ...]")] = ()
+    """Workloads, see `adaptive-jax list`, or module:name; several also get standings over all.
+    Default: digits_cnn."""
+    optimizers: Annotated[tuple[str, ...], shown_as("OPTIMIZER ...")] = ()
+    """Names, separated by spaces, with settings to fix and ranges to search after a colon: adam
+    sgd:momentum=0.9,nesterov=true optax.adamw:mask=ndim2 adam:learning_rate=1e-4..1e-2
+    adamw:weight_decay=0|1e-4|1e-2 sgd:momentum=linear:0..0.9 muon:ns_steps=int:3..6
+    torch.Adam my_module:my_optimizer. What is fixed is not tuned. Default: the workload's."""
     quick: bool = False
-    """Use a third of the epochs, and at most 3 trials and 3 seeds."""
+    """Use a third of the epochs, at most 3 trials and 3 seeds, and 1 tuning seed."""
     full: bool = False
-    """Use about twice the trials, 3 tuning seeds, and 4 times the seeds."""
-    search: Literal["grid", "random"] | None = None
-    """Tune the learning rate on a log grid (default), or all hyperparameters with ranges at
-    random."""
-    trials: int | None = None
-    """Settings to try for each optimizer; 1 means its defaults. Default: the workload's."""
-    extra_trials: int | None = None
-    """Further trials, at most, if the best rate is at the edge. Default: 4 (quick: 2)."""
-    tuning_seeds: int | None = None
-    """Runs of each trial. Default: 1 (full: 3)."""
-    seeds: int | None = None
+    """Use about twice the trials, 4 tuning seeds, and 4 times the seeds."""
+    search: Annotated[Literal["grid", "sobol", "random"] | None, shown_as("grid|sobol|random")] = (
+        None
+    )
+    """How to tune: grid, for one hyperparameter; sobol, quasi-random points for several; or random.
+    Default: grid, or sobol if an optimizer has several."""
+    trials: Annotated[int | None, shown_as("N")] = None
+    """Settings to try first for each optimizer; 1 means its defaults. Default: the workload's."""
+    extra_trials: Annotated[int | None, shown_as("N")] = None
+    """Settings to try then, around the best or beyond the edge. Default: 4 (quick: 2) for each
+    hyperparameter."""
+    tuning_seeds: Annotated[int | None, shown_as("N")] = None
+    """Runs of each trial. Default: 2 (quick: 1, full: 4)."""
+    seeds: Annotated[int | None, shown_as("N")] = None
     """Final runs of each optimizer. Default: the workload's."""
-    epochs: int | None = None
+    epochs: Annotated[int | None, shown_as("N")] = None
     """Epochs of every run. Default: the workload's."""
-    seed: int | None = None
-    """The first seed of the final runs. Default: 0."""
-    schedule: str | None = None
+    studies: Annotated[int | None, shown_as("N")] = None
+    """Independent repetitions of tuning and final runs. Default: 1."""
+    seed: Annotated[int | None, shown_as("N")] = None
+    """Decides all seeds and all points of the search. Default: 0."""
+    min_effect: Annotated[float | None, shown_as("X")] = None
+    """The smallest difference of interest, in units of the metric, such as 0.001 for a tenth of a
+    point of accuracy."""
+    schedule: Annotated[str | None, shown_as("NAME")] = None
     """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
-    data_dir: str | None = None
+    data_dir: Annotated[str | None, shown_as("FOLDER")] = None
     """Folder with the data (for char_transformer a text file). Default: the cache, else a
     download."""
-    width: int | None = None
+    width: Annotated[int | None, shown_as("N")] = None
     """Runs side by side on each device. Default: the workload's on a CPU, else as many as fit."""
-    max_memory: float | None = None
+    max_memory: Annotated[float | None, shown_as("GIB")] = None
     """GiB that runs side by side may take on each device. Default: half of the memory."""
-    config: Path | None = None
+    join: Annotated[str | None, shown_as("FILE")] = None
+    """runs.jsonl of another comparison with the same protocol, data and versions, whose optimizers
+    join this one without being run again."""
+    config: Annotated[Path | None, shown_as("FILE")] = None
     """A config.json to run again; other options replace its values."""
-    resume: Path | None = None
+    resume: Annotated[Path | None, shown_as("FOLDER")] = None
     """Folder of an interrupted comparison to resume."""
-    out: Path | None = None
+    out: Annotated[Path | None, shown_as("FOLDER")] = None
     """New folder for config, runs and report. Default: comparisons/WORKLOAD-DATE-TIME."""
-    format: str = "html"
+    format: Annotated[str, tyro.conf.arg(metavar="FORMAT,...")] = "html"
     """Formats of the report, one or several: html,md,csv,png"""
-    log: tuple[Literal["csv", "tensorboard"], ...] = ()
-    """Also log every epoch of every run to log.csv, or to tensorboard/, in the folder."""
+    log: Annotated[tuple[str, ...], shown_as("FILE.csv|csv|tensorboard")] = ()
+    """Also log every epoch of every run: to FILE.csv, or to log.csv or tensorboard/ in the
+    folder."""
     processes: tyro.conf.OmitArgPrefixes[Processes] = ALONE
 
 
@@ -88,6 +105,7 @@ def run(args: Compare) -> int:
         given = [f.name for f in dataclasses.fields(args) if getattr(args, f.name) != f.default]
         if others := set(given) - {"resume", "format", "log", "processes"}:
             raise UsageError(f"--resume uses the folder's own config: drop --{min(others)}")
+    check_logs(args.log, "csv", "tensorboard")
     formats = list(dict.fromkeys(name.strip() for name in args.format.split(",")))
     join(args.processes)
     with usage_errors():
@@ -159,21 +177,24 @@ def _config(args: Compare):
 
 
 def _new_folder(config) -> Path:
-    name = "-".join(workload.name for workload in config.workloads[:3])
+    name = "-".join(workload.name for workload in config.workloads[:3]).replace(":", ".")
     return Path("comparisons") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _logs(names: Sequence[str], out: Path):
     """Returns the callbacks that write logs."""
-    from adaptive_jax.lab.training import CsvLogger, TensorBoardLogger
+    from adaptive_jax.lab.training import TensorBoardLogger
 
-    try:
-        return [
-            CsvLogger(out / "log.csv") if name == "csv" else TensorBoardLogger(out / "tensorboard")
-            for name in dict.fromkeys(names)
-        ]
-    except ModuleNotFoundError as error:
-        raise UsageError(error) from error
+    logs = []
+    for name in dict.fromkeys(names):
+        if name == "tensorboard":
+            try:
+                logs.append(TensorBoardLogger(out / "tensorboard"))
+            except ModuleNotFoundError as error:
+                raise UsageError(error) from error
+        else:
+            logs.append(csv_logger(out / "log.csv" if name == "csv" else Path(name)))
+    return logs
 
 
 def _show(out: Path, formats: Sequence[str]) -> None:

@@ -1,8 +1,11 @@
 """Options of the commands that several processes run together."""
 
 import dataclasses
+from typing import Annotated
 
-from adaptive_jax.lab.cli.common import UsageError
+import tyro
+
+from adaptive_jax.lab.cli.common import UsageError, shown_as
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,13 +16,13 @@ class Processes:
     """Use the devices of several processes, of which this is one. `train` splits every batch among
     them, `compare` splits the runs. The first process prints and writes. Without a cluster that
     JAX detects, the next three options are required."""
-    coordinator: str | None = None
+    coordinator: Annotated[str | None, shown_as("HOST:PORT")] = None
     """HOST:PORT at which the others reach the first process."""
-    num_processes: int | None = None
+    num_processes: Annotated[int | None, shown_as("N")] = None
     """Number of processes."""
-    process_id: int | None = None
+    process_id: Annotated[int | None, shown_as("N")] = None
     """Number of this process; the first is 0."""
-    wait: int = 300
+    wait: Annotated[int, tyro.conf.arg(metavar="SECONDS")] = 300
     """Seconds to wait for the others."""
 
 

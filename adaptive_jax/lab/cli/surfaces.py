@@ -2,8 +2,17 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
 
-from adaptive_jax.lab.cli.common import console, disk_errors, make_folder, usage_errors
+import tyro
+
+from adaptive_jax.lab.cli.common import (
+    console,
+    disk_errors,
+    make_folder,
+    shown_as,
+    usage_errors,
+)
 
 _MOST_STEPS = 100_000  # each is drawn, and 50 learning rates run at once
 
@@ -12,14 +21,14 @@ _MOST_STEPS = 100_000  # each is drawn, and 50 learning rates run at once
 class Surfaces:
     """Draw the paths of optimizers over functions of two variables, at tuned learning rates."""
 
-    optimizers: tuple[str, ...] = ()
+    optimizers: Annotated[tuple[str, ...], shown_as("OPTIMIZER ...")] = ()
     """Names, optionally with fixed settings: adam sgd:momentum=0.9,nesterov=true.
     A fixed learning_rate is not tuned. Default: six classic optimizers."""
-    surface: tuple[str, ...] = ("ravine",)
+    surface: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SURFACE ...")] = ("ravine",)
     """One or several of ravine, rosenbrock, beale, himmelblau, rastrigin, saddle; or all."""
-    steps: int | None = None
+    steps: Annotated[int | None, shown_as("N")] = None
     """Number of updates. Default: the surface's."""
-    out: Path = Path("surfaces")
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("surfaces")
     """Folder for SURFACE.png and SURFACE.gif."""
     gallery: bool = False
     """Also write SURFACE_gallery.png with a small picture of every optimizer."""

@@ -10,10 +10,13 @@ import tyro
 
 from adaptive_jax.lab.cli.common import (
     UsageError,
+    check_logs,
     console,
+    csv_logger,
     disk_errors,
     make_folder,
     progress,
+    shown_as,
     usage_errors,
 )
 from adaptive_jax.lab.cli.processes import ALONE, Processes, join
@@ -23,28 +26,34 @@ from adaptive_jax.lab.cli.processes import ALONE, Processes, join
 class Train:
     """Train one model with one optimizer."""
 
-    workload: tyro.conf.Positional[str]
-    """Workload, see `adaptive-jax list`."""
-    optimizer: str = "adam"
-    """Name of the optimizer, see `adaptive-jax list`."""
-    set: Annotated[tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction] = ()
+    workload: Annotated[tyro.conf.Positional[str], shown_as("WORKLOAD")]
+    """Workload, see `adaptive-jax list`, or module:name."""
+    optimizer: Annotated[str, tyro.conf.arg(metavar="OPTIMIZER")] = "adam"
+    """Name of the optimizer, see `adaptive-jax list`, or module:name."""
+    set: Annotated[
+        tuple[tuple[str, ...], ...], tyro.conf.UseAppendAction, shown_as("KEY=VALUE ...")
+    ] = ()
     """Hyperparameters: learning_rate=0.01 nesterov=true"""
-    epochs: int | None = None
+    epochs: Annotated[int | None, shown_as("N")] = None
     """Number of epochs. Default: the workload's."""
-    seed: int = 0
+    seed: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Seed of the initial parameters and the order of the examples."""
-    schedule: str | None = None
+    schedule: Annotated[str | None, shown_as("NAME")] = None
     """Shape of the learning rate: constant, cosine or linear. Default: the workload's."""
-    data_dir: str | None = None
+    data_dir: Annotated[str | None, shown_as("FOLDER")] = None
     """Folder with the data (for char_transformer a text file). Default: the cache, else a
     download."""
-    out: Path | None = None
+    out: Annotated[Path | None, shown_as("FOLDER")] = None
     """Folder with the runs.jsonl to which the record is appended."""
-    checkpoint: Path | None = None
+    log: Annotated[str | None, shown_as("FILE.csv")] = None
+    """Also log every epoch to this file."""
+    checkpoint: Annotated[Path | None, shown_as("FOLDER")] = None
     """Folder for checkpoints; if it has some, training resumes from the last."""
-    checkpoint_every: int = 1
+    checkpoint_every: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Epochs between checkpoints."""
-    on_nonfinite: Literal["stop", "skip", "restore"] | None = None
+    on_nonfinite: Annotated[
+        Literal["stop", "skip", "restore"] | None, shown_as("stop|skip|restore")
+    ] = None
     """Action if a loss is not finite: stop the run, skip the update, or restore the last checkpoint
     and resume with other data. Default: continue, and mark the run as diverged."""
     processes: tyro.conf.OmitArgPrefixes[Processes] = ALONE
@@ -55,14 +64,15 @@ def run(args: Train) -> int:
     import jax
 
     from adaptive_jax.lab.training import OptimizerSpec, RunConfig, records, train
-    from adaptive_jax.lab.training.config import parse_settings
+    from adaptive_jax.lab.training.settings import parse_settings
     from adaptive_jax.validation import steps
 
+    check_logs([] if args.log is None else [args.log])
     join(args.processes)  # before anything is asked of JAX's devices
     with usage_errors():
         optimizer = OptimizerSpec.parse(args.optimizer)
         settings = parse_settings(pair for pairs in args.set for pair in pairs)
-        optimizer = OptimizerSpec(optimizer.name, {**optimizer.hyperparameters, **settings})
+        optimizer = OptimizerSpec(optimizer.entry, {**optimizer.hyperparameters, **settings})
         config = RunConfig(
             args.workload,
             optimizer,
@@ -81,7 +91,8 @@ def run(args: Train) -> int:
     devices = jax.devices() if args.processes.distributed else None
     options = {"checkpoints": args.checkpoint, "checkpoint_every": every, "devices": devices}
     try:
-        with _checkpoint_errors(args.checkpoint), progress() as callback:
+        logs = [csv_logger(Path(args.log))] if args.log is not None and is_first else []
+        with _checkpoint_errors(args.checkpoint), progress(logs) as callback:
             record = train(config, callback, **options)
     except KeyboardInterrupt:
         how = ": to resume from the last checkpoint, run the same command again"

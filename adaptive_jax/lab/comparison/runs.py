@@ -1,6 +1,8 @@
 """The runs of a comparison: tuning on validation data, then final runs on new seeds."""
 
 import contextlib
+import dataclasses
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -8,9 +10,11 @@ from pathlib import Path
 import jax
 
 from adaptive_jax.distributed.hosts import told_by_first
-from adaptive_jax.lab.comparison.config import TUNING_SEED, CompareConfig
+from adaptive_jax.lab.comparison.budget import final_seeds, tuning_seeds
+from adaptive_jax.lab.comparison.config import FORMAT, CompareConfig
 from adaptive_jax.lab.comparison.cost import measure_costs
-from adaptive_jax.lab.comparison.search import best_settings, beyond_the_edge, settings
+from adaptive_jax.lab.comparison.join import joined
+from adaptive_jax.lab.comparison.search import trials_of
 from adaptive_jax.lab.files import write_whole
 from adaptive_jax.lab.training import records
 from adaptive_jax.lab.training.callbacks import Callback
@@ -20,7 +24,6 @@ from adaptive_jax.lab.training.population import Population
 from adaptive_jax.lab.training.records import RunRecord
 
 _SETTINGS = ("epochs", "batch_size", "schedule")  # of a run, besides its identity
-_AT_ONCE = 2  # rates beyond an edge that are tried together: each time a program is compiled
 
 
 def run_protocol(
@@ -48,13 +51,26 @@ def _held(config: CompareConfig, out: Path):
     out.mkdir(parents=True, exist_ok=True)
     with records.one_writer(out):
         path = out / "config.json"
-        if not path.exists():
+        if is_new := not path.exists():
             write_whole(path, config.to_json())
-        elif path.read_text(encoding="utf-8") != config.to_json():
-            raise records.FolderError(
-                f"{out} holds a comparison with another config: name another folder"
-            )
-        yield
+        elif (written := path.read_text(encoding="utf-8")) != config.to_json():
+            older = _format(written) < FORMAT
+            kind = "by an older version, with another protocol" if older else "with another config"
+            raise records.FolderError(f"{out} holds a comparison {kind}: name another folder")
+        try:
+            yield
+        except records.FolderError:  # of what was to be joined: the folder stays as it was
+            if is_new:
+                path.unlink()
+            raise
+
+
+def _format(text):
+    """Returns the format of a config's text, the newest if it cannot be read."""
+    try:
+        return json.loads(text)["format"]
+    except (ValueError, TypeError, KeyError):
+        return FORMAT
 
 
 class _Runs:
@@ -78,15 +94,21 @@ class _Runs:
         if out is not None or jax.process_count() > 1:  # processes must agree on what is missing
             for identity in self._identities.values():
                 check_identified(identity)
+        self.joined = joined(config, workload, self.population) if config.join else []
         if out is not None:
             self._set_aside(out)
+            for record in self.joined:
+                if record.id not in finished:
+                    records.append(out / "runs.jsonl", record)
 
     def _set_aside(self, out):
         """Moves runs of code or data that changed out of the file, and reports the changes."""
         changes = Counter()
+        joined_ids = {run.id for run in self.joined}
 
         def is_stale(record):
-            if record.workload != self.workload.name or record.phase == "train":
+            is_other = record.workload != self.workload.name or record.phase == "train"
+            if is_other or record.id in joined_ids:
                 return False
             changes.update(changed := self._changes(record))
             return bool(changed)
@@ -119,46 +141,42 @@ class _Runs:
         ]
 
     def all(self) -> list[RunRecord]:
-        tuning = self._tune(self.config.tuned(self.workload))
+        searches = self.config.searches(self.workload)
+        tuning = self._tune(searches)
+        best = {
+            (search.spec.label, search.study): search.best(trials_of(_own(tuning, search)))
+            for search in searches
+        }
         finals = []
         for spec in self.config.specs(self.workload):
-            trials = _trials(tuning, spec)
-            chosen = best_settings(trials) if trials else {}
-            seeds = range(self.config.seed, self.config.seed + self.budget.seeds)
-            finals += [Member(spec, seed, chosen, "final") for seed in seeds]
-        return tuning + self._run(finals)
+            for study in range(self.config.studies):
+                chosen = best.get((spec.label, study), {})
+                seeds = final_seeds(self.config.seed, study, self.budget.seeds)
+                finals += [_member(spec, seed, chosen, "final", study) for seed in seeds]
+        return [*self.joined, *tuning, *self._run(finals)]
 
-    def _tune(self, specs):
-        """Runs the trials and each optimizer's defaults, then trials beyond the edges."""
-        tuning_seeds = range(TUNING_SEED, TUNING_SEED + self.budget.tuning_seeds)
-
-        def members(spec, tried, phase="tune"):
-            return [Member(spec, s, values, phase) for values in tried for s in tuning_seeds]
-
-        first = []
-        for spec in specs:
-            tried = settings(spec, self.budget.trials, self.config.search, TUNING_SEED)
-            first += members(spec, tried)
-            defaults = {name: spec.defaults.get(name) for name in tried[0]}
-            if None not in defaults.values():
-                first += members(spec, [defaults], "default")
-        tuning = self._run(first)
-        while more := [
-            member
-            for spec in specs
-            for member in members(spec, self._beyond(spec, _trials(tuning, spec)))
-        ]:
+    def _tune(self, searches):
+        """Runs the trials of all searches side by side, round by round."""
+        tuning = self._run(self._trials([(search, search.first()) for search in searches]))
+        while more := self._trials(
+            [(search, search.more(trials_of(_own(tuning, search)))) for search in searches]
+        ):
             tuning += self._run(more)
         return tuning
 
-    def _beyond(self, spec, trials):
-        if self.config.search != "grid":
-            return []
-        tried = {record.varied["learning_rate"] for record in trials}
-        left = self.budget.trials + self.budget.extra_trials - len(tried)
-        best = best_settings(trials)["learning_rate"]
-        rates = beyond_the_edge(tried, best, min(_AT_ONCE, left))
-        return [{"learning_rate": rate} for rate in rates]
+    def _trials(self, settings):
+        """Returns the members of the trials, those next to each other that share a program."""
+        members = []
+        for search, tried in settings:
+            seeds = tuning_seeds(search.seed, search.study, self.budget.tuning_seeds)
+            own = [
+                _member(search.spec, seed, setting, phase, search.study)
+                for setting in tried
+                for phase in ["default" if setting == search.default else "tune"]
+                for seed in seeds
+            ]
+            members += sorted(own, key=lambda member: repr(member.optimizer.constants))
+        return members
 
     def _run(self, members):
         """Runs the members without a record, and returns the records of all in order."""
@@ -175,6 +193,8 @@ class _Runs:
             if not is_finished(history.member):
                 cost = costs.get(history.member.optimizer.label)
                 record = records.make_record(self.population, history, cost)
+                if record.phase == "tune":
+                    record = dataclasses.replace(record, search=self.config.kind(self.workload))
                 self.finished[record.id] = record
                 if self.out is not None:
                     records.append(self.out / "runs.jsonl", record)
@@ -185,5 +205,15 @@ def _distinct(members):
     return list(dict.fromkeys(member.optimizer for member in members))
 
 
-def _trials(tuning, spec):
-    return [run for run in tuning if (run.optimizer, run.phase) == (spec.label, "tune")]
+def _own(tuning, search):
+    """Returns the runs of a search among all tuning runs."""
+    return [
+        run for run in tuning if (run.optimizer, run.study) == (search.spec.label, search.study)
+    ]
+
+
+def _member(spec, seed, setting, phase, study):
+    """Returns a member, with what a program cannot vary as constants of its optimizer."""
+    traced = {name: value for name, value in setting.items() if type(value) is float}
+    constants = {name: value for name, value in setting.items() if name not in traced}
+    return Member(spec.holding(constants), seed, traced, phase, study)

@@ -9,6 +9,7 @@ import numpy as np
 
 from adaptive_jax.diagnostics import Surface, trajectory
 from adaptive_jax.lab.training.config import OptimizerSpec
+from adaptive_jax.lab.training.settings import Choice
 
 CLASSICS = ("sgd", "sgd:momentum=0.9", "adagrad", "rmsprop", "sign_sgd", "adam")
 """Six classic optimizers, the default of `adaptive-jax surfaces`."""
@@ -148,6 +149,9 @@ def rates_to_try(spec: OptimizerSpec) -> list[float]:
     """
     if "learning_rate" in spec.hyperparameters:
         return [float(spec.hyperparameters["learning_rate"])]
-    low, high = (math.log10(end) for end in spec.search["learning_rate"])
+    searched = spec.search["learning_rate"]
+    if isinstance(searched, Choice):
+        return [float(rate) for rate in searched]
+    low, high = math.log10(searched.low), math.log10(searched.high)
     count = round(10 * (high - low + 2)) + 1
     return [float(f"{rate:.3g}") for rate in np.logspace(low - 1, high + 1, count)]

@@ -1,12 +1,10 @@
 """Immutable descriptions of an optimizer, a member and a run."""
 
-import ast
 import dataclasses
 import functools
-import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -15,13 +13,28 @@ import optax
 
 from adaptive_jax import registry
 from adaptive_jax.lab.training import identity
+from adaptive_jax.lab.training.settings import (
+    Choice,
+    Range,
+    as_range,
+    check_words,
+    parse_settings,
+    split_settings,
+)
 from adaptive_jax.lab.workloads import registry as workload_registry
 from adaptive_jax.lab.workloads.workload import Workload
+from adaptive_jax.presets import keras, torch
+from adaptive_jax.stages.masks import mask_by_ndim
 from adaptive_jax.typing import Schedule
 from adaptive_jax.validation import near_misses, steps
 
-AnyOptimizer = str | registry.Optimizer | Callable[..., optax.GradientTransformation]
-"""A name of an optimizer, its description, or a factory that takes a `learning_rate`."""
+AnyOptimizer = (
+    str
+    | registry.Optimizer
+    | Callable[..., optax.GradientTransformation]
+    | optax.GradientTransformation
+)
+"""A name of an optimizer, its entry, a factory that takes a `learning_rate`, or what one built."""
 
 SCHEDULES: Mapping[str, Callable[[int], Schedule]] = {
     "constant": lambda total: lambda count: jnp.ones(()),
@@ -48,24 +61,27 @@ next epoch's order of the data, and ends the run after three such epochs in a ro
 class OptimizerSpec:
     """An optimizer with the hyperparameters that are set; the others have their defaults.
 
-    Two specs are equal if their labels and their entries in the registry are equal.
+    Two specs are equal if they have the same label, settings and entry in the registry.
 
     Attributes:
       name: The name of the optimizer. An `Optimizer` may be passed, and is replaced by its name.
       hyperparameters: Name -> value, any value that the factory takes. Numbers, strings, None,
-        and lists, tuples and dicts of these can be read back from the label.
-      ranges: Name -> (low, high), the range to search on a log scale. It adds to the registered
-        ranges or replaces them. If both ends are between 1/2 and 1, the scale is that of
-        1 - value.
+        and lists, tuples and dicts of these can be read back from the label. The mask "ndim2" is
+        `mask_by_ndim(2)`, likewise for other numbers.
+      ranges: Name -> the range to search, see `as_range`: (low, high) on a log scale, a `Range`, a
+        list of values, or the text of one. It adds to the registered ranges or replaces them.
+      label: The name in records and tables. Default: name and settings, as `parse` reads them.
+      constants: Values that tuning chose and a compiled program cannot vary, such as whole
+        numbers. They are not part of the label. Default: none.
 
     Raises:
       ValueError: The optimizer or a hyperparameter is unknown (the message suggests similar
         names), or a value is out of range.
 
-    >>> OptimizerSpec.parse("sgd:momentum=0.9,nesterov=true")
-    OptimizerSpec(name='sgd', hyperparameters={'momentum': 0.9, 'nesterov': True}, ranges={})
-    >>> OptimizerSpec.parse("adam:learning_rate=1e-4..1e-2,b1=0.8..0.99").ranges
-    {'learning_rate': (0.0001, 0.01), 'b1': (0.8, 0.99)}
+    >>> OptimizerSpec.parse("sgd:momentum=0.9,nesterov=true").hyperparameters
+    {'momentum': 0.9, 'nesterov': True}
+    >>> print(*OptimizerSpec.parse("sgd:learning_rate=1e-4..1e-2,momentum=0|0.9").search.values())
+    0.0001..0.01 0.0|0.9
     >>> OptimizerSpec.parse("adam:beta1=0.9")
     Traceback (most recent call last):
       ...
@@ -74,64 +90,110 @@ class OptimizerSpec:
 
     name: str | registry.Optimizer
     hyperparameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    ranges: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    label: str = ""
+    constants: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     entry: registry.Optimizer = dataclasses.field(init=False, repr=False)
-    label: str = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        entry = self.name if isinstance(self.name, registry.Optimizer) else registry.get(self.name)
+        entry = self.name if isinstance(self.name, registry.Optimizer) else _named(self.name)
         object.__setattr__(self, "entry", entry)
         object.__setattr__(self, "name", entry.name)
         for name in (*self.hyperparameters, *self.ranges):
             if name not in entry.hyperparameters:
-                near = near_misses(name, entry.hyperparameters)
-                raise ValueError(f"{self.name} has no hyperparameter {name!r}: {near}")
-        for name, (low, high) in self.ranges.items():
-            if not 0 < low < high < math.inf:
                 raise ValueError(
-                    f"{self.name}: the range of {name} must be low..high with 0 < low < high, "
-                    f"both finite, got {low!r}..{high!r}"
+                    f"{self.name} has no hyperparameter {name!r}: {_near(name, entry)}"
                 )
-        object.__setattr__(self, "label", self._label())
-        for end in (0, 1):
+        check_words(entry.name, self.hyperparameters, entry.defaults)
+        ranges = {name: as_range(f"{self.name}: {name}", r) for name, r in self.ranges.items()}
+        object.__setattr__(self, "ranges", ranges)
+        check_label(self.label)
+        object.__setattr__(self, "label", self.label or self.text)
+        for share in (0, 1):
             try:
-                self.build(**{name: ends[end] for name, ends in self.search.items()})
+                tx = self.build(**{name: found.at(share) for name, found in self.search.items()})
             except (TypeError, ValueError, OverflowError) as error:
                 raise ValueError(f"{self.name}: {error}") from error
+            if not (hasattr(tx, "init") and hasattr(tx, "update")):
+                raise ValueError(
+                    f"{self.name}: the factory must return a transformation with init and update, "
+                    f"as Optax's do, got {tx!r}"
+                )
 
     @classmethod
     def parse(cls, text: str) -> "OptimizerSpec":
-        """Parses a spec's `label`: `name` or `name:key=value,key=low..high`."""
+        """Parses a name with settings: `name` or `name:key=value,key=low..high`.
+
+        A name is that of a recipe, "optax." or "optax.contrib." and one of Optax, "torch." or
+        "keras." and a preset, or `module:name` of a factory, an optimizer or a spec of your own.
+
+        >>> OptimizerSpec.parse("optax:adam:learning_rate=0.1,b1=0.8").hyperparameters
+        {'learning_rate': 0.1, 'b1': 0.8}
+        """
         name, _, settings = text.partition(":")
-        settings = parse_settings(filter(None, split_settings(settings)))
-        ranges = {k: (v.low, v.high) for k, v in settings.items() if isinstance(v, Range)}
-        return cls(name, {k: v for k, v in settings.items() if k not in ranges}, ranges)
+        if re.search(r"[<(]", name):
+            raise ValueError(
+                f"{name!r} was given in Python as an object that text cannot hold: pass the "
+                "optimizers again, to CompareConfig.from_json(text, optimizers=...) or compare"
+            )
+        if "," in name:
+            raise ValueError(
+                f"{name!r} has a comma where a space belongs: write {' '.join(name.split(','))} on "
+                "the command line, a list of names in Python"
+            )
+        attribute, _, rest = settings.partition(":")
+        values, ranges = {}, {}
+        if name not in registry.OPTIMIZERS and re.fullmatch(r"[^\W\d][\w.]*", attribute):
+            own = cls.of(registry.imported(f"{name}:{attribute}"))
+            entry = dataclasses.replace(own.entry, name=f"{name}:{attribute}")
+            values, ranges, settings = own.hyperparameters, own.ranges, rest
+        else:
+            entry = _named(name)
+        pairs = list(filter(None, split_settings(settings)))
+        for pair in pairs:
+            if pair.partition(":")[0] in registry.OPTIMIZERS:
+                raise ValueError(f"{text!r} has a comma where a space belongs, before {pair!r}")
+        for key, value in parse_settings(pairs).items():
+            if isinstance(value, (Range, Choice)):
+                ranges = {**ranges, key: value}
+            else:
+                values = {**values, key: value}
+        return cls(entry, values, ranges)
 
     @classmethod
-    def of(cls, optimizer: "OptimizerSpec | AnyOptimizer") -> "OptimizerSpec":
-        """Returns the spec of an optimizer's name, description or factory.
+    def of(cls, optimizer: "OptimizerSpec | AnyOptimizer", label: str = "") -> "OptimizerSpec":
+        """Returns the spec of an optimizer in any form.
 
-        A spec is returned unchanged.
+        Args:
+          optimizer: A spec, a name, an entry of the registry, a factory, a `functools.partial` of
+            one, or an Optax transformation, which runs as it is.
+          label: The name in records and tables. Default: the spec's own.
 
         >>> OptimizerSpec.of("adam") == OptimizerSpec.of(registry.get("adam"))
         True
         >>> OptimizerSpec.of(functools.partial(optax.adam, b1=0.8)).label
         'optax.adam:b1=0.8'
+        >>> OptimizerSpec.of(optax.sgd(0.1)).label
+        'chain(identity(), scale(step_size=-0.1))'
         """
+        if label:
+            return dataclasses.replace(spec := cls.of(optimizer), name=spec.entry, label=label)
         if isinstance(optimizer, OptimizerSpec):
             return optimizer
         if isinstance(optimizer, str):
             return cls.parse(optimizer)
-        if isinstance(optimizer, functools.partial) and not optimizer.args:
+        if isinstance(optimizer, functools.partial):
             inner = cls.of(optimizer.func)
-            return cls(inner.entry, {**inner.hyperparameters, **optimizer.keywords})
-        described = isinstance(optimizer, registry.Optimizer)
-        if not (described or callable(optimizer)):
+            given = dict(zip(inner.entry.hyperparameters, optimizer.args, strict=False))
+            return cls(inner.entry, {**inner.hyperparameters, **given, **optimizer.keywords})
+        if isinstance(optimizer, registry.Optimizer):
+            return cls(optimizer)
+        if not (callable(optimizer) or isinstance(optimizer, optax.GradientTransformation)):
             raise ValueError(
-                "an optimizer must be a name, such as 'adam:b1=0.8', or a factory, such as "
-                f"optax.adam; got {optimizer!r}"
+                "an optimizer must be a name, such as 'adam:b1=0.8', a factory, such as "
+                f"optax.adam, or a transformation, such as optax.adam(1e-3); got {optimizer!r}"
             )
-        return cls(optimizer if described else registry.of(optimizer))
+        return cls(registry.of(optimizer))
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -139,114 +201,90 @@ class OptimizerSpec:
         return self.entry.defaults
 
     @property
-    def search(self) -> dict[str, tuple[float, float]]:
-        """The ranges of the hyperparameters to tune, by name."""
-        ranges = {**self.entry.search, **self.ranges}
-        return {k: v for k, v in ranges.items() if k not in self.hyperparameters}
+    def search(self) -> dict[str, Range | Choice]:
+        """The ranges of the hyperparameters to tune, by name, the learning rate first.
+
+        Where the learning rate is given, nothing is tuned but what has a range in the spec.
+        """
+        registered = {} if "learning_rate" in self.hyperparameters else self.entry.search
+        ranges = {**registered, **self.ranges}
+        names = sorted(ranges, key=lambda name: (name != "learning_rate", name))
+        return {k: as_range(k, ranges[k]) for k in names if k not in self.hyperparameters}
 
     @property
     def given(self) -> dict[str, Any]:
         """The values of the hyperparameters: the defaults, and those set in their place."""
-        return {**self.defaults, **self.hyperparameters}
+        return {**self.defaults, **self.hyperparameters, **self.constants}
 
     @property
     def missing(self) -> list[str]:
         """The required hyperparameters that are not set."""
         return [name for name in self.entry.required if name not in self.hyperparameters]
 
+    @property
+    def text(self) -> str:
+        """The name with its settings, which `parse` reads; the label unless another is given."""
+        settings = {k: identity.text(v) for k, v in self.hyperparameters.items()}
+        settings |= {k: str(searched) for k, searched in self.ranges.items()}
+        pairs = ",".join(f"{key}={value}" for key, value in settings.items())
+        return f"{self.entry.name}:{pairs}" if pairs else self.entry.name
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OptimizerSpec):
             return NotImplemented
-        return self.label == other.label and self.entry == other.entry
+        return self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self.label)
 
-    def _label(self):
-        settings = {k: identity.text(v) for k, v in self.hyperparameters.items()}
-        settings |= {k: f"{low!r}..{high!r}" for k, (low, high) in self.ranges.items()}
-        pairs = ",".join(f"{key}={value}" for key, value in settings.items())
-        return f"{self.entry.name}:{pairs}" if pairs else self.entry.name
+    @property
+    def _key(self):
+        return self.label, self.text, self.entry, dict(self.constants)
+
+    def holding(self, constants: Mapping[str, Any]) -> "OptimizerSpec":
+        """Returns the spec with constants that tuning chose, under the same label."""
+        return (
+            dataclasses.replace(self, name=self.entry, constants=constants) if constants else self
+        )
 
     def build(self, **changes: Any) -> optax.GradientTransformation:
         """Returns the optimizer with other values, which may be traced, of hyperparameters."""
-        return self.entry.factory(**{**self.hyperparameters, **changes})
+        values = {**self.hyperparameters, **self.constants, **changes}
+        return self.entry.factory(**{k: _mask(k, value) for k, value in values.items()})
 
 
-class Range(NamedTuple):
-    """The range to search for a hyperparameter."""
-
-    low: float
-    high: float
-
-
-def split_settings(text: str) -> list[str]:
-    """Splits the settings in a label at the commas outside of brackets and quotes.
-
-    >>> split_settings("betas=(0.9, 0.99),adjust='a,b',eps=1e-08")
-    ['betas=(0.9, 0.99)', "adjust='a,b'", 'eps=1e-08']
-    """
-    parts, depth, quote, escaped = [""], 0, "", False
-    for c in text:
-        if quote:
-            quote = "" if c == quote and not escaped else quote
-            escaped = c == "\\" and not escaped
-        else:
-            quote = c if c in "'\"" else ""
-            depth += (c in "([{") - (c in ")]}")
-        if c == "," and not quote and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += c
-    return parts
+def check_label(label: str) -> None:
+    """Raises a ValueError if a label is not a string of one line."""
+    if not isinstance(label, str) or (label and not label.strip()) or not label.isprintable():
+        raise ValueError(f"the label of an optimizer must be text of one line, got {label!r}")
 
 
-def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
-    """Parses strings of the form `key=value`.
-
-    A value is a number, `true`, `false`, `none`, a range `low..high`, a quoted string, or a
-    Python literal of a list, tuple or dict of these.
-
-    >>> parse_settings(["learning_rate=1e-3", "nesterov=true", "betas=(0.9, 0.99)"])
-    {'learning_rate': 0.001, 'nesterov': True, 'betas': (0.9, 0.99)}
-    """
-    settings = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not (key and equals):
-            raise ValueError(f"a setting is written key=value, such as b1=0.9; got {pair!r}")
-        if key in settings:
-            raise ValueError(f"{key} is set twice")
-        settings[key] = _setting(key, text)
-    return settings
+def _named(name):
+    library, _, short = str(name).partition(".")
+    if library in _PRESETS and short:
+        known = [key for key in vars(_PRESETS[library]) if key[0].isupper()]
+        if short not in known:
+            raise ValueError(f"no optimizer {name!r}: {near_misses(short, known)}")
+        return registry.of(getattr(_PRESETS[library], short))
+    return registry.get(name)
 
 
-def _setting(key, text):
-    low, dots, high = text.partition("..")
-    ends = _value(low), _value(high)
-    if dots and all(type(end) in (int, float) for end in ends):
-        return Range(float(ends[0]), float(ends[1]))
-    value = _value(text)
-    if value is not _INVALID:
+_PRESETS = {"torch": torch, "keras": keras}
+
+
+def _near(name, entry):
+    known = entry.hyperparameters
+    return near_misses(name, known) if known else "it runs as it was built, without settings"
+
+
+def _mask(name, value):
+    """Returns the mask that a text such as "ndim2" names, other values unchanged."""
+    if not (isinstance(value, str) and name.endswith("mask")):
         return value
-    if re.fullmatch(r"[\w.]+#[0-9a-f]{8}", text):
-        raise ValueError(
-            f"{key} was given as {text.partition('#')[0]}, an object that text cannot hold: "
-            "pass the optimizers again in Python, to CompareConfig.from_json(text, "
-            "optimizers=...) or compare"
-        )
-    raise ValueError(f"{key} must be a number, true or false, or low..high; got {text!r}")
-
-
-_INVALID = object()
-_WORDS = {"true": "True", "false": "False", "none": "None", "inf": "1e999", "-inf": "-1e999"}
-
-
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval(_WORDS.get(text.lower(), text))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return _INVALID
+    found = re.fullmatch(r"ndim(\d)", value)
+    if not found:
+        raise ValueError(f"{name} must be a mask, or ndim2 for arrays of 2 axes, got {value!r}")
+    return mask_by_ndim(int(found[1]))
 
 
 class Member(NamedTuple):
@@ -260,6 +298,7 @@ class Member(NamedTuple):
       seed: The seed of the initial parameters and of the order of the examples.
       hyperparameters: Name -> value. Default: none.
       phase: The purpose of the run, see `RunRecord`. Default "train".
+      study: The number of its study, see `CompareConfig`. Default 0.
 
     >>> Member(OptimizerSpec("adam"), seed=0, hyperparameters={"learning_rate": 0.01}).phase
     'train'
@@ -269,6 +308,12 @@ class Member(NamedTuple):
     seed: int
     hyperparameters: Mapping[str, float] = {}
     phase: str = "train"
+    study: int = 0
+
+    @property
+    def varied(self) -> dict[str, Any]:
+        """What tuning chose: the traced values, and the constants of the optimizer's spec."""
+        return {**self.optimizer.constants, **self.hyperparameters}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -307,7 +352,7 @@ class RunConfig:
         def put(name, value):
             object.__setattr__(self, name, value)
 
-        workload = workload_registry.get(self.workload)
+        workload = workload_named(self.workload)
         put("workload", workload)
         put("optimizer", spec := OptimizerSpec.of(self.optimizer))
         if missing := spec.missing:
@@ -325,6 +370,20 @@ class RunConfig:
         check_schedule(schedule)
         put("schedule", schedule)
         check_nonfinite(self.on_nonfinite)
+
+
+def workload_named(name: str | Workload) -> Workload:
+    """Returns the workload of a name, or of `module:name`, whose name then is that text.
+
+    Raises:
+      ValueError: There is none, or the text names something else.
+    """
+    if not (isinstance(name, str) and ":" in name):
+        return workload_registry.get(name)
+    found = registry.imported(name)
+    if not isinstance(found, Workload):
+        raise ValueError(f"{name!r} must be a Workload, and is of type {type(found).__name__}")
+    return dataclasses.replace(found, name=name)
 
 
 def check_seed(seed: int) -> int:

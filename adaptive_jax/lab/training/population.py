@@ -164,12 +164,13 @@ class Population:
         return {
             "workload": self.workload.name,
             "optimizer": member.optimizer.label,
-            "varied": dict(member.hyperparameters),
+            "varied": member.varied,
             "phase": member.phase,
             "seed": member.seed,
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "schedule": self.schedule,
+            **({"study": member.study} if member.study else {}),
         }
 
     def identity(self, optimizer: OptimizerSpec) -> dict[str, str]:

@@ -56,13 +56,16 @@ class RunRecord:
       device: The devices: "cpu", "8 × NVIDIA H100".
       identity: Digests of the code and data that were run, see `Population.identity`. Empty in
         records of versions without digests.
+      study: The number of the study, from 0: an independent tuning with its final runs. Default: 0.
+      search: How the settings of a tuning run were searched: "random" if they were drawn
+        independently. Default: "", it is not known.
     """
 
     id: str
     workload: str
     optimizer: str
     hyperparameters: Mapping[str, Any]
-    varied: Mapping[str, float]
+    varied: Mapping[str, Any]
     phase: str
     seed: int
     epochs: int
@@ -84,6 +87,8 @@ class RunRecord:
     versions: Mapping[str, str]
     device: str
     identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    study: int = 0
+    search: str = ""
 
 
 class FolderError(ValueError):
@@ -118,7 +123,7 @@ def make_record(
         workload=workload.name,
         optimizer=member.optimizer.label,
         hyperparameters={name: plain(value) for name, value in hyperparameters.items()},
-        varied=dict(member.hyperparameters),
+        varied=member.varied,
         phase=member.phase,
         seed=member.seed,
         epochs=population.epochs,
@@ -140,6 +145,7 @@ def make_record(
         versions=_versions(),
         device=population.device,
         identity=population.identity(member.optimizer),
+        study=member.study,
     )
 
 

@@ -76,7 +76,7 @@ class Updates:
     def averages(self, optimizer):
         """Returns whether the optimizer's state holds a Schedule-Free average."""
         if optimizer not in self._averages:
-            lowest = {name: ends[0] for name, ends in optimizer.search.items()}
+            lowest = {name: searched.at(0) for name, searched in optimizer.search.items()}
             with _named_errors(optimizer):
                 state = jax.eval_shape(optimizer.build(**lowest).init, self._network.shapes.params)
             self._averages[optimizer] = has_schedule_free_average(state)
