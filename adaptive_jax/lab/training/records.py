@@ -56,6 +56,7 @@ class RunRecord:
       device: The devices: "cpu", "8 × NVIDIA H100".
       identity: Digests of the code and data that were run, see `Population.identity`. Empty in
         records of versions without digests.
+      study: The number of the study, from 0: an independent tuning with its final runs. Default: 0.
     """
 
     id: str
@@ -84,6 +85,7 @@ class RunRecord:
     versions: Mapping[str, str]
     device: str
     identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    study: int = 0
 
 
 class FolderError(ValueError):
