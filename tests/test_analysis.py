@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from adaptive_jax.lab import statistics
-from adaptive_jax.lab.analysis import analyze, summarize
+from adaptive_jax.lab.analysis import analyze, summarize, tuning
 from adaptive_jax.lab.analysis.scores import counted, epochs_to_target, normalized, score
 from tests import synthetic
 
@@ -264,6 +264,136 @@ def test_runs_are_paired_by_seed_and_not_by_place():
     (before,) = only(analyze(records)).differences
     (after,) = only(analyze(records[::-1])).differences
     assert after == before
+
+
+# What tuning missed, and several studies
+
+
+def test_what_tuning_may_have_missed_is_part_of_the_interval():
+    records = made({"adam": BASE, "sgd:learning_rate=0.1": FAR}, tune=5)
+    (difference,) = only(analyze(records)).differences
+    pair = [run for run in records if run.optimizer == "adam"]
+    assert difference.tuning_error == tuning.shortfall(pair) > 0
+    plain = stats.ttest_rel(BASE, FAR).confidence_interval()
+    assert difference.low < plain.low and difference.high > plain.high
+    (given,) = only(analyze(made({"adam": BASE, "sgd": FAR}, tune=0))).differences
+    assert given.tuning_error == 0.0
+
+
+def test_losses_miss_a_factor():
+    """A curve of losses and one of a thousandth of them miss the same share."""
+    scores = {"adam": [0.5, 0.55, 0.45], "sgd": [0.6, 0.6, 0.7]}
+    records = [run for run in made(scores, losses=["digits"]) if run.optimizer == "adam"]
+    small = [
+        dataclasses.replace(run, final={name: value / 1000 for name, value in run.final.items()})
+        for run in records
+    ]
+    assert tuning.shortfall(small) == pytest.approx(tuning.shortfall(records) / 1000)
+    assert 0 < tuning.shortfall(records) < 0.5
+
+
+def test_several_hyperparameters_have_a_shortfall():
+    records = changed(
+        made({"adam": BASE, "sgd": FAR}), lambda run: True, varied={"learning_rate": 1, "b1": 0.9}
+    )
+    records = [
+        dataclasses.replace(run, varied={**run.varied, "b1": i / 1000})
+        for i, run in enumerate(records)
+    ]
+    assert tuning.shortfall([run for run in records if run.optimizer == "adam"]) > 0
+
+
+def studied(scores, shift=1.0):
+    """Records of several studies: label -> one list of results for each of them."""
+    made_of = [
+        [
+            dataclasses.replace(run, study=study, id=f"{study}{run.id}")
+            for run in made({label: each[study] for label, each in scores.items()}, tune=3)
+        ]
+        for study in range(len(next(iter(scores.values()))))
+    ]
+    return [
+        dataclasses.replace(run, varied={"learning_rate": shift**run.study * run.seed})
+        if run.phase == "tune"
+        else run
+        for runs in made_of
+        for run in runs
+    ]
+
+
+def test_the_study_is_the_unit_if_there_are_several():
+    """Its runs share a tuning, so they are no independent evidence on the optimizers."""
+    shifts = [0.02, -0.01, 0.03]
+    scores = {"adam": [BASE + shift for shift in shifts], "sgd": [FAR] * 3}
+    (difference,) = only(analyze(studied(scores, shift=2.0))).differences
+    means = [np.mean(BASE + shift - FAR) for shift in shifts]
+    expected = stats.ttest_1samp(means, 0)
+    assert (difference.seeds, difference.studies, difference.units) == (15, 3, 3)
+    assert difference.p == pytest.approx(expected.pvalue) and difference.tuning_error == 0.0
+    assert (difference.low, difference.high) == pytest.approx(tuple(expected.confidence_interval()))
+    assert not difference.distinguishable
+    row = row_of(studied(scores, shift=2.0), "adam")
+    low, high = stats.ttest_1samp([np.mean(BASE + s) for s in shifts], 0).confidence_interval()
+    assert row.studies == 3 and (row.low, row.high) == pytest.approx((low, min(high, 1)))
+    assert "(n = 3 studies)" in analyze(studied(scores)).verdict
+
+
+def test_a_grid_that_all_studies_share_may_miss_the_same():
+    records = studied({"adam": [BASE] * 3, "sgd": [FAR] * 3})
+    (difference,) = only(analyze(records)).differences
+    assert difference.tuning_error >= 0.0 and difference.studies == 3
+
+
+# The smallest difference of interest, and runs that diverge
+
+
+def test_the_smallest_difference_of_interest():
+    records = made({"adam": BASE, "sgd": FAR}, tune=0)
+    assert only(analyze(records)).min_effect == 1 / synthetic.EXAMPLES["test"]
+    (difference,) = only(analyze(records)).differences
+    assert difference.distinguishable and not difference.equal
+    (difference,) = only(analyze(records, min_effect=0.02)).differences
+    assert difference.equal and not difference.distinguishable
+    losses = made({"adam": BASE, "sgd": FAR}, tune=0, losses=["digits"])
+    assert only(analyze(losses)).min_effect == pytest.approx(FAR.mean() / 1000)
+    for bad in (-0.1, math.inf, math.nan):
+        with pytest.raises(ValueError, match="min_effect must be in"):
+            analyze(records, min_effect=bad)
+
+
+def test_a_pair_is_compared_where_neither_diverged():
+    records = made({"adam": BASE, "sgd": FAR}, tune=0, diverged={("digits", "sgd"): [0, 3]})
+    (difference,) = only(analyze(records)).differences
+    kept = [1, 2, 4]
+    expected = stats.ttest_rel(BASE[kept], FAR[kept])
+    assert difference.seeds == 3 and difference.p == pytest.approx(expected.pvalue)
+    fisher = stats.fisher_exact([[0, 5], [2, 3]]).pvalue
+    assert difference.divergence_p == pytest.approx(fisher)
+    chance = FAR.copy()
+    chance[[0, 3]] = synthetic.CHANCE
+    assert difference.with_diverged == pytest.approx(np.mean(BASE - chance))
+
+
+def test_holm_leaves_out_counts_that_cannot_be_significant():
+    """Only sgd diverged often enough; the pair of adam and lion does not count (Tarone)."""
+    scores = {"adam": BASE, "lion": NEAR, "sgd": FAR}
+    records = made(scores, tune=0, diverged={("digits", "sgd"): range(5)})
+    found = {(d.better, d.worse): d for d in only(analyze(records)).differences}
+    p = stats.fisher_exact([[0, 5], [5, 0]]).pvalue
+    assert found["adam", "sgd"].divergence_p == pytest.approx(2 * p)
+    assert found["lion", "adam"].divergence_p == 1.0
+
+
+def test_steps_to_the_target_are_tested_with_those_that_miss_it():
+    scores = {"adam": BASE[:4], "sgd": FAR[:4]}
+    early, late = [0.1, 0.9, 0.9, 0.9], [0.1, 0.2, 0.3, 0.4]
+    curves = {("adam", seed): early for seed in range(4)}
+    curves |= {("sgd", seed): late for seed in range(4)}
+    records = with_curves(made(scores, tune=0, targets={"digits": 0.5}), curves)
+    workload = only(analyze(records))
+    assert workload.differences[0].steps_p == pytest.approx(2 / 70)
+    adam, sgd = row_of(records, "adam"), row_of(records, "sgd")
+    assert adam.mean_reaches_target == 20.0 and sgd.mean_reaches_target == math.inf
 
 
 # Interrupted comparisons

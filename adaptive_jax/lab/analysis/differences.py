@@ -46,9 +46,10 @@ class Difference:
       with_diverged: the mean difference over all common seeds, diverged runs as in
         `scores.counted`.
       divergence_p: of Fisher's exact test that both diverge equally often, adjusted by Holm's
-        method for the pairs that could have been significant (Tarone 1990).
+        method for the pairs that could have been significant (Tarone 1990). With several studies
+        it counts the studies in which half of the runs or more diverged.
       steps_p: of the exact rank-sum test of their steps to the target, in which a missed target
-        counts as later than any other, adjusted by Holm's method.
+        counts as later than any other, adjusted by Holm's method. Of a study, their median counts.
     """
 
     better: str
@@ -118,9 +119,9 @@ def differences(
             pairs.append(pair)
             least.append(smallest)
     tests = np.array([(pair.p, pair.divergence_p, pair.steps_p) for pair in pairs]).reshape(-1, 3).T
-    tests[1, np.array(least) >= LEVEL] = np.nan
+    counted = np.array(least) < LEVEL
     adjusted = statistics.holm(tests)
-    adjusted[1] = np.nan_to_num(adjusted[1], nan=1.0)
+    adjusted[1] = np.where(counted, statistics.holm(np.where(counted, tests[1], np.nan)), tests[1])
     return tuple(
         dataclasses.replace(pair, p=float(p), divergence_p=float(divergence), steps_p=float(steps))
         for pair, p, divergence, steps in zip(pairs, *adjusted, strict=True)

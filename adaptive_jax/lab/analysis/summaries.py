@@ -186,7 +186,7 @@ def _summary(
     return Summary(
         optimizer=first.optimizer,
         metric=metric,
-        learning_rate=float(np.median([run.hyperparameters["learning_rate"] for run in finals])),
+        learning_rate=float(np.median([_rate(run) for run in finals])),
         tuning=_tuning(finals, tuning),
         mean=float(interval.estimate),
         low=float(interval.low),
@@ -244,12 +244,15 @@ def _first_epoch(runs: list[RunRecord], goal: float) -> float:
 
 
 def _tuning(finals: list[RunRecord], tuning: list[RunRecord]) -> str:
-    tried = [run.hyperparameters["learning_rate"] for run in tuning]
-    if not tried:
+    if not tuning:
         return "given"
-    ends = min(tried), max(tried)
-    edge = any(run.hyperparameters["learning_rate"] in ends for run in finals)
+    rates = [_rate(run) for run in tuning]
+    edge = any(_rate(run) in (min(rates), max(rates)) for run in finals)
     return "tuned, at the edge" if edge else "tuned"
+
+
+def _rate(run: RunRecord) -> float:
+    return run.hyperparameters.get("learning_rate", math.nan)
 
 
 def _mean(runs: list[RunRecord], name: str) -> float:

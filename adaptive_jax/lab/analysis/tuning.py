@@ -12,7 +12,7 @@ from adaptive_jax.lab.training.records import RunRecord
 def shortfall(records: list[RunRecord]) -> float:
     """Returns how far the chosen setting's mean score may lie below the best, root mean square.
 
-    It is 0 for an optimizer that was not tuned. If the learning rate alone was tuned, it follows
+    It is 0 for an optimizer that was not tuned. If one number was tuned, it follows
     from the tuning curve and from the noise of a tuning run, see `statistics.tuning_shortfall`.
     The noise is the standard deviation of the validation metric over final runs. If several
     hyperparameters were tuned, it follows from what half of the trials would have lost, see
@@ -31,10 +31,10 @@ def shortfall(records: list[RunRecord]) -> float:
     studies = {}
     for record in records:
         studies.setdefault(record.study, []).append(record)
-    if len(studies) == 1:
+    if len(studies) < 2:
         return _of_study(records, noisy=True)
     grids = {
-        frozenset(tuple(sorted(run.varied.items())) for run in runs if run.phase == "tune")
+        frozenset(repr(sorted(run.varied.items())) for run in runs if run.phase == "tune")
         for runs in studies.values()
     }
     if len(grids) > 1:
@@ -66,21 +66,25 @@ def _of_study(records, noisy):
 def _missed(records, final, ends, scored, noisy):
     """Returns the shortfall in the units of `scored`; `ends` are the scores of final runs."""
     tuning = [run for run in records if run.phase == "tune"]
-    dimensions = len(tuning[0].varied)
-    if dimensions > 1:
-        means = _means(tuning, scored, lambda run: tuple(sorted(run.varied.items())))
-        return statistics.search_shortfall(list(means.values()), dimensions)
-    curve = _means([run for run in records if run.phase != "final"], scored, _position)
-    chosen = _position(final)
-    if chosen not in curve:
-        return 0.0
-    noise = np.std(ends, ddof=1) if noisy and len(ends) > 1 else 0.0
-    noise /= math.sqrt(len({run.seed for run in tuning}))
-    return statistics.tuning_shortfall(list(curve), list(curve.values()), chosen, noise)
+    names = list(tuning[0].varied)
+    if len(names) == 1 and all(_is_positive(run, names[0]) for run in records):
+
+        def position(run):
+            return math.log(run.hyperparameters[names[0]])
+
+        curve = _means([run for run in records if run.phase != "final"], scored, position)
+        noise = float(np.std(ends, ddof=1)) if noisy and len(ends) > 1 else 0.0
+        noise /= math.sqrt(len({run.seed for run in tuning}))
+        return statistics.tuning_shortfall(
+            list(curve), list(curve.values()), position(final), noise
+        )
+    means = _means(tuning, scored, lambda run: repr(sorted(run.varied.items())))
+    return statistics.search_shortfall(list(means.values()), len(names))
 
 
-def _position(run):
-    return math.log(run.hyperparameters["learning_rate"])
+def _is_positive(run, name):
+    value = run.hyperparameters.get(name)
+    return isinstance(value, (int, float)) and value > 0
 
 
 def _means(runs, scored, key):

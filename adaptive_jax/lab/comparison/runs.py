@@ -1,6 +1,7 @@
 """The runs of a comparison: tuning on validation data, then final runs on new seeds."""
 
 import contextlib
+import dataclasses
 import sys
 from collections import Counter
 from pathlib import Path
@@ -175,6 +176,8 @@ class _Runs:
             if not is_finished(history.member):
                 cost = costs.get(history.member.optimizer.label)
                 record = records.make_record(self.population, history, cost)
+                if record.phase == "tune":
+                    record = dataclasses.replace(record, search=self.config.search)
                 self.finished[record.id] = record
                 if self.out is not None:
                     records.append(self.out / "runs.jsonl", record)

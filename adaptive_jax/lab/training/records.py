@@ -57,6 +57,8 @@ class RunRecord:
       identity: Digests of the code and data that were run, see `Population.identity`. Empty in
         records of versions without digests.
       study: The number of the study, from 0: an independent tuning with its final runs. Default: 0.
+      search: How the settings of a tuning run were searched: "random" if they were drawn
+        independently. Default: "", it is not known.
     """
 
     id: str
@@ -86,6 +88,7 @@ class RunRecord:
     device: str
     identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
     study: int = 0
+    search: str = ""
 
 
 class FolderError(ValueError):
