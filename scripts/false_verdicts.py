@@ -22,10 +22,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from scipy import stats
 
 from adaptive_jax.lab.analysis import analyze
-from adaptive_jax.lab.statistics import wilson_interval
+from adaptive_jax.lab.statistics import paired_t_test, wilson_interval
 from adaptive_jax.lab.training import RunRecord
 
 EXAMPLES = {"train": 1152, "validation": 320, "test": 325}
@@ -152,10 +151,8 @@ def verdicts(records: list[RunRecord]) -> tuple[bool, bool, bool]:
         ]
         for label in "ab"
     }
-    apart = np.subtract(finals["a"], finals["b"])
-    with np.errstate(all="ignore"):
-        before = stats.ttest_1samp(apart, 0.0).pvalue < 0.05 if np.ptp(apart) else apart[0] != 0
-    return bool(before), difference.p < 0.05, difference.distinguishable
+    p = float(paired_t_test(finals["a"], finals["b"]))  # NaN for equal differences, "certainly"
+    return p < 0.05 or math.isnan(p), difference.p < 0.05, difference.distinguishable
 
 
 def shares(

@@ -164,7 +164,7 @@ def difference_columns(analysis: WorkloadAnalysis) -> list[Column]:
             title, lambda d: _p_value(getattr(d, field)), operator.attrgetter(field), "low"
         )
 
-    divergence = [p_value("p, divergence", "divergence_p")]
+    divergence = [p_value("p, divergence (Holm)", "divergence_p")]
     return [
         Column("optimizer", better, better),
         Column("against", worse, worse),
@@ -172,7 +172,7 @@ def difference_columns(analysis: WorkloadAnalysis) -> list[Column]:
         Column("95% interval", lambda d: _interval(d, score), lambda d: d.low, "high"),
         p_value("p (Holm)", "p"),
         p_value("p, Wilcoxon", "wilcoxon_p"),
-        p_value("p, steps to target", "steps_p"),
+        p_value("p, steps to target (Holm)", "steps_p"),
         *(divergence if any(row.diverged for row in analysis.summaries) else ()),
         Column("verdict", verdict, verdict),
     ]
