@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from adaptive_jax.lab import statistics
-from adaptive_jax.lab.analysis import analyze, summarize
+from adaptive_jax.lab.analysis import analyze, summarize, tuning
 from adaptive_jax.lab.analysis.scores import counted, epochs_to_target, normalized, score
 from tests import synthetic
 
@@ -74,13 +74,13 @@ def test_a_single_run_has_no_interval_and_no_cost_is_no_number():
     assert np.isnan([row.low, row.high, row.std, row.update_microseconds, row.seconds]).all()
 
 
-def test_a_diverged_run_counts():
+def test_a_diverged_run_counts_apart():
     records = made({"adam": BASE, SGD: FAR}, diverged={("digits", "adam"): [0]})
     row = row_of(records, "adam")
     assert (row.runs, row.diverged) == (5, 1)
-    assert row.mean == pytest.approx((synthetic.CHANCE + BASE[1:].sum()) / 5)
-    losses = synthetic.INITIAL_LOSS * np.append(1 - BASE[1:], 1)
-    assert row.test_loss == pytest.approx(losses.mean())
+    assert (row.mean, row.std) == pytest.approx((BASE[1:].mean(), BASE[1:].std(ddof=1)))
+    assert row.with_diverged == pytest.approx((synthetic.CHANCE + BASE[1:].sum()) / 5)
+    assert row.test_loss == pytest.approx(synthetic.INITIAL_LOSS * (1 - BASE[1:].mean()))
     wilson = statistics.wilson_interval(1, 5)
     assert (row.diverged_low, row.diverged_high) == (wilson.low, wilson.high)
     assert summarize(records)[0].optimizer == SGD
@@ -202,7 +202,7 @@ def test_seconds_are_of_each_optimizer_by_itself():
 
 def test_differences_are_paired_tested_and_corrected():
     scores = {"adam": BASE, "adabound": NEAR, SGD: FAR}
-    found = only(analyze(made(scores))).differences
+    found = only(analyze(made(scores, tune=0))).differences
     # The best by mean first, whatever the order in the file.
     assert [(d.better, d.worse) for d in found] == [
         ("adabound", "adam"),
@@ -237,8 +237,10 @@ def test_equal_differences_of_one_example_are_no_certainty():
     same = {"adam": [0.9 + step] * 3, "sgd": [0.9] * 3}
     (difference,) = only(analyze(made(same))).differences
     assert not difference.distinguishable and difference.low < 0 < difference.high
-    (loss,) = only(analyze(made(same, losses=["digits"]))).differences
-    assert loss.p == pytest.approx(0.0, abs=1e-12)  # a loss moves in no steps
+    # A loss moves in no steps: where it does not vary there is no test.
+    (loss,) = only(analyze(made(same, losses=["digits"], tune=0))).differences
+    assert np.isnan([loss.p, loss.low, loss.wilcoxon_p]).all() and not loss.varies
+    assert loss.mean == pytest.approx(step) and loss.distinguishable
 
 
 def test_an_optimizer_is_rarely_told_from_itself():
@@ -264,6 +266,136 @@ def test_runs_are_paired_by_seed_and_not_by_place():
     assert after == before
 
 
+# What tuning missed, and several studies
+
+
+def test_what_tuning_may_have_missed_is_part_of_the_interval():
+    records = made({"adam": BASE, "sgd:learning_rate=0.1": FAR}, tune=5)
+    (difference,) = only(analyze(records)).differences
+    pair = [run for run in records if run.optimizer == "adam"]
+    assert difference.tuning_error == tuning.shortfall(pair) > 0
+    plain = stats.ttest_rel(BASE, FAR).confidence_interval()
+    assert difference.low < plain.low and difference.high > plain.high
+    (given,) = only(analyze(made({"adam": BASE, "sgd": FAR}, tune=0))).differences
+    assert given.tuning_error == 0.0
+
+
+def test_losses_miss_a_factor():
+    """A curve of losses and one of a thousandth of them miss the same share."""
+    scores = {"adam": [0.5, 0.55, 0.45], "sgd": [0.6, 0.6, 0.7]}
+    records = [run for run in made(scores, losses=["digits"]) if run.optimizer == "adam"]
+    small = [
+        dataclasses.replace(run, final={name: value / 1000 for name, value in run.final.items()})
+        for run in records
+    ]
+    assert tuning.shortfall(small) == pytest.approx(tuning.shortfall(records) / 1000)
+    assert 0 < tuning.shortfall(records) < 0.5
+
+
+def test_several_hyperparameters_have_a_shortfall():
+    records = changed(
+        made({"adam": BASE, "sgd": FAR}), lambda run: True, varied={"learning_rate": 1, "b1": 0.9}
+    )
+    records = [
+        dataclasses.replace(run, varied={**run.varied, "b1": i / 1000})
+        for i, run in enumerate(records)
+    ]
+    assert tuning.shortfall([run for run in records if run.optimizer == "adam"]) > 0
+
+
+def studied(scores, shift=1.0):
+    """Records of several studies: label -> one list of results for each of them."""
+    made_of = [
+        [
+            dataclasses.replace(run, study=study, id=f"{study}{run.id}")
+            for run in made({label: each[study] for label, each in scores.items()}, tune=3)
+        ]
+        for study in range(len(next(iter(scores.values()))))
+    ]
+    return [
+        dataclasses.replace(run, varied={"learning_rate": shift**run.study * run.seed})
+        if run.phase == "tune"
+        else run
+        for runs in made_of
+        for run in runs
+    ]
+
+
+def test_the_study_is_the_unit_if_there_are_several():
+    """Its runs share a tuning, so they are no independent evidence on the optimizers."""
+    shifts = [0.02, -0.01, 0.03]
+    scores = {"adam": [BASE + shift for shift in shifts], "sgd": [FAR] * 3}
+    (difference,) = only(analyze(studied(scores, shift=2.0))).differences
+    means = [np.mean(BASE + shift - FAR) for shift in shifts]
+    expected = stats.ttest_1samp(means, 0)
+    assert (difference.seeds, difference.studies, difference.units) == (15, 3, 3)
+    assert difference.p == pytest.approx(expected.pvalue) and difference.tuning_error == 0.0
+    assert (difference.low, difference.high) == pytest.approx(tuple(expected.confidence_interval()))
+    assert not difference.distinguishable
+    row = row_of(studied(scores, shift=2.0), "adam")
+    low, high = stats.ttest_1samp([np.mean(BASE + s) for s in shifts], 0).confidence_interval()
+    assert row.studies == 3 and (row.low, row.high) == pytest.approx((low, min(high, 1)))
+    assert "(n = 3 studies)" in analyze(studied(scores)).verdict
+
+
+def test_a_grid_that_all_studies_share_may_miss_the_same():
+    records = studied({"adam": [BASE] * 3, "sgd": [FAR] * 3})
+    (difference,) = only(analyze(records)).differences
+    assert difference.tuning_error >= 0.0 and difference.studies == 3
+
+
+# The smallest difference of interest, and runs that diverge
+
+
+def test_the_smallest_difference_of_interest():
+    records = made({"adam": BASE, "sgd": FAR}, tune=0)
+    assert only(analyze(records)).min_effect == 1 / synthetic.EXAMPLES["test"]
+    (difference,) = only(analyze(records)).differences
+    assert difference.distinguishable and not difference.equal
+    (difference,) = only(analyze(records, min_effect=0.02)).differences
+    assert difference.equal and not difference.distinguishable
+    losses = made({"adam": BASE, "sgd": FAR}, tune=0, losses=["digits"])
+    assert only(analyze(losses)).min_effect == pytest.approx(FAR.mean() / 1000)
+    for bad in (-0.1, math.inf, math.nan):
+        with pytest.raises(ValueError, match="min_effect must be in"):
+            analyze(records, min_effect=bad)
+
+
+def test_a_pair_is_compared_where_neither_diverged():
+    records = made({"adam": BASE, "sgd": FAR}, tune=0, diverged={("digits", "sgd"): [0, 3]})
+    (difference,) = only(analyze(records)).differences
+    kept = [1, 2, 4]
+    expected = stats.ttest_rel(BASE[kept], FAR[kept])
+    assert difference.seeds == 3 and difference.p == pytest.approx(expected.pvalue)
+    fisher = stats.fisher_exact([[0, 5], [2, 3]]).pvalue
+    assert difference.divergence_p == pytest.approx(fisher)
+    chance = FAR.copy()
+    chance[[0, 3]] = synthetic.CHANCE
+    assert difference.with_diverged == pytest.approx(np.mean(BASE - chance))
+
+
+def test_holm_leaves_out_counts_that_cannot_be_significant():
+    """Only sgd diverged often enough; the pair of adam and lion does not count (Tarone)."""
+    scores = {"adam": BASE, "lion": NEAR, "sgd": FAR}
+    records = made(scores, tune=0, diverged={("digits", "sgd"): range(5)})
+    found = {(d.better, d.worse): d for d in only(analyze(records)).differences}
+    p = stats.fisher_exact([[0, 5], [5, 0]]).pvalue
+    assert found["adam", "sgd"].divergence_p == pytest.approx(2 * p)
+    assert found["lion", "adam"].divergence_p == 1.0
+
+
+def test_steps_to_the_target_are_tested_with_those_that_miss_it():
+    scores = {"adam": BASE[:4], "sgd": FAR[:4]}
+    early, late = [0.1, 0.9, 0.9, 0.9], [0.1, 0.2, 0.3, 0.4]
+    curves = {("adam", seed): early for seed in range(4)}
+    curves |= {("sgd", seed): late for seed in range(4)}
+    records = with_curves(made(scores, tune=0, targets={"digits": 0.5}), curves)
+    workload = only(analyze(records))
+    assert workload.differences[0].steps_p == pytest.approx(2 / 70)
+    adam, sgd = row_of(records, "adam"), row_of(records, "sgd")
+    assert adam.mean_reaches_target == 20.0 and sgd.mean_reaches_target == math.inf
+
+
 # Interrupted comparisons
 
 
@@ -283,18 +415,18 @@ def test_missing_seeds_are_left_out_of_their_pairs():
     assert pair.seeds == 3 and found["adabound", "adam"].seeds == 5
     assert pair.mean == pytest.approx(np.mean((BASE - FAR)[[0, 2, 4]]))
     assert workload.verdict.endswith("Seeds are missing: sgd momentum=0.9 has 3 of 5.")
-    assert " at n = 3 to 5" in workload.verdict
+    assert "(n = 3 to 5)" in workload.verdict
 
 
 def test_the_better_of_a_pair_is_so_on_their_common_seeds():
     """The one with the higher mean over all its seeds loses where both have run."""
     high_elsewhere = [0.80, 0.81, 0.80, 0.99, 0.99]
-    records = made({"adam": high_elsewhere, "sgd": [0.85, 0.86, 0.85]})
+    records = made({"adam": high_elsewhere, "sgd": [0.85, 0.86, 0.85]}, tune=0)
     workload = only(analyze(records))
     assert workload.summaries[0].optimizer == "adam"
     (difference,) = workload.differences
     assert (difference.better, difference.worse) == ("sgd", "adam")
-    assert workload.verdict.startswith("sgd beats adam by 5.0 ± 0.3 points at n = 3.")
+    assert workload.verdict.startswith("sgd beats adam by 5.0 ± 0.3 points (n = 3).")
 
 
 def test_no_seed_in_common():

@@ -47,6 +47,7 @@ SHOWN_BY = {
     "lab.training.History": "lab.training.Population",
     "lab.training.RunRecord": "lab.training.train",
     "lab.statistics.Interval": "lab.statistics.t_interval",
+    "lab.statistics.CountTest": "lab.statistics.count_test",
     "lab.statistics.Profiles": "lab.statistics.performance_profiles",
     "lab.analysis.Analysis": "lab.analysis.analyze",
     "lab.analysis.Summary": "lab.results.run_comparison",  # which trains: so it is one for three

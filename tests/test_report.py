@@ -154,8 +154,8 @@ def test_six_optimizers(six):
     folder, runs = six
     text = (folder / "report.html").read_text()
     page = check_page(text, analyze(runs))
-    # Loss and metric, rate and budget, differences, target and cost, and the rates of four.
-    assert len(page.images) == 2 + 2 + 1 + 2 + 4
+    # Loss and metric, rate, differences, target and cost, and the rates of four.
+    assert len(page.images) == 2 + 1 + 1 + 2 + 4
     assert "adaptive-jax compare --config config.json" in text
     assert '{"workload": "<digits>"}' in page.text and "&lt;digits&gt;" in text
     assert "not a direction times a scale per coordinate: sgd momentum=0.9, rmsprop." in text
@@ -187,7 +187,7 @@ def test_several_workloads(tmp_path, count):
 def test_an_interrupted_comparison_shows_what_there_is(tmp_path):
     runs = [run for run in made(SIX[:2]) if run.phase != "final"]
     page = Page(written(tmp_path, runs, ("html", "md", "csv", "png")))
-    assert len(page.images) == 2 and not page.tables
+    assert len(page.images) == 1 and not page.tables
     assert "No optimizer has final runs yet." in page.text
     assert repr(Comparison(runs)) == "No optimizer has final runs yet."
 
@@ -370,6 +370,9 @@ def test_text_tables():
         "diverged": "0/5",
         "s/run": "0.024",
     }
+    (cut,) = analyze(made(["adam"], seeds=3, noise=0.02, seed=1, diverged={})).workloads
+    (test,) = [column for column in result_columns(cut) if column.title == "test %"]
+    assert re.fullmatch(r"9\d\.\d\d \(\d\d\.\d\d to 100\.00\)", test.text(cut.summaries[0]))
     (loss,) = analyze(made(["adam"], losses=["digits"], noise=0, tune=2, diverged={})).workloads
     brief = [column for column in result_columns(loss) if column.brief]
     assert {column.title: column.text(loss.summaries[0]) for column in brief} == {
@@ -397,9 +400,12 @@ def test_the_result_in_python(six):
     loss, metric = comparison.plot_learning_curves()
     assert loss.get_yscale() == "log" and metric.get_title("left") == "validation accuracy"
     assert loss.figure is metric.figure or loss.figure.figure is metric.figure.figure
-    assert [ax.get_title("left") for ax in comparison.plot_tuning()][
-        1
-    ] == "best validation accuracy so far"
+    assert [ax.get_title("left") for ax in comparison.plot_tuning()] == [
+        "validation accuracy of the tuning runs"
+    ]
+    drawn = [dataclasses.replace(run, search="random") for run in runs]
+    titles = [ax.get_title("left") for ax in Comparison(drawn).plot_tuning()]
+    assert titles[1] == "best validation accuracy so far"
     assert len(comparison.plot_differences("digits")) == 1
     assert len(comparison.plot_costs()) == 5
     assert len(comparison.plot_effective_learning_rates()) == 4

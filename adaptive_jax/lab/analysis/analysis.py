@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from adaptive_jax.lab.analysis import verdict
 from adaptive_jax.lab.analysis.differences import Difference, differences
 from adaptive_jax.lab.analysis.overall import Overall, overall
-from adaptive_jax.lab.analysis.summaries import Summary, summarize, target
+from adaptive_jax.lab.analysis.summaries import Summary, default_min_effect, summarize, target
 from adaptive_jax.lab.training.records import RunRecord
+from adaptive_jax.validation import number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +19,7 @@ class WorkloadAnalysis:
       workload: name of the workload.
       metric: "accuracy" or "loss", by which the workload judges.
       target: see `summaries.target`.
+      min_effect: the smallest difference of interest.
       seeds: number of final runs, the largest over optimizers.
       summaries: of the optimizers with final runs, the best first.
       differences: of all pairs of them.
@@ -27,6 +29,7 @@ class WorkloadAnalysis:
     workload: str
     metric: str
     target: float
+    min_effect: float
     seeds: int
     summaries: tuple[Summary, ...]
     differences: tuple[Difference, ...]
@@ -49,19 +52,36 @@ class Analysis:
     verdict: str
 
 
-def analyze(records: Sequence[RunRecord]) -> Analysis:
+def analyze(records: Sequence[RunRecord], min_effect: float | None = None) -> Analysis:
     """Finds which optimizers differ significantly, and by how much.
 
-    Final runs are paired by their seeds. Every pair of optimizers gets a paired t test, and Holm's
-    method keeps the chance of any false difference on a workload at 5%. A run that diverged
-    counts as in `scores.counted`. Records of single runs are left out. An interrupted comparison
-    is analyzed as far as it got.
+    Final runs are paired by their seeds. A seed with which one of a pair diverged is left out of
+    their difference, which is about the typical run. How often each diverges is reported and
+    tested apart. With several studies, the unit is the study in place of the seed.
+
+    One optimizer beats another if
+
+    1. the paired t test is significant at 5%, after Holm's correction for all pairs of the
+       workload. Its error includes what tuning may have missed, see `tuning.shortfall`;
+    2. Wilcoxon's exact signed-rank test of the pair is significant at 5%. Below 6 units it cannot
+       be: then all differences must have the same sign;
+    3. the mean difference is at least `min_effect`;
+    4. it is also better in the mean if diverged runs count.
+
+    Where no run varies with the seed, there is no test, and 3 and 4 decide. Two optimizers are
+    equal if two one-sided tests place their mean difference within ± `min_effect`. All others are
+    tied: the runs do not show a difference.
+
+    `scripts/false_verdicts.py` measures what this rule holds. Records of single runs are left out.
+    An interrupted comparison is analyzed as far as it got.
 
     Args:
       records: of a comparison, on one or several workloads; at least one.
+      min_effect: the smallest difference of interest, in units of the metric: 0.005 is half a
+        point of accuracy. Default: see `summaries.default_min_effect`.
 
     Raises:
-      ValueError: no record is of a comparison.
+      ValueError: no record is of a comparison, or `min_effect` is negative or not finite.
 
     >>> from adaptive_jax.lab import compare
     >>> rates = "sgd:learning_rate=0.1", "sgd:learning_rate=0.001"
@@ -69,13 +89,15 @@ def analyze(records: Sequence[RunRecord]) -> Analysis:
     >>> print(analysis.verdict.partition(" by ")[0])
     sgd learning_rate=0.1 beats sgd learning_rate=0.001
     """
+    if min_effect is not None:
+        min_effect = number("min_effect", min_effect, "[0, inf)")
     by_workload = {}
     for record in records:
         if record.phase != "train":
             by_workload.setdefault(record.workload, []).append(record)
     if not by_workload:
         raise ValueError("records must hold a run of a comparison, got none: see `compare`")
-    workloads = tuple(_workload(runs) for runs in by_workload.values())
+    workloads = tuple(_workload(runs, min_effect) for runs in by_workload.values())
     if len(workloads) == 1:
         return Analysis(workloads, None, workloads[0].verdict)
     together = overall(list(by_workload.values()), [workload.summaries for workload in workloads])
@@ -83,13 +105,16 @@ def analyze(records: Sequence[RunRecord]) -> Analysis:
     return Analysis(workloads, together, words)
 
 
-def _workload(records: list[RunRecord]) -> WorkloadAnalysis:
+def _workload(records: list[RunRecord], min_effect: float | None) -> WorkloadAnalysis:
     summaries = summarize(records)
-    pairs = differences(records, [summary.optimizer for summary in summaries])
+    goal = target(records)
+    effect = default_min_effect(records) if min_effect is None else min_effect
+    pairs = differences(records, [summary.optimizer for summary in summaries], effect, goal)
     return WorkloadAnalysis(
         workload=records[0].workload,
         metric=records[0].metric,
-        target=target(records),
+        target=goal,
+        min_effect=effect,
         seeds=max((summary.runs for summary in summaries), default=0),
         summaries=tuple(summaries),
         differences=pairs,

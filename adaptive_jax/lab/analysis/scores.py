@@ -1,4 +1,4 @@
-"""The score of a run: higher is better, and a diverged run counts."""
+"""The score of a run: higher is better. Runs that failed, and what they count."""
 
 import math
 
@@ -8,6 +8,11 @@ from adaptive_jax.lab.training.records import RunRecord
 def score(record: RunRecord, split: str = "test") -> float:
     """Returns the final metric on a split, as `counted`, signed so that higher is better."""
     return signed(record.metric, counted(record, f"{split}_{record.metric}"))
+
+
+def failed(record: RunRecord) -> bool:
+    """Returns True for a final run that diverged, or whose test metric is not finite."""
+    return record.diverged or not math.isfinite(record.final[f"test_{record.metric}"])
 
 
 def signed(metric: str, value: float) -> float:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from adaptive_jax.lab.analysis.differences import Difference
+from adaptive_jax.lab.analysis.differences import LEVEL, Difference
 from adaptive_jax.lab.analysis.labels import display_labels
 from adaptive_jax.lab.analysis.overall import Overall
 from adaptive_jax.lab.analysis.summaries import Summary
@@ -12,7 +12,7 @@ _SHOWN = 6  # of a list in a sentence
 
 
 def of_workload(summaries: Sequence[Summary], differences: Sequence[Difference]) -> str:
-    """Says which optimizers are best on a workload, which they beat, and which diverged.
+    """Says which optimizers are best on a workload, whom they beat, and which diverged.
 
     Args:
       summaries: of the optimizers with final runs, the best first.
@@ -22,9 +22,9 @@ def of_workload(summaries: Sequence[Summary], differences: Sequence[Difference])
         return "No optimizer has final runs yet."
     labels = display_labels([summary.optimizer for summary in summaries])
     sentences = [
-        _ranking(summaries, differences, labels),
+        *_ranking(summaries, differences, labels),
         _missing(summaries, labels),
-        _diverged(summaries, labels),
+        _diverged(summaries, differences, labels),
     ]
     text = " ".join(filter(None, sentences))
     return f"{text} The table has the others." if " others" in text else text
@@ -50,16 +50,15 @@ def over_workloads(overall: Overall | None, workloads: int) -> str:
 
 
 def _ranking(summaries, differences, labels):
+    """Returns the sentences on who beats whom."""
     first = summaries[0]
     if len(summaries) == 1:
+        if math.isnan(first.mean):
+            return [f"{labels[first.optimizer]} alone has final runs."]
         text = f"{labels[first.optimizer]} alone has final runs"
-        return f"{text}: test {first.metric} {_result(first)}."
-    if all(math.isnan(difference.p) for difference in differences):
-        extreme = "highest" if first.metric == "accuracy" else "lowest"
-        text = f"{labels[first.optimizer]} has the {extreme} test {first.metric}, {_result(first)}"
-        if max(summary.runs for summary in summaries) == 1:
-            return f"{text}, but one run each does not show what another seed would change."
-        return f"{text}, but no two optimizers share two seeds, so they cannot be compared."
+        return [f"{text}: test {first.metric} {_result(first)}."]
+    if all(difference.units < 2 for difference in differences):
+        return [_untested(summaries, differences, labels)]
     wins = {(d.better, d.worse): d for d in differences if d.distinguishable}
     # The first, unless another beats it on the seeds that both have.
     losses = [worse for _, worse in wins]
@@ -69,43 +68,87 @@ def _ranking(summaries, differences, labels):
         summary.optimizer for summary in others if (best.optimizer, summary.optimizer) in wins
     ]
     level = [summary for summary in others if summary.optimizer not in beaten]
-    # Diverged runs make the intervals so wide that no difference is significant: not a tie.
-    erratic = [summary.optimizer for summary in level if summary.diverged and not best.diverged]
-    tied = [summary.optimizer for summary in level if summary.optimizer not in erratic]
-    clauses = _clauses(best, tied, beaten, wins, labels)
-    seeds = [difference.seeds for difference in differences]
-    clauses[0] += f" at n = {' to '.join(map(str, sorted({min(seeds), max(seeds)})))}"
+    # What diverged has a worse mean, and few runs that show its typical one: not a tie.
+    erratic = [summary for summary in level if summary.diverged and not best.diverged]
+    tied = [summary.optimizer for summary in level if summary not in erratic]
+    sentences = _sentences(best, tied, beaten, wins, labels, differences)
+    sentences[0] += f" ({_units(differences)})"
     if erratic:
-        clauses.append(f"with diverged runs, {_named(erratic, labels)} cannot be ranked")
-    return "; ".join(clauses) + "."
+        names = [summary.optimizer for summary in erratic]
+        verb = "is" if len(names) == 1 else "are"
+        sentences.append(f"{_named(names, labels)} {verb} not ranked, because of diverged runs")
+    if any(not d.varies for d in differences):
+        sentences.append("Runs that do not vary with the seed are compared without a test")
+    return [f"{sentence}." for sentence in sentences]
 
 
-def _clauses(best, tied, beaten, wins, labels):
+def _untested(summaries, differences, labels):
+    """Says who is ahead where no pair has two common seeds with finished runs of both."""
+    first = summaries[0]
+    extreme = "highest" if first.metric == "accuracy" else "lowest"
+    text = f"{labels[first.optimizer]} has the {extreme} test {first.metric}, {_result(first)}"
+    if max(summary.runs for summary in summaries) == 1:
+        return f"{text}, but one run each does not show what another seed would change."
+    if differences and any(summary.diverged for summary in summaries):
+        return f"{text}, but no two optimizers have two seeds with which neither diverged."
+    return f"{text}, but no two optimizers share two seeds, so they cannot be compared."
+
+
+def _sentences(best, tied, beaten, wins, labels, differences):
     """Says which optimizers tie with the best, which of the others they all beat, and the rest."""
     label, metric = best.optimizer, best.metric
 
-    def by(losers):
-        return f"by {_margins([wins[label, loser] for loser in losers], metric)}"
+    def by(loser):
+        return f"{labels[loser]} by {_margin(wins[label, loser], metric)}"
 
     if not (tied or beaten):
         return [f"{labels[label]} has the best test {metric} in the mean"]
     if not tied:
-        return [f"{labels[label]} beats {_named(beaten, labels)} {by(beaten)}"]
-    if any(a in tied and b in tied for a, b in wins):  # so they do not all tie with each other
-        clauses = [
-            f"{_named(tied, labels)} are not distinguishable from {labels[label]}, the best,"
-        ]
-    else:
-        clauses = [f"{_named([label, *tied], labels)} are not distinguishable"]
+        if len(beaten) <= _SHOWN:
+            return [f"{labels[label]} beats {_listing([by(loser) for loser in beaten])}"]
+        margins = sorted((wins[label, loser] for loser in beaten), key=lambda d: d.mean)
+        ends = f"{_margin(margins[0], metric)} to {_margin(margins[-1], metric)}"
+        return [f"{labels[label]} beats {_named(beaten, labels)} by {ends}"]
+    sentences = [_tie(label, tied, wins, labels, differences, metric)]
     by_all = [loser for loser in beaten if all((winner, loser) in wins for winner in tied)]
     by_best = [loser for loser in beaten if loser not in by_all]
     if by_all:
-        who = "both" if len(tied) == 1 else f"all {1 + len(tied)}"
-        clauses.append(f"{who} beat {_named(by_all, labels)}, {labels[label]} {by(by_all)}")
+        who = "Both" if len(tied) == 1 else f"All {1 + len(tied)}"
+        largest = max(
+            (d for (a, b), d in wins.items() if a in (label, *tied) and b in by_all),
+            key=lambda d: d.mean,
+        )
+        over = f" over {labels[largest.worse]}" if len(by_all) > 1 else ""
+        sentences.append(
+            f"{who} beat {_named(by_all, labels)}; the largest margin is "
+            f"{labels[largest.better]}'s{over}, {_margin(largest, metric)}"
+        )
     if by_best:
         alone = " alone" if by_all else ""
-        clauses.append(f"{labels[label]}{alone} beats {_named(by_best, labels)} {by(by_best)}")
-    return clauses
+        if len(by_best) <= _SHOWN:
+            whom = _listing([by(loser) for loser in by_best])
+        else:
+            whom = _named(by_best, labels)
+        sentences.append(f"{labels[label]}{alone} beats {whom}")
+    return sentences
+
+
+def _tie(label, tied, wins, labels, differences, metric):
+    if any(a in tied and b in tied for a, b in wins):  # so they do not all tie with each other
+        return f"{_named(tied, labels)} are statistically tied with {labels[label]}, the best"
+    group = {label, *tied}
+    pairs = [d for d in differences if {d.better, d.worse} <= group]
+    names = _named([label, *tied], labels)
+    if all(d.equal for d in pairs):
+        scale, unit = _scale(metric)
+        return f"{names} are equal within {scale * pairs[0].min_effect:.2g} {unit}"
+    return f"{names} are statistically tied"
+
+
+def _units(differences):
+    counts = sorted({d.units for d in differences if d.units > 1})
+    ends = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return f"n = {ends}{' studies' if any(d.studies > 1 for d in differences) else ''}"
 
 
 def _missing(summaries, labels):
@@ -118,22 +161,41 @@ def _missing(summaries, labels):
     return f"Seeds are missing: {_listing(fewer)}." if fewer else ""
 
 
-def _diverged(summaries, labels):
+def _diverged(summaries, differences, labels):
+    """Says which optimizers diverged, how often, and whether that is more than another."""
     some = [summary for summary in summaries if summary.diverged]
+    if not some:
+        return ""
     counts = [
-        f"{labels[summary.optimizer]} in {summary.diverged} of {summary.runs} runs"
+        f"{labels[summary.optimizer]} in {summary.diverged} of {summary.runs} runs "
+        f"({100 * summary.diverged_low:.0f} to {100 * summary.diverged_high:.0f} %)"
         for summary in some
     ]
-    return f"Diverged: {_listing(counts)}." if counts else ""
+    text = f"Diverged: {_listing(counts)}; margins leave these runs out."
+    share = {summary.optimizer: summary.diverged / summary.runs for summary in summaries}
+    more = [
+        sorted((d.better, d.worse), key=lambda optimizer: -share[optimizer])
+        for d in differences
+        if d.divergence_p < LEVEL
+    ]
+    often = [
+        f"{labels[often]} more often than {_named([b for a, b in more if a == often], labels)}"
+        for often in dict.fromkeys(a for a, _ in more)
+    ]
+    return f"{text} Significantly, {_listing(often)}." if often else text
 
 
-def _margins(differences, metric):
-    """Lists margins in points or in loss, or of many the smallest and the largest."""
-    scale, unit = (100, "points") if metric == "accuracy" else (1, "in loss")
-    margins = [(scale * d.mean, scale * (d.high - d.mean)) for d in differences]
-    if len(margins) <= _SHOWN:
-        return f"{_listing([_measured(*margin) for margin in margins])} {unit}"
-    return f"{_measured(*min(margins))} to {_measured(*max(margins))} {unit}"
+def _scale(metric):
+    return (100, "points") if metric == "accuracy" else (1, "in loss")
+
+
+def _margin(difference, metric):
+    """Says by how much, with half the width of the interval."""
+    scale, unit = _scale(metric)
+    if math.isnan(difference.low):
+        return f"{scale * difference.mean:.3g} {unit}"
+    half = (difference.high - difference.low) / 2
+    return f"{_measured(scale * difference.mean, scale * half)} {unit}"
 
 
 def _measured(value, half):
@@ -144,17 +206,27 @@ def _measured(value, half):
     """
     if not half > 0:
         return f"{value:.3g} ± {half:.3g}"
-    leading = f"{half:.0e}"  # rounded first, so that 0.096 counts as 0.1
-    decimals = max(0, leading.startswith("1") - int(leading.partition("e")[2]))
+    decimals = _decimals(half)
     return f"{value:.{decimals}f} ± {half:.{decimals}f}"
+
+
+def _decimals(half):
+    leading = f"{half:.0e}"  # rounded first, so that 0.096 counts as 0.1
+    return max(0, leading.startswith("1") - int(leading.partition("e")[2]))
 
 
 def _result(summary):
     scale, unit = (100, " %") if summary.metric == "accuracy" else (1, "")
-    if math.isnan(summary.low):
-        return f"{scale * summary.mean:#.4g}{unit}"
-    measured = _measured(scale * summary.mean, scale * (summary.high - summary.mean))
-    return f"{measured}{unit} at n = {summary.runs}"
+    mean, low, high = (scale * end for end in (summary.mean, summary.low, summary.high))
+    if math.isnan(low):
+        return f"{mean:#.4g}{unit}"
+    if math.isclose(mean - low, high - mean, rel_tol=1e-6):
+        text = _measured(mean, high - mean)
+    else:  # cut at a bound
+        decimals = _decimals((high - low) / 2)
+        text = f"{mean:.{decimals}f} ({low:.{decimals}f} to {high:.{decimals}f})"
+    n = summary.studies if summary.studies > 1 else summary.runs - summary.diverged
+    return f"{text}{unit} (n = {n})"
 
 
 def _with_ends(interval, decimals, kind=""):

@@ -101,6 +101,19 @@ def tuning(
     """Charts the validation metric against learning rate, and against the number of trials."""
     tuned = {record.optimizer for record in records if record.phase == "tune"}
     groups = _groups(optimizer for optimizer in palette if optimizer in tuned)
+    kinds = [(figures.tuning_curves, "learning rate")]
+    caption = (
+        "By learning rate: a disc marks the chosen rate, with the mean of the final runs, a hollow "
+        "diamond the optimizer's default, a cross a diverged run. The best of the tuning runs is a "
+        "maximum, and too good."
+    )
+    # The trials of a grid, or of a refined search, are no random sample: no band holds for them.
+    if all(record.search == "random" for record in records if record.phase == "tune"):
+        kinds.append((figures.tuning_budget, "number of trials"))
+        caption += (
+            " By number of trials: the median of the best of that many random trials, with a band "
+            "that holds the whole true curve with at least 95% confidence."
+        )
     panels = [
         Panel(
             functools.partial(draw, records, group, palette),
@@ -108,16 +121,8 @@ def tuning(
             height=_with_legend(group, palette),
         )
         for group in groups
-        for draw, against in (
-            (figures.tuning_curves, "learning rate"),
-            (figures.tuning_budget, "number of trials"),
-        )
+        for draw, against in kinds
     ]
-    caption = (
-        "By learning rate: a disc marks the chosen rate, a hollow diamond the optimizer's default, "
-        "a cross a diverged run. By number of trials: the expected best of that many trials, with "
-        "its 95% band."
-    )
     return Chart("tuning", "Tuning", caption + _grouped(groups), panels)
 
 
@@ -125,8 +130,8 @@ def differences(analysis: WorkloadAnalysis) -> Chart:
     """Charts paired differences with their intervals."""
     pairs = shown_pairs(analysis)
     caption = (
-        "The mean difference over the seeds that both optimizers have, with its 95% interval; the "
-        "first of the two is better. A filled mark is a significant difference."
+        "The mean difference over the seeds with which neither optimizer diverged, with its 95% "
+        "interval; the first of the two is better. A filled mark is a significant difference."
     )
     if len(pairs) < len(analysis.differences):
         caption += " Only pairs with the best optimizer are shown; differences.csv has them all."

@@ -7,7 +7,7 @@ from adaptive_jax.lab.training.records import RunRecord
 
 _TUNED = (
     "Every tuned optimizer had the same budget of trials, judged on validation data with seeds "
-    "that no final run has."
+    "that no final run has. Intervals include what tuning may have missed."
 )
 _UNTUNED = "Nothing was tuned: every optimizer ran at given or default hyperparameters."
 _FINAL = (

@@ -18,6 +18,7 @@ from adaptive_jax.lab.report.html import render
 from adaptive_jax.lab.report.svg import to_svg
 from adaptive_jax.lab.report.tables import (
     difference_columns,
+    difference_note,
     footnote,
     result_columns,
     shown_pairs,
@@ -79,6 +80,7 @@ def _workload(
         "charts": [_drawn(chart, prefixes) for chart in drawn],
         "difference_columns": difference_columns(analysis),
         "differences": shown_pairs(analysis),
+        "difference_note": difference_note(analysis),
         "details": describe_runs(records),
         "commands": [train_command(by_id[row.ids[0]]) for row in analysis.summaries],
     }

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from adaptive_jax.lab.report.description import (
 from adaptive_jax.lab.report.tables import (
     as_dict,
     difference_columns,
+    difference_note,
     footnote,
     markdown,
     markdown_table,
@@ -36,8 +38,8 @@ def write_report(folder: Path | str, formats: Sequence[str] = ("html",)) -> list
     """Writes reports on a comparison from the files in its folder; see `run_comparison`.
 
     Args:
-      folder: holds `runs.jsonl` with at least one run of a comparison. The page also shows its
-        `config.json`, if there is one.
+      folder: holds `runs.jsonl` with at least one run of a comparison. If there is a
+        `config.json`, the page shows it, and the analysis takes its `min_effect`.
       formats: "html" writes `report.html`; "md" `report.md`; "csv" `results.csv` and
         `differences.csv`; "png" each figure, as `WORKLOAD-FIGURE.png`. Default: "html" alone.
 
@@ -51,8 +53,18 @@ def write_report(folder: Path | str, formats: Sequence[str] = ("html",)) -> list
     folder = Path(folder)
     check_formats(formats)
     runs = [run for run in records.read(folder / "runs.jsonl") if run.phase != "train"]
-    analysis = analyze(runs)
+    analysis = analyze(runs, _min_effect(folder))
     return [path for format in formats for path in _WRITERS[format](folder, analysis, runs)]
+
+
+def _min_effect(folder: Path) -> float | None:
+    """Returns the smallest difference of interest in the folder's config, None if none is given."""
+    config = folder / "config.json"
+    return (
+        json.loads(config.read_text(encoding="utf-8")).get("min_effect")
+        if config.exists()
+        else None
+    )
 
 
 def check_formats(formats: Sequence[str]) -> None:
@@ -86,6 +98,7 @@ def _markdown(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[P
         if workload.differences:
             pairs = shown_pairs(workload)
             parts += ["### Paired differences", markdown_table(difference_columns(workload), pairs)]
+            parts.append(markdown(difference_note(workload)))
     if analysis.overall is not None:
         standings = analysis.overall.standings
         table = markdown_table(standing_columns(analysis.overall), standings)

@@ -71,6 +71,15 @@ def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
     def diverged(row):
         return f"{row.diverged}/{row.runs}"
 
+    def chance(row):
+        return f"{100 * row.diverged_low:.0f} to {100 * row.diverged_high:.0f}"
+
+    divergence = []
+    if any(row.diverged for row in analysis.summaries):
+        divergence = [
+            Column("diverges, % (95% interval)", chance, lambda row: row.diverged_low, "low"),
+            number(f"test {unit}, diverged counted", "with_diverged", score, best),
+        ]
     loss = [number("test loss", "test_loss", _four, brief=True)] if unit == "%" else []
     columns = [
         Column("optimizer", name, name, brief=True),
@@ -81,7 +90,9 @@ def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
         number(f"validation {unit}, untuned", "default_score", score, best),
         number(f"validation {unit}, tuned", "tuned_score", score, best),
         Column("diverged", diverged, lambda row: row.diverged / row.runs, "low", True),
+        *divergence,
         number("steps to target", "steps_to_target", _whole),
+        number("steps to target of the mean", "mean_reaches_target", _whole),
         number("seconds to target", "seconds_to_target", _general),
         number("state bytes per parameter", "state_bytes_per_parameter", _general),
         Column("update, µs (quartiles)", _update, lambda row: row.update_microseconds, "low"),
@@ -95,15 +106,25 @@ def footnote(analysis: WorkloadAnalysis) -> str:
     summaries = analysis.summaries
     parts = ["Accuracies in % and losses are those after the last epoch."]
     if analysis.seeds > 1:
+        over = f"{max(row.studies for row in summaries)} studies"
+        if all(row.studies < 2 for row in summaries):
+            over = f"{analysis.seeds} seeds"
         parts.append(
-            f"± is half the width of the 95% interval of the mean over {analysis.seeds} seeds."
+            f"± is half the width of the 95% interval of the mean over {over}; where that is cut "
+            "at 0 or 100 %, both ends are given."
         )
     if any(row.tuning != "given" for row in summaries):
-        parts.append("Learning rates were tuned on validation data.")
+        parts.append(
+            "Learning rates were tuned on validation data. The tuned validation results are those "
+            "of the final runs, since the best of the tuning runs is a maximum, and too good."
+        )
     if any(row.tuning.endswith("edge") for row in summaries):
         parts.append("* was the lowest or highest rate tried: a better one may lie beyond it.")
     if any(row.diverged for row in summaries):
-        parts.append("A diverged run counts, with a loss of at most the untrained model's.")
+        parts.append(
+            "Means are over runs that did not diverge. Where diverged ones are counted, their loss "
+            "is at most the untrained model's."
+        )
     if any(math.isfinite(row.seconds) for row in summaries):
         gradient = _general(summaries[0].gradient_microseconds)
         parts.append(
@@ -114,7 +135,10 @@ def footnote(analysis: WorkloadAnalysis) -> str:
     if math.isfinite(analysis.target):
         target = _score(analysis.metric)(analysis.target)
         unit = " %" if analysis.metric == "accuracy" else ""
-        parts.append(f"The target is a validation {analysis.metric} of {target}{unit}.")
+        parts.append(
+            f"The target is a validation {analysis.metric} of {target}{unit}. Steps to it are the "
+            "median of the runs', and those at which the mean of the runs passes it."
+        )
     return " ".join(parts)
 
 
@@ -131,16 +155,42 @@ def difference_columns(analysis: WorkloadAnalysis) -> list[Column]:
         return labels[pair.worse]
 
     def verdict(pair):
-        return "better" if pair.distinguishable else "not distinguishable"
+        if pair.distinguishable:
+            return "better" if pair.varies else "better, without a test"
+        return "equal" if pair.equal else "tied"
 
+    def p_value(title, field):
+        return Column(
+            title, lambda d: _p_value(getattr(d, field)), operator.attrgetter(field), "low"
+        )
+
+    divergence = [p_value("p, divergence (Holm)", "divergence_p")]
     return [
         Column("optimizer", better, better),
         Column("against", worse, worse),
         Column(f"better by, {unit}", lambda d: score(d.mean), lambda d: d.mean, "high"),
         Column("95% interval", lambda d: _interval(d, score), lambda d: d.low, "high"),
-        Column("p (Holm)", lambda d: _p_value(d.p), lambda d: d.p, "low"),
+        p_value("p (Holm)", "p"),
+        p_value("p, Wilcoxon", "wilcoxon_p"),
+        p_value("p, steps to target (Holm)", "steps_p"),
+        *(divergence if any(row.diverged for row in analysis.summaries) else ()),
         Column("verdict", verdict, verdict),
     ]
+
+
+def difference_note(analysis: WorkloadAnalysis) -> str:
+    """Explains how to read the table of differences, and the rule of its verdict."""
+    scale, unit = (100, "points") if analysis.metric == "accuracy" else (1, "in loss")
+    parts = [
+        "An optimizer is better if the paired t test is significant at 5% after Holm's correction "
+        "for all pairs; if Wilcoxon's test of the pair is, too, or below 6 seeds all differences "
+        f"have one sign; if it is better by at least {scale * analysis.min_effect:.2g} {unit}, "
+        "the smallest difference of interest; and if it is better with diverged runs counted. Two "
+        "are equal if they differ by less than that, by two one-sided tests, and otherwise tied.",
+    ]
+    if any(pair.tuning_error for pair in analysis.differences):
+        parts.append("The interval and p include what tuning may have missed.")
+    return " ".join(parts)
 
 
 def shown_pairs(analysis: WorkloadAnalysis) -> Sequence[Difference]:
@@ -254,8 +304,11 @@ def _update(row):
 
 
 def _measured(row, score):
-    half = score(row.high - row.mean)
-    return f"{score(row.mean)} ± {half}" if half else score(row.mean)
+    if math.isnan(row.low):
+        return score(row.mean)
+    if not math.isclose(row.mean - row.low, row.high - row.mean, rel_tol=1e-6, abs_tol=1e-12):
+        return f"{score(row.mean)} ({score(row.low)} to {score(row.high)})"
+    return f"{score(row.mean)} ± {score(row.high - row.mean)}"
 
 
 def _interval(ends, number):

@@ -20,7 +20,11 @@ class Interval(NamedTuple):
     high: np.ndarray | float
 
 
-def t_interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
+def t_interval(
+    values: ArrayLike,
+    resolution: float = 0.0,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Interval:
     """Returns Student's t interval of the mean.
 
     A metric with a finite resolution can have equal values for different runs. Rounding to steps of
@@ -32,6 +36,8 @@ def t_interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
         finite.
       resolution: the step of the metric, such as 1/325 for an accuracy on 325 examples. Default:
         0.0.
+      bounds: the lowest and highest possible mean, such as (0, 1) for an accuracy. The interval is
+        cut there, which takes nothing away that could be true. Default: infinite.
 
     Raises:
       ValueError: there is no run on the last axis.
@@ -41,7 +47,7 @@ def t_interval(values: ArrayLike, resolution: float = 0.0) -> Interval:
     """
     mean, error, freedom = mean_and_error(values, resolution)
     half = error * (stats.t.ppf(0.975, freedom) if freedom else math.nan)
-    return Interval(mean, mean - half, mean + half)
+    return Interval(mean, *np.clip([mean - half, mean + half], *bounds))
 
 
 def mean_and_error(values: ArrayLike, resolution: float) -> tuple[np.ndarray, np.ndarray, int]:

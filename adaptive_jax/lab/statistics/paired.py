@@ -5,16 +5,21 @@ differences seed by seed, in which the effect of a seed on both cancels.
 """
 
 import math
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from adaptive_jax.lab.statistics.interval import Interval, mean_and_error, t_interval
+from adaptive_jax.lab.statistics.interval import Interval, mean_and_error
 
 
-def paired_t_interval(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> Interval:
+def paired_t_interval(
+    a: ArrayLike,
+    b: ArrayLike,
+    resolution: float = 0.0,
+    common_error: float = 0.0,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Interval:
     """Returns Student's t interval of the mean of `a - b`.
 
     Args:
@@ -22,6 +27,12 @@ def paired_t_interval(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> In
       resolution: as in `t_interval`, of `a` and of `b`: a standard deviation of the differences
         below √(resolution²/6), the effect of rounding alone, is raised to that. So three equal
         differences of one example do not give an interval of width 0. Default: 0.0.
+      common_error: standard deviation of an error that all seeds share and that therefore does not
+        show in their spread, such as `tuning_shortfall`. Its square is added to the squared
+        standard error s²/n. Taken as known, it raises the degrees of freedom to
+        (n - 1) (s²/n + common_error²)² / (s²/n)² (Satterthwaite 1946, doi 10.2307/3002019).
+        Default: 0.0.
+      bounds: as in `t_interval`.
 
     Raises:
       ValueError: there is no seed, or shapes do not match.
@@ -29,17 +40,25 @@ def paired_t_interval(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> In
     >>> [round(float(x), 3) for x in paired_t_interval([0.95, 0.97, 0.96], [0.91, 0.94, 0.92])]
     [0.037, 0.022, 0.051]
     """
-    return t_interval(np.subtract(a, b), _of_differences(resolution))
+    mean, error, freedom = _mean_difference(a, b, resolution, common_error)
+    half = error * stats.t.ppf(0.975, freedom)
+    return Interval(mean, *np.clip([mean - half, mean + half], *bounds))
 
 
-def paired_t_test(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> np.ndarray:
+def paired_t_test(
+    a: ArrayLike,
+    b: ArrayLike,
+    resolution: float = 0.0,
+    common_error: float = 0.0,
+) -> np.ndarray:
     """Returns the two-sided p value of Student's t test that the mean of `a - b` is 0.
 
-    It is below 0.05 if `paired_t_interval` excludes 0. It is 1 if all differences are 0, NaN for
-    one seed or a value that is not finite, and 0 for equal differences at `resolution` 0.
+    It is below 0.05 if `paired_t_interval` excludes 0. It is 1 if all differences are 0. It is NaN
+    for one seed, for a value that is not finite, and for equal differences at `resolution` and
+    `common_error` 0: where nothing varies there is nothing to test.
 
     Args:
-      a, b, resolution: as in `paired_t_interval`.
+      a, b, resolution, common_error: as in `paired_t_interval`.
 
     Raises:
       ValueError: there is no seed, or shapes do not match.
@@ -47,20 +66,46 @@ def paired_t_test(a: ArrayLike, b: ArrayLike, resolution: float = 0.0) -> np.nda
     >>> round(float(paired_t_test([0.95, 0.97, 0.96], [0.91, 0.94, 0.92])), 4)
     0.0082
     """
-    mean, error, freedom = mean_and_error(np.subtract(a, b), _of_differences(resolution))
-    if freedom == 0:
-        return np.full_like(mean, np.nan)
+    mean, error, freedom = _mean_difference(a, b, resolution, common_error)
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.t.sf(np.abs(mean / error), freedom)
-    return np.where((mean == 0) & (error == 0), 1.0, p)
+        p = 2 * stats.t.sf(np.abs(mean) / error, freedom)
+    return np.where(error == 0, np.where(mean == 0, 1.0, np.nan), p)
+
+
+def equivalence_test(
+    a: ArrayLike,
+    b: ArrayLike,
+    margin: float,
+    resolution: float = 0.0,
+    common_error: float = 0.0,
+) -> np.ndarray:
+    """Returns the p value of two one-sided t tests that the mean of `a - b` is within ± `margin`.
+
+    Unlike other tests, it is small if the two are alike (Schuirmann 1987, doi 10.1007/BF01068419):
+    below 0.05 if the 90% interval of the mean is within ± `margin`.
+
+    Args:
+      a, b, resolution, common_error: as in `paired_t_interval`.
+      margin: the smallest difference of interest, not negative.
+
+    Raises:
+      ValueError: there is no seed, or shapes do not match.
+
+    >>> round(float(equivalence_test([0.95, 0.97, 0.96], [0.95, 0.96, 0.97], margin=0.05)), 4)
+    0.0066
+    """
+    mean, error, freedom = _mean_difference(a, b, resolution, common_error)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = stats.t.sf((margin - np.abs(mean)) / error, freedom)
+    return np.where(error == 0, np.abs(mean) > margin, p)
 
 
 def wilcoxon_test(a: ArrayLike, b: ArrayLike) -> float:
     """Returns the two-sided p value of Wilcoxon's signed-rank test of `a - b` about 0.
 
-    The test is exact: with ties, over all assignments of signs (for more than 13 seeds over 9999 of
-    them). It assumes only symmetry, but the p value of n seeds is at least 2/2ⁿ. That is 0.0625 for
-    5 seeds, so nothing is significant below 6 seeds, and with Holm's correction far above.
+    The test is exact, also with ties: the rank sum is compared with those of all 2ⁿ assignments of
+    signs. It assumes only symmetry, but the p value of n seeds is at least 2/2ⁿ. That is 0.0625 for
+    5 seeds, so nothing is significant below 6 seeds.
 
     Args:
       a, b: `(n,)`, the same seeds in the same order. Differences of 0 are left out; if all are
@@ -76,13 +121,13 @@ def wilcoxon_test(a: ArrayLike, b: ArrayLike) -> float:
     differences = differences[differences != 0]
     if np.isnan(differences).any():
         return math.nan
-    if differences.size == 0:
-        return 1.0
-    sizes = np.abs(differences)
-    tied = len(np.unique(sizes)) < len(sizes)
-    method = stats.PermutationMethod(n_resamples=9999, rng=0) if tied else "exact"
-    wilcoxon = cast(Any, stats.wilcoxon)  # whose untyped arguments are mistaken for str
-    return float(wilcoxon(differences, method=method).pvalue)
+    ranks = np.rint(2 * stats.rankdata(np.abs(differences))).astype(int)  # whole with ties
+    chance = np.ones(1)  # of each sum of the ranks so far
+    for rank in ranks:
+        chance = (np.pad(chance, (0, rank)) + np.pad(chance, (rank, 0))) / 2
+    distance = np.abs(2 * np.arange(chance.size) - ranks.sum())
+    found = abs(2 * ranks[differences > 0].sum() - ranks.sum())
+    return float(min(1.0, chance[distance >= found].sum()))
 
 
 def paired_bootstrap_interval(
@@ -131,6 +176,13 @@ def paired_bootstrap_interval(
     return Interval(mean, mean - high * error, mean - low * error)
 
 
-def _of_differences(resolution: float) -> float:
-    """Returns the step of one rounding that has the variance of two."""
-    return math.sqrt(2) * resolution
+def _mean_difference(a, b, resolution, common_error):
+    """Returns mean, standard error and degrees of freedom of `a - b`, NaN for one seed."""
+    differences = np.subtract(a, b)
+    # One rounding with the variance of two.
+    mean, error, freedom = mean_and_error(differences, math.sqrt(2) * resolution)
+    total = np.sqrt(error**2 + common_error**2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(total > 0, error / total, 1.0)
+        freedom = np.where(freedom > 0, freedom / share**4, np.nan)
+    return mean, total, freedom

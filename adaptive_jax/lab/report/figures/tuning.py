@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from adaptive_jax.lab.analysis.scores import score, signed
+from adaptive_jax.lab.analysis.scores import failed, score, signed
 from adaptive_jax.lab.report.figures.style import (
     Style,
     grid,
@@ -63,7 +63,8 @@ def tuning_curves(
 ) -> Axes:
     """Draws the validation metric of the tuning runs, mean over seeds, against the learning rate.
 
-    A filled disc is the setting of the final runs, a hollow diamond the optimizer's default. A
+    A filled disc is the chosen setting, with the result of the final runs, which have other seeds
+    than the tuning runs. A hollow diamond is the optimizer's default. A
     setting of which a run diverged is a cross at the worse edge of the axes. Points are joined if
     nothing but the learning rate was varied.
 
@@ -78,8 +79,7 @@ def tuning_curves(
     metric = records[0].metric
     for optimizer, phases in _tuned(records, optimizers).items():
         tuning, default = trials(phases["tune"]), trials(phases.get("default", ()))
-        chosen = [final.varied for final in phases.get("final", ())]
-        picked = [trial for trial in tuning if trial.varied in chosen]
+        picked = trials(final for final in phases.get("final", ()) if not failed(final))
         style = dict(palette[optimizer])
         if any(set(trial.varied) != {"learning_rate"} for trial in tuning):
             style["linestyle"] = ""
@@ -109,25 +109,35 @@ def tuning_budget(
     palette: Mapping[str, Style] | None = None,
     axes: Axes | None = None,
 ) -> Axes:
-    """Draws the expected best validation metric against the number of tuning trials.
+    """Draws the median best validation metric against the number of random tuning trials.
 
-    It is the mean over all subsets of that many trials, with its 95% band, see
-    `statistics.best_so_far`. A diverged trial counts as in `scores.counted`.
+    With its simultaneous 95% band, see `statistics.best_so_far`, which is left out where the trials
+    do not bound it. A diverged trial counts as in `scores.counted`.
 
     Args:
-      records, optimizers, palette, axes: as in `tuning_curves`.
+      records: of one workload, tuned by random search: a band of a grid would mean nothing.
+      optimizers, palette, axes: as in `tuning_curves`.
+
+    Raises:
+      ValueError: the tuning runs are not of a random search.
     """
+    if kinds := {r.search for r in records if r.phase == "tune"} - {"random"}:
+        raise ValueError(
+            f"a curve by trials needs runs of search='random', got {' and '.join(sorted(kinds))!r}"
+        )
     palette = palette or make_palette(record.optimizer for record in records)
     axes = new_axes()[0] if axes is None else axes
     metric = records[0].metric
     for optimizer, phases in _tuned(records, optimizers).items():
         scores = [signed(metric, trial.score) for trial in trials(phases["tune"])]
         counts = range(1, len(scores) + 1)
+        bounds = (0, 1) if metric == "accuracy" else ()
         sign = signed(metric, 1.0)
-        expected, low, high = (sign * np.asarray(curve) for curve in best_so_far(scores))
+        middle, *band = (sign * np.asarray(curve) for curve in best_so_far(scores, *bounds))
+        known = np.isfinite(band).all(0)
         style = palette[optimizer]
-        axes.plot(counts, expected, marker=".", markersize=5, **style)
-        axes.fill_between(counts, low, high, color=style["color"], alpha=0.1, linewidth=0)
+        axes.plot(counts, middle, marker=".", markersize=5, **style)
+        axes.fill_between(counts, *band, known, color=style["color"], alpha=0.1, linewidth=0)
     axes.set(xlabel="tuning trials", title=f"best validation {metric} so far")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     grid(axes)
