@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import shutil
 import typing
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from adaptive_jax.lab.comparison.runs import run_protocol
 from adaptive_jax.lab.comparison.search import SearchName, best_trial, trials_of
 from adaptive_jax.lab.report import tables
 from adaptive_jax.lab.report.html import render
-from adaptive_jax.lab.report.report import write_report
+from adaptive_jax.lab.report.report import stored_min_effect, write_report
 from adaptive_jax.lab.training import records as disk
 from adaptive_jax.lab.training.callbacks import Callback
 from adaptive_jax.lab.training.records import RunRecord
@@ -61,9 +60,7 @@ class Comparison:
     def load(cls, folder: Path | str) -> "Comparison":
         """Loads a comparison from the folder that holds its `runs.jsonl`."""
         folder = Path(folder)
-        config = folder / "config.json"
-        known = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
-        return cls(list(disk.read(folder / "runs.jsonl")), folder, known.get("min_effect"))
+        return cls(list(disk.read(folder / "runs.jsonl")), folder, stored_min_effect(folder))
 
     @functools.cached_property
     def analysis(self) -> Analysis:

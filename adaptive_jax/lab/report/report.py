@@ -53,18 +53,26 @@ def write_report(folder: Path | str, formats: Sequence[str] = ("html",)) -> list
     folder = Path(folder)
     check_formats(formats)
     runs = [run for run in records.read(folder / "runs.jsonl") if run.phase != "train"]
-    analysis = analyze(runs, _min_effect(folder))
+    analysis = analyze(runs, stored_min_effect(folder))
     return [path for format in formats for path in _WRITERS[format](folder, analysis, runs)]
 
 
-def _min_effect(folder: Path) -> float | None:
-    """Returns the smallest difference of interest in the folder's config, None if none is given."""
+def stored_min_effect(folder: Path) -> float | None:
+    """Returns the smallest difference of interest in a folder's config, None if none is given.
+
+    Raises:
+      ValueError: the config is not a JSON object.
+    """
     config = folder / "config.json"
-    return (
-        json.loads(config.read_text(encoding="utf-8")).get("min_effect")
-        if config.exists()
-        else None
-    )
+    if not config.exists():
+        return None
+    try:
+        values = json.loads(config.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{config} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{config} must hold a JSON object, got {type(values).__name__}")
+    return values.get("min_effect")
 
 
 def check_formats(formats: Sequence[str]) -> None:
