@@ -63,6 +63,8 @@ def result_columns(analysis: WorkloadAnalysis) -> list[Column]:
         return labels[row.optimizer]
 
     def rate(row):
+        if math.isnan(row.learning_rate):  # built, or without one
+            return ""
         return f"{row.learning_rate:.3g}" + ("*" if row.tuning.endswith("edge") else "")
 
     def edge(row):
