@@ -33,6 +33,7 @@ def printed(tmp_path, *arguments, **variables):
         text=True,
         check=True,
         env=environment,
+        cwd=tmp_path,
     )
     return done.stdout.splitlines()
 
