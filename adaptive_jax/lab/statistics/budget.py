@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -108,7 +109,7 @@ def distribution_band(count: int) -> tuple[np.ndarray, np.ndarray]:
     if count == 1:
         return ends(0.95)
     # In 1 - γ on a log scale, since γ is close to 1.
-    tail = optimize.brentq(
+    tail = cast(Any, optimize.brentq)(
         lambda exponent: _between(*ends(1 - 10**exponent)) - 0.95, math.log10(0.05), -5
     )
     return ends(1 - 10**tail)

@@ -1,6 +1,6 @@
 """Exact tests of two independent samples."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,7 +37,11 @@ def count_test(a: int, runs_a: int, b: int, runs_b: int) -> CountTest:
     failures = a + b
     extremes = {max(0, failures - runs_b), min(failures, runs_a)}
     found, *ends = (
-        float(stats.fisher_exact([[k, runs_a - k], [failures - k, runs_b - failures + k]]).pvalue)
+        float(
+            cast(Any, stats.fisher_exact)(
+                [[k, runs_a - k], [failures - k, runs_b - failures + k]]
+            ).pvalue
+        )
         for k in (a, *extremes)
     )
     return CountTest(found, min(ends))
