@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import cast
 
 from adaptive_jax.lab.analysis import verdict
 from adaptive_jax.lab.analysis.differences import Difference, differences
@@ -90,7 +91,7 @@ def analyze(records: Sequence[RunRecord], min_effect: float | None = None) -> An
     sgd learning_rate=0.1 beats sgd learning_rate=0.001
     """
     if min_effect is not None:
-        min_effect = number("min_effect", min_effect, "[0, inf)")
+        min_effect = float(cast(float, number("min_effect", min_effect, "[0, inf)")))
     by_workload = {}
     for record in records:
         if record.phase != "train":

@@ -149,7 +149,7 @@ def default_min_effect(records: list[RunRecord]) -> float:
         return step
     means = [np.mean([-score(run) for run in runs]) for runs in final_runs(records).values()]
     least = min(map(abs, means), default=0.0)
-    return max(1e-3 * least, 1e-6 * max(record.initial_loss for record in records))
+    return max(1e-3 * float(least), 1e-6 * max(record.initial_loss for record in records))
 
 
 def gradient_microseconds(records: list[RunRecord]) -> float:

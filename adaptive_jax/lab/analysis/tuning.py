@@ -32,14 +32,14 @@ def shortfall(records: list[RunRecord]) -> float:
     for record in records:
         studies.setdefault(record.study, []).append(record)
     if len(studies) < 2:
-        return _of_study(records, noisy=True)
+        return float(_of_study(records, noisy=True))
     grids = {
         frozenset(repr(sorted(run.varied.items())) for run in runs if run.phase == "tune")
         for runs in studies.values()
     }
     if len(grids) > 1:
         return 0.0
-    squares = [_of_study(runs, noisy=False) ** 2 for runs in studies.values()]
+    squares = [float(_of_study(runs, noisy=False)) ** 2 for runs in studies.values()]
     return math.sqrt(np.mean(squares))
 
 
