@@ -280,7 +280,7 @@ def test_methods_with_a_schedule_of_their_own_keep_their_rate():
     same = [a.final == b.final for a, b in zip(cosine, constant, strict=True)]
     assert same == [True, True, False]
     for run in cosine[:2]:  # what was trained, and what is evaluated
-        assert run.final["train_loss"] != pytest.approx(run.curve[-1]["train_loss"], rel=1e-3)
+        assert run.final["train_loss"] != pytest.approx(run.curve[-1]["train_loss"], rel=1e-4)
 
 
 def trial(run, rate, accuracy, loss, diverged=False, seed=0):
