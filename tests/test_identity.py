@@ -9,6 +9,7 @@ import sys
 import threading
 import types
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,8 +20,9 @@ from flax import nnx
 import adaptive_jax as aj
 from adaptive_jax.lab import compare, run_comparison
 from adaptive_jax.lab.comparison import CompareConfig
-from adaptive_jax.lab.training import OptimizerSpec, records
-from adaptive_jax.lab.training.identity import check_identified, digest, identified, text
+from adaptive_jax.lab.training import OptimizerSpec, digests, records
+from adaptive_jax.lab.training.digests import digest
+from adaptive_jax.lab.training.identity import check_identified, identified, text
 from adaptive_jax.lab.training.records import one_writer
 from adaptive_jax.lab.workloads import Data, Split
 from adaptive_jax.locks import LockedError, WriterLock, locked
@@ -111,7 +113,8 @@ def test_digests_go_by_value():
 
 def test_digests_are_the_same_in_another_process():
     code = (
-        "import optax; from adaptive_jax.lab.training.identity import digest, text;"
+        "import optax; from adaptive_jax.lab.training.digests import digest;"
+        "from adaptive_jax.lab.training.identity import text;"
         "from tests.test_optax_runs import LINEAR;"
         "print(digest(LINEAR.model, LINEAR.loss), text(optax.lbfgs()))"
     )
@@ -353,3 +356,20 @@ def test_specs_of_different_factories_are_not_equal():
     assert OptimizerSpec.of(mine(1)) != OptimizerSpec.of(mine(2))
     partial = functools.partial(optax.adam, b1=0.5)
     assert OptimizerSpec.of(partial) == OptimizerSpec.parse("optax.adam:b1=0.5")
+
+
+def test_a_digest_has_the_versions_of_the_packages_that_code_refers_to(monkeypatch):
+    """And of no others, whatever a program has imported."""
+
+    def factory(key):
+        return eqx.nn.Linear(2, 2, key=key)
+
+    versions = digests.importlib.metadata.version
+    found = digest(factory), digest(scaled(2))
+    other = {"equinox": "999"}
+    monkeypatch.setattr(
+        digests.importlib.metadata, "version", lambda name: other.get(name) or versions(name)
+    )
+    digests._version.cache_clear()
+    assert digest(factory) != found[0] and digest(scaled(2)) == found[1]
+    digests._version.cache_clear()

@@ -12,7 +12,7 @@ from flax import linen, nnx
 
 from adaptive_jax.lab import Model, compare, workload
 from adaptive_jax.lab.training import Member, OptimizerSpec, Population, RunConfig, train
-from adaptive_jax.lab.training.identity import digest
+from adaptive_jax.lab.training.digests import digest
 from adaptive_jax.lab.training.network import Network
 from adaptive_jax.lab.workloads import DataError, Split, Workload
 from adaptive_jax.lab.workloads.models import as_model
