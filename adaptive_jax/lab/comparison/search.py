@@ -225,13 +225,12 @@ class Search:
             inner = above if below is None else below
             outward = step if above is None else -step
             if name in _UNBOUNDED:
-                new = [best + outward, best + 2 * outward]
+                # Not twice outward: the top may as well be on the near side of the edge.
+                new = [best + outward, best - outward if inner is None else (best + inner) / 2]
+            elif inner is None:
+                new = []
             else:
-                new = (
-                    [best, best]
-                    if inner is None
-                    else [(best + inner) / 2, best + (inner - best) / 4]
-                )
+                new = [(best + inner) / 2, best + (inner - best) / 4]
         else:
             new = [(below + best) / 2, (best + above) / 2]
         return [{name: searched.at(share)} for share in new]
