@@ -1,40 +1,18 @@
 """The cost of tracing an update and of an eager one, counted in equations and Python calls."""
 
-import sys
-from pathlib import Path
-
-import jax
-import jax.numpy as jnp
 import optax
 import pytest
 
 import adaptive_jax as aj
-
-
-def problem(tx, arrays):
-    params = {f"w{i}": jnp.zeros(3) for i in range(arrays)}
-    return jax.tree.map(jnp.ones_like, params), tx.init(params), params
+from scripts import benchmark_tracing
 
 
 def equations(tx, arrays):
-    return len(jax.make_jaxpr(tx.update)(*problem(tx, arrays)).jaxpr.eqns)
+    return benchmark_tracing.equations(tx, benchmark_tracing.problem(tx, arrays))
 
 
 def own_calls(tx, package):
-    """Returns the Python calls within a package's files for one eager update of two arrays."""
-    root, calls, args = str(Path(package.__file__).parent), 0, problem(tx, 2)
-
-    def count(frame, event, _):
-        nonlocal calls
-        calls += event == "call" and frame.f_code.co_filename.startswith(root)
-
-    tx.update(*args)  # what happens once only
-    sys.setprofile(count)
-    try:
-        tx.update(*args)
-    finally:
-        sys.setprofile(None)
-    return calls
+    return benchmark_tracing.own_calls(tx, package, benchmark_tracing.problem(tx, 2))
 
 
 @pytest.mark.relaxed  # for Optax's Adam
