@@ -94,60 +94,19 @@ def interruptible():
 
 @contextlib.contextmanager
 def progress(callbacks: Sequence = ()):
-    """Shows a progress bar for each workload on stderr; yields the callback that advances them.
+    """Shows progress on stderr; yields the callback that advances it.
 
-    With several processes only the first shows them.
+    With several processes only the first shows it.
     """
     import jax
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
-    from adaptive_jax.lab.training import Callback, Callbacks
+    from adaptive_jax.lab.training import Callbacks, ProgressBar
     from adaptive_jax.lab.training.records import FolderError
     from adaptive_jax.lab.workloads import DataError
 
-    class Bars(Callback):
-        def __init__(self, bars):
-            self._bars, self._tasks = bars, {}
-
-        def on_plan(self, workload, epochs):
-            if workload not in self._tasks:
-                self._tasks[workload] = self._bars.add_task(workload, total=0, unit="compiling")
-            task = self._tasks[workload]
-            total = self._bars.tasks[task].total + epochs
-            self._bars.update(task, total=total)
-
-        def on_epoch(self, epoch):
-            task = self._tasks[epoch.workload]
-            self._bars.update(task, advance=len(epoch.members), unit="epochs")
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]},"),
-        TimeElapsedColumn(),
-        TextColumn("elapsed,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    # The estimate uses the mean speed so far, because a short window would omit compilation.
-    bars = Progress(
-        *columns,
-        console=Console(stderr=True),
-        speed_estimate_period=3600,
-        disable=jax.process_index() > 0,
-    )
     try:
-        with bars:
-            yield Callbacks(Bars(bars), *callbacks)
+        with ProgressBar(enabled=jax.process_index() == 0) as bar:
+            yield Callbacks(bar, *callbacks)
     except (DataError, FolderError) as error:
         raise UsageError(error) from error
 

@@ -239,6 +239,8 @@ class Population:
             arrays = {k: np.asarray(v) for k, v in metrics.items() if k != "first_loss"}
             callback.on_epoch(Epoch(self.workload.name, group.members, number, arrays))
 
+        for member in group.members:
+            callback.on_run_begin(self.workload.name, member)
         with self._checkpoints(group, recovery) as checkpoints:
             policy = recovery.on_nonfinite
             progress = train_group(
@@ -247,7 +249,9 @@ class Population:
         states = progress.model, progress.optimizers
         final = self._execution.evaluate(group, *states, list(self.examples))
         compile_seconds = self._execution.compiler.take_seconds()
-        yield from histories(group, progress, final, compile_seconds)
+        for history in histories(group, progress, final, compile_seconds):
+            callback.on_run_end(self.workload.name, history)
+            yield history
 
     def _checkpoints(self, group, recovery):
         """Returns a context with the group's checkpoints, or with None if there are none."""
