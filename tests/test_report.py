@@ -1,5 +1,6 @@
 """Reports of comparisons: the page, the tables, the figures, the files."""
 
+import base64
 import csv
 import dataclasses
 import html
@@ -334,6 +335,14 @@ def test_csv_has_every_number_in_full(six):
                     assert tuple(line[field].split()) == value
                 else:
                     assert line[field] == str(value)
+
+
+def test_the_page_holds_the_tables_as_csv(six):
+    folder, _ = six
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    for name in ("results.csv", "differences.csv"):
+        (data,) = re.findall(rf'href="data:text/csv;base64,([^"]+)" download="{name}"', text)
+        assert base64.b64decode(data) == (folder / name).read_bytes()
 
 
 def test_pictures(six):

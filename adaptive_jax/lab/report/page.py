@@ -1,5 +1,6 @@
 """The report as a web page: one file that loads nothing else."""
 
+import base64
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from adaptive_jax.lab.report.description import (
 from adaptive_jax.lab.report.html import render
 from adaptive_jax.lab.report.svg import to_svg
 from adaptive_jax.lab.report.tables import (
+    csv_tables,
     difference_columns,
     difference_note,
     footnote,
@@ -49,11 +51,17 @@ def page(analysis: Analysis, records: Sequence[RunRecord], config: str | None) -
         workloads=workloads,
         overall=None if analysis.overall is None else _overall(analysis.overall, palette, prefixes),
         protocol=describe_protocol(records),
+        downloads={name: _data_uri(text) for name, text in csv_tables(analysis).items()},
         config=config,
         colors=figures.COLORS,
         dark_colors=figures.DARK_COLORS,
         swatches={label: figures.COLORS.index(style["color"]) for label, style in palette.items()},
     )
+
+
+def _data_uri(text: str) -> str:
+    """Returns a link that holds a CSV file, so that the page alone is enough to download it."""
+    return f"data:text/csv;base64,{base64.b64encode(text.encode()).decode()}"
 
 
 def _workload(

@@ -1,15 +1,12 @@
 """Reports on a comparison beside its records: a web page, Markdown, tables, pictures."""
 
-import csv
-import io
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from adaptive_jax.lab.analysis.analysis import Analysis, WorkloadAnalysis, analyze
-from adaptive_jax.lab.files import file_name, spreadsheet_text, write_whole
+from adaptive_jax.lab.files import file_name, write_whole
 from adaptive_jax.lab.report.description import (
     describe_protocol,
     describe_runs,
@@ -17,7 +14,7 @@ from adaptive_jax.lab.report.description import (
     train_command,
 )
 from adaptive_jax.lab.report.tables import (
-    as_dict,
+    csv_tables,
     difference_columns,
     difference_note,
     footnote,
@@ -129,21 +126,10 @@ def _runs_of(workload: WorkloadAnalysis, runs: Sequence[RunRecord]) -> list[RunR
 
 
 def _csv(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:
-    summaries = [(w.workload, summary) for w in analysis.workloads for summary in w.summaries]
-    differences = [(w.workload, pair) for w in analysis.workloads for pair in w.differences]
-    paths = [folder / "results.csv", folder / "differences.csv"]
-    for path, results in zip(paths, (summaries, differences), strict=True):
-        dicts = [_cells(as_dict(workload, result)) for workload, result in results]
-        table = io.StringIO(newline="")
-        writer = csv.DictWriter(table, dicts[0] if dicts else ["workload"])
-        writer.writeheader()
-        writer.writerows(dicts)
-        write_whole(path, table.getvalue())
-    return paths
-
-
-def _cells(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: spreadsheet_text(v) if isinstance(v, str) else v for k, v in fields.items()}
+    tables = csv_tables(analysis)
+    for name, text in tables.items():
+        write_whole(folder / name, text)
+    return [folder / name for name in tables]
 
 
 def _png(folder: Path, analysis: Analysis, runs: list[RunRecord]) -> list[Path]:

@@ -1,17 +1,19 @@
 """Tables of an analysis, for the page, for Markdown and for the terminal."""
 
+import csv
 import dataclasses
+import io
 import math
 import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from adaptive_jax.lab.analysis.analysis import WorkloadAnalysis
+from adaptive_jax.lab.analysis.analysis import Analysis, WorkloadAnalysis
 from adaptive_jax.lab.analysis.differences import Difference
 from adaptive_jax.lab.analysis.labels import display_labels
 from adaptive_jax.lab.analysis.overall import Overall
-from adaptive_jax.lab.files import one_line
+from adaptive_jax.lab.files import one_line, spreadsheet_text
 from adaptive_jax.lab.statistics import Interval
 
 _PAIRS = 21
@@ -275,6 +277,25 @@ def markdown_table(columns: list[Column], rows: Sequence[Any]) -> str:
         *([markdown(column.text(row)) for column in columns] for row in rows),
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def csv_tables(analysis: Analysis) -> dict[str, str]:
+    """Returns the summaries and the differences of all workloads as CSV, by the names of files."""
+    results = [(w.workload, summary) for w in analysis.workloads for summary in w.summaries]
+    pairs = [(w.workload, pair) for w in analysis.workloads for pair in w.differences]
+    return {"results.csv": _csv(results), "differences.csv": _csv(pairs)}
+
+
+def _csv(results):
+    rows = [as_dict(workload, result) for workload, result in results]
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, rows[0] if rows else ["workload"])
+    writer.writeheader()
+    writer.writerows(
+        {k: spreadsheet_text(v) if isinstance(v, str) else v for k, v in row.items()}
+        for row in rows
+    )
+    return table.getvalue()
 
 
 def as_dict(workload: str, result: Any) -> dict[str, Any]:
