@@ -238,7 +238,7 @@ def inverse_root(x: jax.Array, eps: Scalar, eps_root: Scalar) -> jax.Array:
     # 1/(√x + 0) by another operation, whose last digits differ from those for a traced eps.
     tiny = float(jnp.finfo(x.dtype).tiny)
     known = isinstance(eps, float)
-    added = constant(max(eps, tiny), x.dtype) if known else eps.astype(x.dtype)
+    added = constant(max(eps, tiny) if known else eps, x.dtype)
     if not (isinstance(eps_root, float) and eps_root == 0):
         x = x + constant(eps_root, x.dtype)
     below = jax.lax.add(root(x), added if known else jax.lax.max(added, x.dtype.type(tiny)))

@@ -226,7 +226,7 @@ HOSTILE = (
     "$\\frac$",
     "[/red]<script>alert(1)</script>",
     '=HYPERLINK("http://x")\n| a | b |\n\n# c',
-    "_private_ *b* `c` ~~d~~ [e](http://f) &lt; \\| $x$ <!-- g :+1:",
+    "_private_ *b* `c` ~~d~~ [e](http://f) &lt; \\| $x$ <!-- g :+1: :+1:",
     "-1. h\0\ud800\x1b[31m\u202e",
     "i" * 300,
 )

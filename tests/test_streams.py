@@ -274,10 +274,10 @@ def test_streams_are_identified_by_their_code_and_first_batch(tmp_path):
 
 
 def test_large_arrays_are_hashed_in_parts(monkeypatch):
-    from adaptive_jax.lab.training import identity
+    from adaptive_jax.lab.training import digests
 
     whole = identified("array", X)
-    monkeypatch.setattr(identity, "_HASHED_BYTES", 100)
+    monkeypatch.setattr(digests, "_HASHED_BYTES", 100)
     assert identified("array", X) == whole != identified("array", X + 1)
 
 

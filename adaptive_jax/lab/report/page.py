@@ -61,7 +61,8 @@ def page(analysis: Analysis, records: Sequence[RunRecord], config: str | None) -
 
 def _data_uri(text: str) -> str:
     """Returns a link that holds a CSV file, so that the page alone is enough to download it."""
-    return f"data:text/csv;base64,{base64.b64encode(text.encode()).decode()}"
+    content = text.encode("utf-8", "backslashreplace")  # as `write_whole`
+    return f"data:text/csv;base64,{base64.b64encode(content).decode()}"
 
 
 def _workload(

@@ -58,12 +58,14 @@ class Updates:
 
         It is None for an optimizer whose update is not a direction times a scale.
         """
-        tx = self._transformation(optimizer, hyper)
-        extra = self._extra_args(grads, loss, model, batch)
-        try:
-            rates = diagnostics.effective_learning_rates(tx, grads, state, model.params, **extra)
-        except ValueError:  # the optimizer has no scale
-            return None
+        with _named_errors(optimizer):
+            tx = self._transformation(optimizer, hyper)
+            extra = self._extra_args(grads, loss, model, batch)
+            args = tx, grads, state, model.params
+            try:
+                rates = diagnostics.effective_learning_rates(*args, **extra)
+            except ValueError:  # the optimizer has no scale
+                return None
         # One array compiles in less time than many.
         leaves = [x.ravel() for x in jax.tree.leaves(rates)]
         return diagnostics.rate_histogram(jnp.concatenate(leaves) if leaves else leaves)
