@@ -56,21 +56,19 @@ def shown(value: Any, depth: int = 8) -> str:
     if isinstance(getattr(value, "call", None), Call):
         return repr(value)
     if isinstance(value, optax.GradientTransformation):
-        return inner(value.update).replace(".<locals>.update_fn", "()")
+        return inner(value.update)
     outer, local, _ = getattr(value, "__qualname__", "").partition(".<locals>")
     if local and inspect.isfunction(value) and value.__closure__ and depth > 0:
         held = inspect.getclosurevars(value).nonlocals
         if outer == "with_extra_args_support" and "tx" in held:
             return inner(held["tx"])
         if outer == "chain" and "update_fns" in held:
-            stages = [
-                inner(stage).replace(".<locals>.update_fn", "()") for stage in held["update_fns"]
-            ]
-            return f"chain({', '.join(stages)})"
+            return f"chain({', '.join(map(inner, held['update_fns']))})"
         values = [f"{k}={inner(v)}" for k, v in sorted(held.items()) if v is not value]
         return f"{outer}({', '.join(values)})"
     if inspect.isroutine(value) or inspect.isclass(value):
-        return value.__qualname__
+        # The update of an Optax transformation that closes over nothing, such as identity().
+        return value.__qualname__.replace(".<locals>.update_fn", "()")
     if type(value) is list:
         return f"[{', '.join(map(inner, value))}]"
     if type(value) is tuple:

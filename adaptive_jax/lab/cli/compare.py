@@ -26,7 +26,6 @@ from adaptive_jax.lab.cli.processes import ALONE, Processes, join
 from adaptive_jax.lab.files import read_at_most
 
 _CONFIG_BYTES = 2**20  # at most, of a config
-_Search = Literal["grid", "sobol", "random"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ from adaptive_jax.lab.training.records import FolderError, RunRecord
 from adaptive_jax.lab.training.settings import Choice
 from adaptive_jax.lab.workloads.workload import Workload
 
-_SETTINGS = ("epochs", "batch_size", "schedule")
-_OWN = ("optimizer",)  # the part of an identity that may differ
+SETTINGS = ("epochs", "batch_size", "schedule")
+"""What decides a run's result besides its identity and its member."""
 
 
 def joined(config: CompareConfig, workload: Workload, population: Population) -> list[RunRecord]:
@@ -51,7 +51,7 @@ def joined(config: CompareConfig, workload: Workload, population: Population) ->
 def _difference(config, workload, population, runs):
     """Returns in what the runs of an optimizer differ from the protocol, "" if in nothing."""
     identity = population.identity(config.specs(workload)[0])
-    for name in _SETTINGS:
+    for name in SETTINGS:
         now = getattr(population, name)
         for run in runs:
             if getattr(run, name) != now:
@@ -59,7 +59,7 @@ def _difference(config, workload, population, runs):
     for run in runs:
         for name, now in identity.items():
             was = run.identity.get(name, "not known")
-            if name not in _OWN and was != now:
+            if name != "optimizer" and was != now:
                 return f"its {name} is {was}, and here {now}"
     return _other_budget(config, config.budgets[workload.name], runs)
 

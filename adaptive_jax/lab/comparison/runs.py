@@ -13,7 +13,7 @@ from adaptive_jax.distributed.hosts import told_by_first
 from adaptive_jax.lab.comparison.budget import final_seeds, tuning_seeds
 from adaptive_jax.lab.comparison.config import FORMAT, CompareConfig
 from adaptive_jax.lab.comparison.cost import measure_costs
-from adaptive_jax.lab.comparison.join import joined
+from adaptive_jax.lab.comparison.join import SETTINGS, joined
 from adaptive_jax.lab.comparison.search import trials_of
 from adaptive_jax.lab.files import write_whole
 from adaptive_jax.lab.training import records
@@ -22,8 +22,6 @@ from adaptive_jax.lab.training.config import Member
 from adaptive_jax.lab.training.identity import check_identified
 from adaptive_jax.lab.training.population import Population
 from adaptive_jax.lab.training.records import RunRecord
-
-_SETTINGS = ("epochs", "batch_size", "schedule")  # of a run, besides its identity
 
 
 def run_protocol(
@@ -128,13 +126,13 @@ class _Runs:
             return [f"{label} is not compared anymore"]
         if not record.identity:
             return ["the version that made them kept no digests of code and data"]
-        settings = {name: getattr(self.population, name) for name in _SETTINGS}
-        was = {**record.identity, **{name: getattr(record, name) for name in _SETTINGS}}
+        settings = {name: getattr(self.population, name) for name in SETTINGS}
+        was = {**record.identity, **{name: getattr(record, name) for name in SETTINGS}}
         return [
             f"the factory of {label}"
             if name == "optimizer"
             else name
-            if name not in (*_SETTINGS, "versions", "metric")
+            if name not in (*SETTINGS, "versions", "metric")
             else f"{name} ({was.get(name)}, now {value})"
             for name, value in {**now, **settings}.items()
             if was.get(name) != value

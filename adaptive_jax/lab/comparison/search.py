@@ -206,7 +206,7 @@ class Search:
             return rng.random((count, len(self.names)))
         from scipy.stats import qmc
 
-        with warnings.catch_warnings():  # of counts that are no power of 2: the sequence goes on
+        with warnings.catch_warnings():  # about counts other than powers of 2
             warnings.simplefilter("ignore", UserWarning)
             return qmc.Sobol(len(self.names), rng=rng).random(count)
 
