@@ -227,7 +227,7 @@ class _Built:
 
 
 def imported(text: str) -> Any:
-    """What `module:name` means: an object of a module, which is imported.
+    """Imports the object that `module:name` means.
 
     The folder in which the program was started counts, as with `python -m`.
 

@@ -78,12 +78,12 @@ class Difference:
 
     @property
     def varies(self) -> bool:
-        """Whether there is a test: False if the runs of both are the same for every seed."""
+        """True if there is a test, False if the runs of both are the same for every seed."""
         return self.units < 2 or not math.isnan(self.p)
 
     @property
     def distinguishable(self) -> bool:
-        """Whether one beats the other, as `analyze` states the rule."""
+        """True if one beats the other, as `analyze` states the rule."""
         least = 2 / 2**self.units
         significant = self.p < LEVEL and self.wilcoxon_p <= max(LEVEL, least)
         contradicted = self.with_diverged <= 0
@@ -200,5 +200,5 @@ def _by_unit(runs, value, reduce):
 
 
 def _constant(values):
-    """Whether values differ by no more than the rounding of float32 sums."""
+    """Returns whether values differ by no more than the rounding of float32 sums."""
     return np.ptp(values) <= 1e-6 * np.abs(values).max()

@@ -1,4 +1,4 @@
-"""What the tuning of an optimizer may have missed."""
+"""An estimate of what the tuning of an optimizer missed."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How far tuning may have stopped below the best hyperparameters."""
+"""Estimates of how far tuning stopped below the best hyperparameters."""
 
 import itertools
 import math

@@ -312,7 +312,7 @@ class Member(NamedTuple):
 
     @property
     def varied(self) -> dict[str, Any]:
-        """What tuning chose: the traced values, and the constants of the optimizer's spec."""
+        """The values that tuning chose: traced ones, and the constants of the optimizer's spec."""
         return {**self.optimizer.constants, **self.hyperparameters}
 
 

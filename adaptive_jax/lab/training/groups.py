@@ -65,7 +65,7 @@ def fitting(members: Sequence[Member], width: int, parts: int) -> int:
 
 
 class Shape(NamedTuple):
-    """What a group's programs are compiled for.
+    """The layout of members that a group's programs are compiled for.
 
     Attributes:
       blocks: The blocks of each part.
